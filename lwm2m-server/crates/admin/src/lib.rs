@@ -1,0 +1,1 @@
+//! HTTP API over a running LwM2M server.

@@ -1,0 +1,429 @@
+//! The protocol engine for datagram transports.
+//!
+//! ```text
+//!   datagram, now ──> receive ──> Event (at most one, borrowing from the datagram)
+//!                       │
+//!   timer ──> handle_timeout ──> poll_event ──> Event (timeouts, failures)
+//!   application ──> request / respond / cancel
+//!                       │
+//!                       └──> poll_transmit ──> Transmit (peer, bytes)
+//! ```
+//!
+//! The caller drains [`Endpoint::poll_transmit`] and [`Endpoint::poll_event`] after every call, and
+//! calls [`Endpoint::handle_timeout`] at the time that [`Endpoint::poll_timeout`] gives.
+//!
+//! `P` names a peer: a socket address, a session id. It is what messages are matched by; when a
+//! peer moves, [`Endpoint::move_peer`] takes its exchanges and observations along.
+
+use std::borrow::Cow;
+use std::hash::Hash;
+use std::marker::PhantomData;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::{Code, Config, Message, OptionNumber, Token};
+
+/// The engine for all peers of one socket (or shard).
+#[derive(Debug)]
+pub struct Endpoint<P> {
+    peers: PhantomData<P>,
+}
+
+impl<P: Copy + Eq + Hash> Endpoint<P> {
+    /// An engine; `seed` feeds message ids, tokens and timers, and comes from the operating
+    /// system outside tests.
+    pub fn new(_config: Config, _seed: u64) -> Endpoint<P> {
+        todo!()
+    }
+
+    /// Takes one datagram. At most one event comes of it; replies that need no application
+    /// (ACK, RST, 2.31, 4.02, 4.08, 4.13, duplicates) go to [`Endpoint::poll_transmit`].
+    pub fn receive<'d>(
+        &mut self,
+        _now: Instant,
+        _peer: P,
+        _datagram: &'d [u8],
+    ) -> Option<Event<'d, P>> {
+        todo!()
+    }
+
+    /// Sends a request, or lines it up behind the peer's others (NSTART).
+    ///
+    /// Bodies above [`Config::body_inline_max`] go block-wise; bodies of the response are put
+    /// together before the event.
+    pub fn request(
+        &mut self,
+        _now: Instant,
+        _peer: P,
+        _request: OutgoingRequest,
+    ) -> Result<RequestId, RequestError> {
+        todo!()
+    }
+
+    /// Answers a request; piggybacked when still possible, block-wise when large.
+    ///
+    /// Honours No-Response (RFC 7967).
+    pub fn respond(&mut self, _now: Instant, _handle: ResponseHandle<P>, _response: Response) {
+        todo!()
+    }
+
+    /// Forgets a request or an observation: no event will come of it. A notification that
+    /// arrives later is answered by RST, which is the passive cancel of RFC 7641 §3.6.
+    pub fn cancel(&mut self, _request: RequestId) {
+        todo!()
+    }
+
+    /// As a device: sends a notification to an observer, `handle` being that of the observe
+    /// request, which stays valid for it.
+    pub fn notify(
+        &mut self,
+        _now: Instant,
+        _handle: ResponseHandle<P>,
+        _confirmable: bool,
+        _response: Response,
+    ) -> Result<RequestId, RequestError> {
+        todo!()
+    }
+
+    /// As a device or a tester: sends a CoAP ping. The RST comes as [`Event::Pong`].
+    pub fn ping(&mut self, _now: Instant, _peer: P) {
+        todo!()
+    }
+
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit<P>> {
+        todo!()
+    }
+
+    /// The next event that no datagram brought.
+    pub fn poll_event(&mut self) -> Option<Event<'static, P>> {
+        todo!()
+    }
+
+    /// When [`Endpoint::handle_timeout`] is due; none when nothing waits.
+    pub fn poll_timeout(&mut self) -> Option<Instant> {
+        todo!()
+    }
+
+    /// Runs the timers: retransmission, give-up, expiry of remembered messages and of bodies
+    /// that were never finished.
+    pub fn handle_timeout(&mut self, _now: Instant) {
+        todo!()
+    }
+
+    /// A peer has a new name: its outstanding requests and observations go along, remembered
+    /// messages do not.
+    pub fn move_peer(&mut self, _from: P, _to: P) {
+        todo!()
+    }
+
+    /// Forgets a peer. Its outstanding requests fail with [`Failure::PeerGone`] through
+    /// [`Endpoint::poll_event`]; its observations end in silence.
+    pub fn forget_peer(&mut self, _peer: P) {
+        todo!()
+    }
+
+    /// What is outstanding with a peer.
+    pub fn peer_status(&self, _peer: P) -> PeerStatus {
+        todo!()
+    }
+
+    /// Counters since the start.
+    pub fn statistics(&self) -> &Statistics {
+        todo!()
+    }
+}
+
+/// What happened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'d, P> {
+    /// A request to answer with [`Endpoint::respond`].
+    Request(IncomingRequest<'d, P>),
+    /// The final response to one of our requests. For an observe request it is the first value;
+    /// `observing` says whether the peer established the observation.
+    Response(IncomingResponse<'d, P>),
+    /// A later value of an observation that is fresh (RFC 7641 §3.4). Already acknowledged.
+    Notification(Notification<'d, P>),
+    /// One of our requests (or confirmable notifications) ended without a response.
+    Failed {
+        /// The peer.
+        peer: P,
+        /// The request.
+        request: RequestId,
+        /// Why.
+        failure: Failure,
+    },
+    /// An observer of ours cancelled by RST, or did not acknowledge a notification: the device
+    /// side forgets it.
+    ObserverGone {
+        /// The peer.
+        peer: P,
+        /// The token of its observe request.
+        token: Token,
+    },
+    /// A CoAP ping came, and has been answered.
+    Ping {
+        /// The peer.
+        peer: P,
+    },
+    /// Our ping was answered.
+    Pong {
+        /// The peer.
+        peer: P,
+    },
+    /// A datagram was refused or dropped; for the counters and the timeline.
+    Refused {
+        /// The peer.
+        peer: P,
+        /// A fact in lower case, as in `option overruns the datagram`.
+        reason: &'static str,
+    },
+}
+
+/// A request from a peer.
+#[derive(Debug)]
+pub struct IncomingRequest<'d, P> {
+    /// Who asks.
+    pub peer: P,
+    /// For [`Endpoint::respond`].
+    pub handle: ResponseHandle<P>,
+    /// The message; of a block-wise request, its last one.
+    pub message: Message<'d>,
+    /// The whole body.
+    pub body: Cow<'d, [u8]>,
+    /// True for CON.
+    pub confirmable: bool,
+}
+
+/// A response to one of our requests.
+#[derive(Debug)]
+pub struct IncomingResponse<'d, P> {
+    /// Who answers.
+    pub peer: P,
+    /// Which request.
+    pub request: RequestId,
+    /// The message; of a block-wise response, its last one.
+    pub message: Message<'d>,
+    /// The whole body.
+    pub body: Cow<'d, [u8]>,
+    /// True when an observation now stands under this request id.
+    pub observing: bool,
+}
+
+/// A later value of an observation.
+#[derive(Debug)]
+pub struct Notification<'d, P> {
+    /// Who notifies.
+    pub peer: P,
+    /// The observe request.
+    pub request: RequestId,
+    /// The message; of a block-wise notification, its last one.
+    pub message: Message<'d>,
+    /// The whole body.
+    pub body: Cow<'d, [u8]>,
+    /// False when the peer ended the observation with this message (an error, or no Observe
+    /// option).
+    pub observing: bool,
+}
+
+/// Names one of our requests, and the observation that came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// Answers one request of a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ResponseHandle<P> {
+    peer: P,
+    message_id: u16,
+    token: Token,
+    confirmable: bool,
+}
+
+impl<P: Copy> ResponseHandle<P> {
+    /// Who asked.
+    pub fn peer(&self) -> P {
+        self.peer
+    }
+
+    /// The token of the request.
+    pub fn token(&self) -> Token {
+        self.token
+    }
+}
+
+/// The body of a request or response of ours.
+pub type Payload = Bytes;
+
+/// A request of ours.
+#[derive(Debug, Clone)]
+pub struct OutgoingRequest {
+    /// The method.
+    pub code: Code,
+    /// CON or NON.
+    pub confirmable: bool,
+    /// Options except Observe, Block and Size, in any order.
+    pub options: Vec<(OptionNumber, Bytes)>,
+    /// The body.
+    pub payload: Payload,
+    /// `Some(true)` registers an observation.
+    pub observe: Option<bool>,
+    /// For an active cancel: the token of the observation (RFC 7641 §3.6).
+    pub token: Option<Token>,
+    /// Instead of [`Config::response_timeout`].
+    pub timeout: Option<Duration>,
+    /// Instead of [`Config::block_size`].
+    pub block_size: Option<crate::BlockSize>,
+}
+
+impl OutgoingRequest {
+    /// A confirmable request without options.
+    pub fn new(code: Code) -> OutgoingRequest {
+        OutgoingRequest {
+            code,
+            confirmable: true,
+            options: Vec::new(),
+            payload: Payload::new(),
+            observe: None,
+            token: None,
+            timeout: None,
+            block_size: None,
+        }
+    }
+
+    /// Adds an option.
+    pub fn option(mut self, number: OptionNumber, value: impl Into<Bytes>) -> OutgoingRequest {
+        self.options.push((number, value.into()));
+        self
+    }
+
+    /// Adds an option with an unsigned value.
+    pub fn uint(self, number: OptionNumber, value: u32) -> OutgoingRequest {
+        self.option(
+            number,
+            Bytes::copy_from_slice(crate::Uint::new(value).as_bytes()),
+        )
+    }
+
+    /// Sets the body.
+    pub fn payload(mut self, payload: impl Into<Bytes>) -> OutgoingRequest {
+        self.payload = payload.into();
+        self
+    }
+}
+
+/// A response of ours.
+#[derive(Debug, Clone)]
+pub struct Response {
+    /// The code.
+    pub code: Code,
+    /// Options except Observe in notifications, Block and Size, in any order.
+    pub options: Vec<(OptionNumber, Bytes)>,
+    /// The body.
+    pub payload: Payload,
+}
+
+impl Response {
+    /// A response without options and body.
+    pub fn new(code: Code) -> Response {
+        Response {
+            code,
+            options: Vec::new(),
+            payload: Payload::new(),
+        }
+    }
+
+    /// Adds an option.
+    pub fn option(mut self, number: OptionNumber, value: impl Into<Bytes>) -> Response {
+        self.options.push((number, value.into()));
+        self
+    }
+
+    /// Adds an option with an unsigned value.
+    pub fn uint(self, number: OptionNumber, value: u32) -> Response {
+        self.option(
+            number,
+            Bytes::copy_from_slice(crate::Uint::new(value).as_bytes()),
+        )
+    }
+
+    /// Sets the body.
+    pub fn payload(mut self, payload: impl Into<Bytes>) -> Response {
+        self.payload = payload.into();
+        self
+    }
+}
+
+/// A datagram to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transmit<P> {
+    /// To whom.
+    pub peer: P,
+    /// The bytes.
+    pub datagram: Bytes,
+}
+
+/// Why a request ended without a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// No acknowledgement after all retransmissions.
+    #[error("no acknowledgement after all retransmissions")]
+    NotAcknowledged,
+    /// Acknowledged, but no response in time.
+    #[error("acknowledged, but no response in time")]
+    NoResponse,
+    /// The peer answered RST.
+    #[error("the peer answered with a reset")]
+    Reset,
+    /// The peer has been forgotten.
+    #[error("the peer is gone")]
+    PeerGone,
+    /// A block-wise body does not fit together or exceeds [`Config::body_max`].
+    #[error("the block-wise transfer failed: {0}")]
+    Block(&'static str),
+    /// A response with an option that is critical and not understood.
+    #[error("the response carries an unknown critical option")]
+    BadOption,
+}
+
+/// Why a request is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// [`Config::peer_queue_max`] requests wait for this peer already.
+    #[error("too many requests wait for this peer")]
+    QueueFull,
+    /// The body exceeds what block-wise transfer can carry.
+    #[error("the body is too large")]
+    TooLarge,
+}
+
+/// What is outstanding with a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PeerStatus {
+    /// Requests sent and not answered.
+    pub outstanding: usize,
+    /// Requests that wait for their turn.
+    pub queued: usize,
+    /// Observations that stand.
+    pub observations: usize,
+}
+
+/// Counters since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Statistics {
+    /// Datagrams taken.
+    pub received: u64,
+    /// Datagrams given out.
+    pub sent: u64,
+    /// Retransmissions among them.
+    pub retransmitted: u64,
+    /// Duplicates answered or dropped.
+    pub duplicates: u64,
+    /// Datagrams that are no CoAP message.
+    pub malformed: u64,
+    /// Messages refused by RST, 4.02, 4.08 or 4.13, or dropped.
+    pub refused: u64,
+}

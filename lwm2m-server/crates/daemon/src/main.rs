@@ -1,0 +1,2 @@
+//! The lwm2m-server binary.
+fn main() {}

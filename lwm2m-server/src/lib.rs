@@ -1,0 +1,1 @@
+//! The LwM2M server framework: embed it, extend it, run it.

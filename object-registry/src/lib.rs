@@ -1,0 +1,1 @@
+//! LwM2M object models from OMA's XML: parsing, versions, look-up.

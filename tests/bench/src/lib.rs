@@ -1,0 +1,1 @@
+//! Benchmarks: CPU time for each operation and memory for each device.
