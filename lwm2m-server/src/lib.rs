@@ -1,1 +1,39 @@
 //! The LwM2M server framework: embed it, extend it, run it.
+//!
+//! ```text
+//! datagrams ─> transport ─> coap engine ─> registration ─> interceptors ─> authorizer ─> table ─> event
+//!                 │             │
+//!                 │             ├─> observation (notify) ─> decode ─> interceptors ─> event
+//!                 │             └─> send ─> decode ─> interceptors ─> event
+//!                 └── one shard for each core owns all of it; nothing is shared but
+//!                     the directory (endpoint -> shard, slot) and the shards' mailboxes
+//!
+//! Device::read … ─> directory ─> mailbox of the owning shard ─> device queue ─> management (encode)
+//!                 ─> coap exchange ─> management (decode) ─> answer
+//! ```
+//!
+//! Three ways to extend, and no fourth: *replace* ([`Authorizer`], models), *intercept*
+//! ([`Interceptor`]), *subscribe* ([`Event`]).
+
+mod authorizer;
+mod builder;
+mod config;
+mod device;
+mod error;
+mod event;
+mod interceptor;
+mod management;
+mod registration;
+mod response;
+mod server;
+
+pub use authorizer::{AllowAll, Authorizer, PeerIdentity, Refusal, RegistrationRequest};
+pub use builder::{Listener, ServerBuilder, StartError};
+pub use config::{Limits, ServerConfig};
+pub use device::{CancelMode, Device, RequestOptions};
+pub use error::{Reason, RequestError};
+pub use event::{Event, EventKind, Events, Lagged};
+pub use interceptor::{Interceptor, Verdict};
+pub use registration::{Binding, EndpointName, Registration, RegistrationId};
+pub use response::{Content, ObservationId, ObservationInfo, ObservationTarget, Response};
+pub use server::{ClientFilter, Server, Statistics};

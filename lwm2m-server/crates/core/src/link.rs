@@ -36,6 +36,30 @@ pub fn write(_links: &[Link<'_>], _out: &mut String) {
     todo!()
 }
 
+/// One link of the answer to a Discover (Core 1.2.2 §6.3.3).
+#[derive(Debug, Clone, PartialEq)]
+pub struct DiscoveredLink {
+    /// What is there.
+    pub path: crate::Path,
+    /// The notification attributes that are attached.
+    pub attributes: crate::Attributes,
+    /// The number of instances of a multiple-instance resource.
+    pub dim: Option<u32>,
+    /// The version of the object.
+    pub version: Option<crate::ObjectVersion>,
+    /// The other parameters, as they stood.
+    pub params: Vec<(String, Option<String>)>,
+}
+
+/// Reads the answer to a Discover; `prefix` is the alternate path, empty for none. Links that are
+/// no LwM2M paths are left out.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_discover(_payload: &[u8], _prefix: &str) -> Result<Vec<DiscoveredLink>, LinkError> {
+    todo!()
+}
+
 /// Why a text is no list of links; `at` is the byte offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -1,0 +1,63 @@
+//! *Replace*: who may register.
+
+use std::net::SocketAddr;
+
+use lwm2m_coap::Code;
+use lwm2m_core::{ObjectList, Version};
+
+use crate::{EndpointName, Reason};
+
+/// Decides whether a peer may use an endpoint name.
+///
+/// Called on the shard, for every Register, after the interceptors. It answers at once; a decision
+/// that needs a look-up belongs into an [`Interceptor`](crate::Interceptor) or is looked up
+/// beforehand.
+pub trait Authorizer: Send + Sync + 'static {
+    /// Allows the registration, or says why not.
+    fn authorize(&self, request: &RegistrationRequest<'_>) -> Result<(), Refusal>;
+}
+
+/// Allows everybody: the default, for NoSec on loopback.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AllowAll;
+
+impl Authorizer for AllowAll {
+    fn authorize(&self, _request: &RegistrationRequest<'_>) -> Result<(), Refusal> {
+        Ok(())
+    }
+}
+
+/// Who the transport says the peer is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PeerIdentity {
+    /// NoSec: only an address.
+    Anonymous,
+}
+
+/// What a Register asks for.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct RegistrationRequest<'a> {
+    /// The endpoint name.
+    pub endpoint: &'a EndpointName,
+    /// The enabler version.
+    pub version: Version,
+    /// Lifetime in seconds.
+    pub lifetime_s: u32,
+    /// What the device says it has.
+    pub objects: &'a ObjectList,
+    /// Where it comes from.
+    pub peer: SocketAddr,
+    /// Who the transport says it is.
+    pub identity: &'a PeerIdentity,
+}
+
+/// A refused registration: the code for the device, the reason for the operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// 4.00, 4.03 or 5.03.
+    pub code: Code,
+    /// For the event.
+    pub reason: Reason,
+}

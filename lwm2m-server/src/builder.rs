@@ -1,0 +1,97 @@
+//! Putting a server together.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use lwm2m_core::ObjectModels;
+
+use crate::{Authorizer, Event, Interceptor, Server, ServerConfig};
+
+/// An endpoint that devices reach the server at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Listener {
+    /// `coap://`: UDP without security.
+    Coap(SocketAddr),
+}
+
+impl Listener {
+    /// `coap://`: UDP without security. For loopback, tests, and networks that are closed.
+    pub fn coap(address: SocketAddr) -> Listener {
+        Listener::Coap(address)
+    }
+}
+
+/// Puts a [`Server`] together.
+#[derive(Default)]
+pub struct ServerBuilder {
+    pub(crate) config: ServerConfig,
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) models: Option<Arc<dyn ObjectModels>>,
+    pub(crate) authorizer: Option<Arc<dyn Authorizer>>,
+    pub(crate) interceptors: Vec<Arc<dyn Interceptor>>,
+    pub(crate) subscribers: Vec<Box<dyn Fn(&Event) + Send + Sync>>,
+}
+
+impl ServerBuilder {
+    /// Sets the configuration.
+    pub fn config(mut self, config: ServerConfig) -> ServerBuilder {
+        self.config = config;
+        self
+    }
+
+    /// Adds an endpoint that devices reach the server at.
+    pub fn listen(mut self, listener: Listener) -> ServerBuilder {
+        self.listeners.push(listener);
+        self
+    }
+
+    /// *Replace*: where object models come from; the embedded core objects by default.
+    pub fn models(mut self, models: Arc<dyn ObjectModels>) -> ServerBuilder {
+        self.models = Some(models);
+        self
+    }
+
+    /// *Replace*: who may register; everybody by default.
+    pub fn authorizer(mut self, authorizer: impl Authorizer) -> ServerBuilder {
+        self.authorizer = Some(Arc::new(authorizer));
+        self
+    }
+
+    /// *Intercept*: adds an interceptor behind those that are there.
+    pub fn intercept(mut self, interceptor: impl Interceptor) -> ServerBuilder {
+        self.interceptors.push(Arc::new(interceptor));
+        self
+    }
+
+    /// *Subscribe*: calls a function for each event, on the control runtime.
+    pub fn on(mut self, subscriber: impl Fn(&Event) + Send + Sync + 'static) -> ServerBuilder {
+        self.subscribers.push(Box::new(subscriber));
+        self
+    }
+
+    /// Binds the sockets and starts the shards.
+    ///
+    /// # Errors
+    /// No listener, or an address that cannot be bound.
+    pub async fn start(self) -> Result<Server, StartError> {
+        todo!()
+    }
+}
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// No listener was given.
+    #[error("the server has no listener: name one, as in coap://127.0.0.1:5683")]
+    NoListener,
+    /// An address cannot be bound.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
