@@ -12,21 +12,25 @@
 //! [`MessageBuilder::from_packet`] convert, and property tests hold our parser equal to it.
 
 pub mod block;
+mod builder;
 mod code;
 mod config;
 mod endpoint;
 mod message;
 mod option;
+mod packet;
 pub mod tcp;
 mod token;
 
 pub use block::{Block, BlockError, BlockSize};
+pub use builder::MessageBuilder;
 pub use code::Code;
 pub use config::{Config, TransmissionParameters};
 pub use endpoint::{
     Endpoint, Event, Failure, IncomingRequest, IncomingResponse, Notification, OutgoingRequest,
     Payload, PeerStatus, RequestError, RequestId, Response, ResponseHandle, Statistics, Transmit,
 };
-pub use message::{Message, MessageBuilder, MessageType, OptionIter, OptionRef, ParseError};
-pub use option::{OptionNumber, Uint};
+pub use message::{Message, MessageType, ParseError, ParseErrorKind};
+pub use option::{OptionFault, OptionFormat, OptionIter, OptionNumber, OptionRef, Uint};
+pub use packet::PacketError;
 pub use token::Token;
