@@ -52,6 +52,65 @@ impl<'a> Value<'a> {
         })
     }
 
+    /// The same value, borrowing its bytes.
+    pub fn borrowed(&self) -> Value<'_> {
+        match self {
+            Value::String(text) => Value::String(Cow::Borrowed(text)),
+            Value::Opaque(bytes) => Value::Opaque(Cow::Borrowed(bytes)),
+            Value::CoreLink(text) => Value::CoreLink(Cow::Borrowed(text)),
+            Value::Integer(number) => Value::Integer(*number),
+            Value::Unsigned(number) => Value::Unsigned(*number),
+            Value::Float(number) => Value::Float(*number),
+            Value::Boolean(truth) => Value::Boolean(*truth),
+            Value::Time(seconds) => Value::Time(*seconds),
+            Value::ObjectLink(link) => Value::ObjectLink(*link),
+            Value::Null => Value::Null,
+        }
+    }
+
+    /// The same datum as a value of another type, where nothing is lost by that: between the
+    /// number types and Time, between String and Corelnk.
+    ///
+    /// [`Value::Null`] stays what it is.
+    ///
+    /// # Errors
+    /// Another kind of value, or a number that `data_type` cannot hold exactly.
+    pub fn cast(&self, data_type: DataType) -> Result<Value<'_>, ValueError> {
+        let range = ValueError::Range {
+            expected: data_type,
+        };
+        let whole = match self {
+            _ if self.data_type().is_none_or(|own| own == data_type) => {
+                return Ok(self.borrowed());
+            }
+            Value::String(text) if data_type == DataType::CoreLink => {
+                return Ok(Value::CoreLink(Cow::Borrowed(text)));
+            }
+            Value::CoreLink(text) if data_type == DataType::String => {
+                return Ok(Value::String(Cow::Borrowed(text)));
+            }
+            Value::Integer(number) | Value::Time(number) => i128::from(*number),
+            Value::Unsigned(number) => i128::from(*number),
+            Value::Float(number) if number.is_finite() && number.fract() == 0.0 => *number as i128,
+            Value::Float(_) => return Err(range),
+            _ => {
+                return Err(ValueError::Type {
+                    expected: data_type,
+                });
+            }
+        };
+        match data_type {
+            DataType::Integer => i64::try_from(whole).map(Value::Integer).map_err(|_| range),
+            DataType::Time => i64::try_from(whole).map(Value::Time).map_err(|_| range),
+            DataType::Unsigned => u64::try_from(whole).map(Value::Unsigned).map_err(|_| range),
+            DataType::Float if whole as f64 as i128 == whole => Ok(Value::Float(whole as f64)),
+            DataType::Float => Err(range),
+            _ => Err(ValueError::Type {
+                expected: data_type,
+            }),
+        }
+    }
+
     /// The same value, owning its bytes.
     pub fn into_owned(self) -> Value<'static> {
         match self {

@@ -7,7 +7,27 @@
 //! the request) is a [`DecodeError`]. [`Decoded::strict`] turns the first fault into an error, for
 //! callers that answer 4.00.
 
+mod cbor;
+mod error;
+mod json;
+mod lwm2m_cbor;
+mod opaque;
+mod rfc3339;
+mod scalar;
+mod senml;
+mod senml_cbor;
+mod senml_json;
+mod sink;
+mod source;
+mod text;
+mod tlv;
+
+pub use error::{DecodeError, EncodeError};
+
+pub(crate) use rfc3339::parse as parse_rfc3339;
+
 use crate::{ContentFormat, Path, Record, ResourceTypes, ValueError};
+use senml::Pack;
 
 /// The deepest nesting of CBOR and JSON that is read.
 pub const NESTING_MAX: usize = 8;
@@ -73,70 +93,105 @@ pub struct Fault {
 
 /// Reads the payload of an answer to, or a write at, the path of `scope`.
 ///
-/// An empty payload holds no records in the formats where that is legal.
+/// An empty payload holds no records in TLV, and an empty value in text and opaque.
 ///
 /// # Errors
 /// The payload is broken as a whole, or `format` carries no values (link format).
 pub fn decode<'a>(
-    _format: ContentFormat,
-    _scope: Scope<'_>,
-    _payload: &'a [u8],
-    _types: &dyn ResourceTypes,
+    format: ContentFormat,
+    scope: Scope<'_>,
+    payload: &'a [u8],
+    types: &dyn ResourceTypes,
 ) -> Result<Decoded<'a>, DecodeError> {
-    todo!()
+    match format {
+        ContentFormat::Text => text::decode(scope, payload, types),
+        ContentFormat::Link => Err(DecodeError::Format(format)),
+        ContentFormat::Opaque => opaque::decode(scope, payload, types),
+        ContentFormat::Cbor => cbor::decode(scope, payload, types),
+        ContentFormat::SenmlJson => senml_json::decode(scope, payload, types, Pack::Plain),
+        ContentFormat::SenmlCbor => senml_cbor::decode(scope, payload, types, Pack::Plain),
+        ContentFormat::SenmlEtchJson => senml_json::decode(scope, payload, types, Pack::Etch),
+        ContentFormat::SenmlEtchCbor => senml_cbor::decode(scope, payload, types, Pack::Etch),
+        ContentFormat::Tlv => tlv::decode(scope, payload, types),
+        ContentFormat::Json => json::decode(scope, payload, types),
+        ContentFormat::Lwm2mCbor => lwm2m_cbor::decode(scope, payload, types),
+    }
 }
 
 /// Writes records that lie at or below the path of `scope`, appending to `out`.
 ///
-/// SenML comes in the form that every known device reads: a base name for each object instance,
-/// a relative name in every record.
+/// Values are brought to the type that `types` gives, where that loses nothing. SenML comes in the
+/// form that every known device reads: a base name for each object instance, a relative name in
+/// every record.
 ///
 /// # Errors
 /// The format cannot carry these records: several values in a format for one, a value type that
 /// the format does not have, a path outside the scope. `out` is then as it was.
 pub fn encode(
-    _format: ContentFormat,
-    _scope: Scope<'_>,
-    _records: &[Record<'_>],
-    _types: &dyn ResourceTypes,
-    _out: &mut Vec<u8>,
+    format: ContentFormat,
+    scope: Scope<'_>,
+    records: &[Record<'_>],
+    types: &dyn ResourceTypes,
+    out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
-    todo!()
+    let start = out.len();
+    let result = match format {
+        ContentFormat::Text => text::encode(scope, records, types, out),
+        ContentFormat::Link => Err(EncodeError::Format(format)),
+        ContentFormat::Opaque => opaque::encode(scope, records, types, out),
+        ContentFormat::Cbor => cbor::encode(scope, records, types, out),
+        ContentFormat::SenmlJson => senml_json::encode(scope, records, types, Pack::Plain, out),
+        ContentFormat::SenmlCbor => senml_cbor::encode(scope, records, types, Pack::Plain, out),
+        ContentFormat::SenmlEtchJson => senml_json::encode(scope, records, types, Pack::Etch, out),
+        ContentFormat::SenmlEtchCbor => senml_cbor::encode(scope, records, types, Pack::Etch, out),
+        ContentFormat::Tlv => tlv::encode(scope, records, types, out),
+        ContentFormat::Json => json::encode(scope, records, types, out),
+        ContentFormat::Lwm2mCbor => lwm2m_cbor::encode(scope, records, types, out),
+    };
+    if result.is_err() {
+        out.truncate(start);
+    }
+    result
 }
 
 /// Reads the body of a Read-Composite or Observe-Composite: names without values.
-pub fn decode_paths(_format: ContentFormat, _payload: &[u8]) -> Result<Vec<Path>, DecodeError> {
-    todo!()
+/// `prefix` is the alternate path, empty for none.
+///
+/// # Errors
+/// `format` is no form of SenML, or the payload is no list of names.
+pub fn decode_paths(
+    format: ContentFormat,
+    prefix: &str,
+    payload: &[u8],
+) -> Result<Vec<Path>, DecodeError> {
+    match format {
+        ContentFormat::SenmlJson => senml_json::decode_paths(prefix, payload, Pack::Plain),
+        ContentFormat::SenmlCbor => senml_cbor::decode_paths(prefix, payload, Pack::Plain),
+        ContentFormat::SenmlEtchJson => senml_json::decode_paths(prefix, payload, Pack::Etch),
+        ContentFormat::SenmlEtchCbor => senml_cbor::decode_paths(prefix, payload, Pack::Etch),
+        _ => Err(DecodeError::Format(format)),
+    }
 }
 
 /// Writes the body of a Read-Composite or Observe-Composite: absolute names, one record each.
 /// `prefix` is the alternate path, empty for none.
+///
+/// # Errors
+/// `format` is no form of SenML.
 pub fn encode_paths(
-    _format: ContentFormat,
-    _prefix: &str,
-    _paths: &[Path],
-    _out: &mut Vec<u8>,
+    format: ContentFormat,
+    prefix: &str,
+    paths: &[Path],
+    out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
-    todo!()
-}
-
-/// Why a payload is refused as a whole.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DecodeError {
-    /// A record is at fault and the caller wants all or nothing.
-    #[error(transparent)]
-    Fault(Fault),
-    /// The format carries no values.
-    #[error("{0} carries no resource values")]
-    Format(ContentFormat),
-}
-
-/// Why records cannot be written in a format.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum EncodeError {
-    /// The format cannot carry this request.
-    #[error("{0} cannot carry this")]
-    Format(ContentFormat),
+    match format {
+        ContentFormat::SenmlJson | ContentFormat::SenmlEtchJson => {
+            senml_json::encode_paths(prefix, paths, out);
+        }
+        ContentFormat::SenmlCbor | ContentFormat::SenmlEtchCbor => {
+            senml_cbor::encode_paths(prefix, paths, out);
+        }
+        _ => return Err(EncodeError::Format(format)),
+    }
+    Ok(())
 }
