@@ -21,6 +21,10 @@ pub struct Device {
 pub struct RequestOptions {
     /// How long it may wait and run; the server's default when none.
     pub timeout: Option<Duration>,
+    /// Sends the request even where the device's version or the object model says that it will
+    /// be refused: a Write to a read-only resource, an operation of a later version. Requests
+    /// that cannot be expressed at all are refused nevertheless.
+    pub unchecked: bool,
 }
 
 /// How an observation is cancelled.

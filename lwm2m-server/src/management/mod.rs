@@ -37,7 +37,13 @@ pub(crate) struct CoapAnswer<'a> {
     pub(crate) body: &'a [u8],
 }
 
-/// Checks a request and writes it as a CoAP request.
+/// Refuses what the device's version does not have or its object models rule out; skipped for
+/// [`RequestOptions::unchecked`](crate::RequestOptions).
+pub(crate) fn check(_request: &Request, _device: &DeviceContext<'_>) -> Result<(), RequestError> {
+    todo!()
+}
+
+/// Writes a request as a CoAP request, refusing what cannot be expressed.
 pub(crate) fn encode(
     _request: &Request,
     _device: &DeviceContext<'_>,
