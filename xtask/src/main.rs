@@ -1,2 +1,41 @@
-//! Project tasks.
-fn main() {}
+//! Project tasks, run as `cargo xtask TASK`.
+
+mod arrows;
+mod interop;
+mod process;
+mod tidy;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Project tasks", version)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Checks the conventions: the arrows between crates, files, texts that must not be there.
+    Tidy,
+    /// Drives devices that this project did not write against the running server.
+    Interop(interop::Arguments),
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let root = workspace_root();
+    match arguments.task {
+        Task::Tidy => tidy::run(&root),
+        Task::Interop(arguments) => interop::run(&root, &arguments),
+    }
+}
+
+/// The root of the workspace, which is where this crate was built.
+fn workspace_root() -> PathBuf {
+    let mut root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    root.pop();
+    root
+}
