@@ -8,6 +8,10 @@ impl BlockSize {
     /// 1024 bytes, the largest on datagrams.
     pub const MAX: BlockSize = BlockSize(6);
 
+    /// BERT: several blocks of 1024 bytes in one message, on streams only. It counts blocks of
+    /// 1024 bytes.
+    pub const BERT: BlockSize = BlockSize(7);
+
     /// The size of this exponent, 0 to 6.
     pub fn from_szx(szx: u8) -> Option<BlockSize> {
         (szx <= 6).then_some(BlockSize(szx))
@@ -28,9 +32,9 @@ impl BlockSize {
         self.0
     }
 
-    /// The size in bytes.
+    /// The size in bytes; of [`BlockSize::BERT`] that of one block.
     pub fn bytes(self) -> usize {
-        16 << self.0
+        16 << self.0.min(BlockSize::MAX.0)
     }
 }
 
@@ -46,17 +50,34 @@ pub struct Block {
 }
 
 impl Block {
-    /// Reads an option value of 0 to 3 bytes.
+    /// The largest block number.
+    pub const NUMBER_MAX: u32 = (1 << 20) - 1;
+
+    /// Reads an option value of 0 to 3 bytes from a datagram.
+    ///
+    /// # Errors
+    /// More than three bytes, or the size exponent 7.
     pub fn decode(value: &[u8]) -> Result<Block, BlockError> {
+        let block = Block::decode_stream(value)?;
+        match block.size {
+            BlockSize::BERT => Err(BlockError::Size),
+            _ => Ok(block),
+        }
+    }
+
+    /// Reads an option value of 0 to 3 bytes from a stream, where the size may be BERT.
+    ///
+    /// # Errors
+    /// More than three bytes.
+    pub fn decode_stream(value: &[u8]) -> Result<Block, BlockError> {
         if value.len() > 3 {
             return Err(BlockError::Length);
         }
         let bits = crate::Uint::decode(value).ok_or(BlockError::Length)?;
-        let size = BlockSize::from_szx((bits & 7) as u8).ok_or(BlockError::Size)?;
         Ok(Block {
             number: bits >> 4,
             more: bits & 8 != 0,
-            size,
+            size: BlockSize((bits & 7) as u8),
         })
     }
 
@@ -65,7 +86,7 @@ impl Block {
         (self.number << 4) | (u32::from(self.more) << 3) | u32::from(self.size.szx())
     }
 
-    /// The offset of this block in the body.
+    /// The offset of this block in the body, in bytes.
     pub fn offset(self) -> usize {
         self.number as usize * self.size.bytes()
     }
@@ -81,4 +102,46 @@ pub enum BlockError {
     /// SZX 7 on a datagram transport.
     #[error("block size exponent 7 is reserved on datagrams")]
     Size,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_those_of_the_rfc() {
+        for (value, number, more, bytes) in [
+            (&[][..], 0, false, 16),
+            (&[0x0a], 0, true, 64),
+            (&[0x22], 2, false, 64),
+            (&[0x36], 3, false, 1024),
+            (&[0x0e], 0, true, 1024),
+            (&[0xff, 0xff, 0xf6], Block::NUMBER_MAX, false, 1024),
+        ] {
+            let block = Block::decode(value).expect("a block");
+            assert_eq!(
+                (block.number, block.more, block.size.bytes()),
+                (number, more, bytes)
+            );
+            assert_eq!(crate::Uint::new(block.encode()).as_bytes(), value);
+            assert_eq!(block.offset(), number as usize * bytes);
+        }
+        assert_eq!(Block::decode(&[0; 4]), Err(BlockError::Length));
+    }
+
+    #[test]
+    fn bert_is_for_streams() {
+        assert_eq!(Block::decode(&[0x0f]), Err(BlockError::Size));
+        let block = Block::decode_stream(&[0x2f]).expect("bert");
+        assert_eq!((block.size, block.offset()), (BlockSize::BERT, 2048));
+        assert_eq!(block.encode(), 0x2f);
+        assert_eq!(BlockSize::from_szx(7), None);
+    }
+
+    #[test]
+    fn at_most_never_exceeds_but_for_the_smallest() {
+        assert_eq!(BlockSize::at_most(0).bytes(), 16);
+        assert_eq!(BlockSize::at_most(1023).bytes(), 512);
+        assert_eq!(BlockSize::at_most(usize::MAX), BlockSize::MAX);
+    }
 }

@@ -72,10 +72,16 @@ impl<'b> MessageBuilder<'b> {
 
     /// Adds the payload, with its marker unless it is empty, and ends the message.
     pub fn payload(self, payload: &[u8]) {
+        self.into_payload(payload);
+    }
+
+    /// As [`MessageBuilder::payload`], and gives the buffer back.
+    pub(crate) fn into_payload(self, payload: &[u8]) -> &'b mut Vec<u8> {
         if !payload.is_empty() {
             self.out.push(0xff);
             self.out.extend_from_slice(payload);
         }
+        self.out
     }
 
     /// Ends a message without payload.

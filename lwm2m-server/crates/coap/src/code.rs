@@ -1,5 +1,10 @@
 //! Request methods and response codes.
 
+#![expect(
+    clippy::zero_prefixed_literal,
+    reason = "codes read as the RFCs write them, as in 2.04"
+)]
+
 use std::fmt;
 
 /// A CoAP code: class in three bits, detail in five.
@@ -90,6 +95,11 @@ impl Code {
     /// True for the classes 2, 4 and 5.
     pub const fn is_response(self) -> bool {
         matches!(self.class(), 2 | 4 | 5)
+    }
+
+    /// True for the class 7, which only streams have (RFC 8323 §5).
+    pub const fn is_signaling(self) -> bool {
+        self.class() == 7
     }
 
     /// True for the class 2.

@@ -57,6 +57,8 @@ pub struct Message<'d> {
     pub(crate) token: &'d [u8],
     pub(crate) options: &'d [u8],
     pub(crate) payload: &'d [u8],
+    /// From a stream, where the block size may be BERT.
+    pub(crate) stream: bool,
 }
 
 impl<'d> Message<'d> {
@@ -94,6 +96,7 @@ impl<'d> Message<'d> {
             token,
             options,
             payload,
+            stream: false,
         })
     }
 
@@ -181,12 +184,12 @@ impl<'d> Message<'d> {
 
     /// The Block1 option, none when absent.
     pub fn block1(&self) -> Option<Result<Block, BlockError>> {
-        self.value(OptionNumber::BLOCK1).map(Block::decode)
+        self.block(OptionNumber::BLOCK1)
     }
 
     /// The Block2 option, none when absent.
     pub fn block2(&self) -> Option<Result<Block, BlockError>> {
-        self.value(OptionNumber::BLOCK2).map(Block::decode)
+        self.block(OptionNumber::BLOCK2)
     }
 
     /// The segments of the path as they came; none for the root.
@@ -219,8 +222,8 @@ impl<'d> Message<'d> {
     }
 
     /// Looks for the first option that a receiver must not pass over: a critical one that is not
-    /// understood, of a wrong length or repeated; a path or query that is no UTF-8; in a request
-    /// also a proxy option or a Block option with the reserved size.
+    /// understood, of a wrong length or repeated; a path or query that is no UTF-8; a Block option
+    /// with a size that datagrams do not have; in a request also a proxy option.
     ///
     /// `options_max` limits the number of options; `understood` says which critical options the
     /// receiver handles.
@@ -239,8 +242,19 @@ impl<'d> Message<'d> {
             }
             let repeated = last.replace(option.number) == Some(option.number);
             option.check(repeated, self.code.is_request(), &understood)?;
+            if option.number.is_block() && !self.stream && Block::decode(option.value).is_err() {
+                return Err(OptionFault::BlockSize(option.number));
+            }
         }
         Ok(())
+    }
+
+    fn block(&self, number: OptionNumber) -> Option<Result<Block, BlockError>> {
+        let decode = match self.stream {
+            true => Block::decode_stream,
+            false => Block::decode,
+        };
+        self.value(number).map(decode)
     }
 
     /// The first value of a length that the option allows.
