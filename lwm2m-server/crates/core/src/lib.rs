@@ -22,6 +22,7 @@ mod path;
 mod record;
 mod request;
 mod value;
+mod value_text;
 mod version;
 
 pub use attributes::{AttributeError, Attributes, Edge};

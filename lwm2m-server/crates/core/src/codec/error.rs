@@ -13,8 +13,8 @@ pub enum DecodeError {
     /// The format does not carry what is asked of it.
     #[error("{0} carries no resource values")]
     Format(ContentFormat),
-    /// The format carries one value and the path of the request names several, or none.
-    #[error("{format} carries one value, and {path} is no resource")]
+    /// The format cannot answer a request for this path: one value where the path names several.
+    #[error("{format} cannot carry what {path} names")]
     Target {
         /// The format of the payload.
         format: ContentFormat,

@@ -1,21 +1,13 @@
-//! TLV (11542).
+//! TLV (11542), the binary format of LwM2M 1.0 (Core 1.2.2 §7.4.3).
 
-use super::{DecodeError, Decoded, EncodeError, Scope};
-use crate::{Record, ResourceTypes};
+mod decode;
+mod encode;
+mod header;
+mod value;
 
-pub(super) fn decode<'a>(
-    _scope: Scope<'_>,
-    _payload: &'a [u8],
-    _types: &dyn ResourceTypes,
-) -> Result<Decoded<'a>, DecodeError> {
-    todo!()
-}
+pub(super) use decode::decode;
+pub(super) use encode::encode;
 
-pub(super) fn encode(
-    _scope: Scope<'_>,
-    _records: &[Record<'_>],
-    _types: &dyn ResourceTypes,
-    _out: &mut Vec<u8>,
-) -> Result<(), EncodeError> {
-    todo!()
-}
+use crate::ContentFormat;
+
+const FORMAT: ContentFormat = ContentFormat::Tlv;
