@@ -70,6 +70,9 @@ pub enum RequestError {
     /// The request is not one that LwM2M has, checked before sending.
     #[error("{0}")]
     Invalid(String),
+    /// The object model says that the device will refuse this, checked before sending.
+    #[error("{0}")]
+    AgainstModel(String),
     /// The device's version does not have this operation.
     #[error("LwM2M {version} has no {operation}")]
     NotInVersion {

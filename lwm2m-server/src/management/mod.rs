@@ -1,11 +1,27 @@
 //! Device management and reporting: LwM2M operations to CoAP requests and back (Core 1.2.2 §6.3,
 //! §6.4). Pure functions; the shard sends and receives.
+//!
+//! ```text
+//! Request ──> check (version, model; may be skipped) ──> encode ──> OutgoingRequest
+//!                                            formats ────┘
+//! CoapAnswer ──> decode | decode_notification ──> Response | values
+//! POST /dp ──> decode_send ──> values, or the code for the device
+//! ```
 
-use lwm2m_coap::{Code, OutgoingRequest};
-use lwm2m_core::codec::Decoded;
-use lwm2m_core::{ObjectList, ObjectModels, Request, ResourceType, ResourceTypes, Version};
+mod check;
+mod decode;
+mod encode;
+mod formats;
+mod report;
+mod types;
 
-use crate::{ObservationTarget, Reason, RequestError, Response};
+use lwm2m_coap::Code;
+use lwm2m_core::{ObjectList, ObjectModels, Version};
+
+pub(crate) use check::check;
+pub(crate) use decode::decode;
+pub(crate) use encode::encode;
+pub(crate) use report::{decode_notification, decode_send};
 
 /// What of a device decides how it is spoken to.
 #[derive(Clone, Copy)]
@@ -16,12 +32,6 @@ pub(crate) struct DeviceContext<'a> {
     pub(crate) objects: &'a ObjectList,
     /// Where object models come from.
     pub(crate) models: &'a dyn ObjectModels,
-}
-
-impl ResourceTypes for DeviceContext<'_> {
-    fn resource_type(&self, _object: u16, _resource: u16) -> Option<ResourceType> {
-        todo!()
-    }
 }
 
 /// The parts of a CoAP response that matter here.
@@ -37,43 +47,5 @@ pub(crate) struct CoapAnswer<'a> {
     pub(crate) body: &'a [u8],
 }
 
-/// Refuses what the device's version does not have or its object models rule out; skipped for
-/// [`RequestOptions::unchecked`](crate::RequestOptions).
-pub(crate) fn check(_request: &Request, _device: &DeviceContext<'_>) -> Result<(), RequestError> {
-    todo!()
-}
-
-/// Writes a request as a CoAP request, refusing what cannot be expressed.
-pub(crate) fn encode(
-    _request: &Request,
-    _device: &DeviceContext<'_>,
-) -> Result<OutgoingRequest, RequestError> {
-    todo!()
-}
-
-/// Reads the answer to a request. `observation` stays none; the shard fills it in.
-pub(crate) fn decode(
-    _request: &Request,
-    _device: &DeviceContext<'_>,
-    _answer: &CoapAnswer<'_>,
-) -> Result<Response, RequestError> {
-    todo!()
-}
-
-/// Reads the values of a notification.
-pub(crate) fn decode_notification(
-    _target: &ObservationTarget,
-    _device: &DeviceContext<'_>,
-    _answer: &CoapAnswer<'_>,
-) -> Result<Decoded<'static>, Reason> {
-    todo!()
-}
-
-/// Reads the body of a Send; the error carries the code for the device (Core 1.2.2 §6.4.5).
-pub(crate) fn decode_send(
-    _device: &DeviceContext<'_>,
-    _content_format: Option<u16>,
-    _body: &[u8],
-) -> Result<Decoded<'static>, (Code, Reason)> {
-    todo!()
-}
+#[cfg(test)]
+mod fixture;
