@@ -8,6 +8,8 @@
 //! callers that answer 4.00.
 
 mod cbor;
+mod cbor_reader;
+mod cbor_writer;
 mod error;
 mod json;
 mod lwm2m_cbor;
@@ -16,7 +18,9 @@ mod rfc3339;
 mod scalar;
 mod senml;
 mod senml_cbor;
+mod senml_fields;
 mod senml_json;
+mod senml_json_reader;
 mod sink;
 mod source;
 mod text;
