@@ -98,16 +98,16 @@ proptest! {
 fn read_all(
     decoder: &mut FrameDecoder,
     mut bytes: &[u8],
-    messages: &mut Vec<(u8, Vec<u8>, Vec<u8>, Vec<u8>)>,
+    messages: &mut Vec<[Vec<u8>; 4]>,
 ) -> Option<FrameError> {
     loop {
         match decoder.decode(&mut bytes) {
-            Ok(Some(message)) => messages.push((
-                message.code().0,
+            Ok(Some(message)) => messages.push([
+                vec![message.code().0],
                 message.token().to_vec(),
                 message.option_bytes().to_vec(),
                 message.payload().to_vec(),
-            )),
+            ]),
             Ok(None) => return None,
             Err(error) => return Some(error),
         }

@@ -1,1 +1,0 @@
-//! Benchmarks: CPU time for each operation and memory for each device.

@@ -1,0 +1,57 @@
+//! Benchmarks: CPU time for each operation and memory for each device.
+//!
+//! One module measures one thing and gives a [`Report`]; this file picks, and prints a table or
+//! JSON. Run with `cargo run --release -p lwm2m-bench -- parse`.
+
+mod coap_parse;
+mod report;
+mod timing;
+
+use std::io::{self, Write};
+
+use clap::{Parser, Subcommand};
+use report::Report;
+
+#[derive(Parser)]
+#[command(
+    name = "lwm2m-bench",
+    about = "Measures the parts of the server",
+    version
+)]
+struct Arguments {
+    /// Prints JSON instead of tables.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Reading and answering CoAP messages, compared with coap-lite.
+    Parse(coap_parse::Arguments),
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let reports = match &arguments.bench {
+        Bench::Parse(arguments) => vec![coap_parse::run(arguments)?],
+    };
+    print(&reports, arguments.json)?;
+    Ok(())
+}
+
+fn print(reports: &[Report], json: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if cfg!(debug_assertions) {
+        writeln!(io::stderr(), "a debug build says nothing about speed")?;
+    }
+    if json {
+        let reports: Vec<_> = reports.iter().map(Report::to_json).collect();
+        return writeln!(out, "{}", serde_json::Value::from(reports));
+    }
+    for report in reports {
+        writeln!(out, "{report}")?;
+    }
+    Ok(())
+}
