@@ -233,9 +233,11 @@ fn signals_are_written_and_read() {
     }
 }
 
+type Options<'v> = &'v [(OptionNumber, &'v [u8])];
+
 #[test]
 fn critical_options_are_checked_by_the_table() {
-    let check = |options: &[(OptionNumber, &[u8])], options_max| {
+    let check = |options: Options<'_>, options_max| {
         let mut datagram = Vec::new();
         options
             .iter()
@@ -259,7 +261,7 @@ fn critical_options_are_checked_by_the_table() {
         check(&[(path, b"rd"), (path, b"1"), (path, b"2")], 2),
         Err(OptionFault::TooMany)
     );
-    let faults: [(&[(OptionNumber, &[u8])], OptionFault, Code); 6] = [
+    let faults: [(Options<'_>, OptionFault, Code); 6] = [
         (
             &[(OptionNumber::OSCORE, b"")],
             OptionFault::Unknown(OptionNumber::OSCORE),
