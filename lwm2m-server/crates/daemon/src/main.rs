@@ -1,2 +1,51 @@
-//! The lwm2m-server binary.
-fn main() {}
+//! The `lwm2m-server` binary: runs the server, or talks to a running one.
+//!
+//! An embedder like any other: configuration, wiring and the command line, nothing else. The
+//! commands that look at devices are clients of the public HTTP API.
+
+#![allow(clippy::print_stdout, clippy::print_stderr)] // a program speaks to its terminal
+
+mod cli;
+mod config;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "lwm2m-server", version, about = "An LwM2M 1.0, 1.1 and 1.2 server", long_about = None)]
+#[command(after_help = "Start here: `lwm2m-server --demo`, then `lwm2m-server clients`.")]
+struct Arguments {
+    #[command(flatten)]
+    run: run::Arguments,
+
+    #[command(flatten)]
+    api: cli::ApiArguments,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the server; what happens when no command is given.
+    Run,
+    #[command(flatten)]
+    Cli(cli::Command),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        None | Some(Command::Run) => run::run(&arguments.run),
+        Some(Command::Cli(command)) => cli::run(&arguments.api, &command),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            cli::print_error(&error, arguments.api.json);
+            ExitCode::FAILURE
+        }
+    }
+}

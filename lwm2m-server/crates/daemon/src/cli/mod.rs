@@ -1,0 +1,46 @@
+//! The commands that look at devices: clients of the public HTTP API.
+
+mod api;
+mod bodies;
+mod commands;
+mod events;
+mod follow;
+mod show;
+mod table;
+
+pub(crate) use commands::Command;
+
+use api::Api;
+
+/// Where the API is, and how answers are shown.
+#[derive(clap::Args)]
+pub(crate) struct ApiArguments {
+    /// The HTTP API of the server.
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "LWM2M_SERVER",
+        default_value = "http://127.0.0.1:8080"
+    )]
+    server: String,
+
+    /// Prints JSON, for programs.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// Carries out one command.
+pub(crate) fn run(arguments: &ApiArguments, command: &Command) -> anyhow::Result<()> {
+    let api = Api::new(&arguments.server)?;
+    commands::run(&api, command, arguments.json)
+}
+
+/// Says what went wrong: a sentence for people, the problem document for programs.
+pub(crate) fn print_error(error: &anyhow::Error, json: bool) {
+    match error.downcast_ref::<api::Problem>() {
+        Some(problem) if json => println!("{}", problem.document),
+        _ if json => println!("{}", serde_json::json!({ "title": format!("{error:#}") })),
+        _ => eprintln!("error: {error:#}"),
+    }
+}

@@ -1,0 +1,196 @@
+//! Answers of the API as tables for people, or as the JSON that came.
+
+use serde_json::Value;
+
+use super::table::{print, text};
+
+/// The list of devices.
+pub(crate) fn clients(clients: &Value, json: bool) -> anyhow::Result<()> {
+    if json {
+        return as_json(clients);
+    }
+    let rows = array(clients)
+        .iter()
+        .map(|client| {
+            [
+                "endpoint",
+                "version",
+                "lifetime_s",
+                "binding",
+                "address",
+                "awake",
+                "updated_at",
+            ]
+            .map(|key| text(client, key))
+            .to_vec()
+        })
+        .collect();
+    print(
+        &[
+            "endpoint",
+            "LwM2M",
+            "lifetime s",
+            "binding",
+            "address",
+            "awake",
+            "last update",
+        ],
+        rows,
+        "No device is registered.",
+    );
+    Ok(())
+}
+
+/// One device.
+pub(crate) fn client(client: &Value, json: bool) -> anyhow::Result<()> {
+    if json {
+        return as_json(client);
+    }
+    let rows = client
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, _)| vec![key.replace('_', " "), text(client, key)])
+        .collect();
+    print(&["", ""], rows, "Nothing is known of it.");
+    Ok(())
+}
+
+/// Values that were read or notified.
+pub(crate) fn values(answer: &Value, json: bool) -> anyhow::Result<()> {
+    if json {
+        return as_json(answer);
+    }
+    let values = answer.get("values").unwrap_or(&Value::Null);
+    let rows = array(values)
+        .iter()
+        .map(|record| {
+            ["path", "name", "value", "unit", "time"]
+                .map(|key| text(record, key))
+                .to_vec()
+        })
+        .collect();
+    print(
+        &["path", "name", "value", "unit", "time"],
+        rows,
+        "The device has no value there.",
+    );
+    for fault in array(answer.get("faults").unwrap_or(&Value::Null)) {
+        eprintln!(
+            "not decoded: {} {}",
+            text(fault, "path"),
+            text(fault, "error")
+        );
+    }
+    Ok(())
+}
+
+/// The answer to a Discover.
+pub(crate) fn links(answer: &Value, json: bool) -> anyhow::Result<()> {
+    if json {
+        return as_json(answer);
+    }
+    let rows = array(answer.get("links").unwrap_or(&Value::Null))
+        .iter()
+        .map(|link| {
+            let attributes = link
+                .get("attributes")
+                .and_then(Value::as_object)
+                .into_iter()
+                .flatten()
+                .map(|(key, value)| format!("{key}={value}"))
+                .collect::<Vec<String>>()
+                .join(" ");
+            vec![
+                text(link, "path"),
+                text(link, "name"),
+                text(link, "dim"),
+                attributes,
+            ]
+        })
+        .collect();
+    print(
+        &["path", "name", "instances", "attributes"],
+        rows,
+        "The device lists nothing there.",
+    );
+    Ok(())
+}
+
+/// The observations of a device.
+pub(crate) fn observations(answer: &Value, json: bool) -> anyhow::Result<()> {
+    if json {
+        return as_json(answer);
+    }
+    let rows = array(answer.get("observations").unwrap_or(&Value::Null))
+        .iter()
+        .map(|observation| {
+            let paths = array(observation.get("paths").unwrap_or(&Value::Null))
+                .iter()
+                .filter_map(Value::as_str)
+                .collect::<Vec<&str>>()
+                .join(" ");
+            vec![
+                text(observation, "id"),
+                paths,
+                text(observation, "notifications"),
+            ]
+        })
+        .collect();
+    print(
+        &["id", "paths", "notifications"],
+        rows,
+        "Nothing is observed.",
+    );
+    Ok(())
+}
+
+/// Counters of the server.
+pub(crate) fn status(answer: &Value, json: bool) -> anyhow::Result<()> {
+    if json {
+        return as_json(answer);
+    }
+    let mut rows = Vec::new();
+    flatten("", answer, &mut rows);
+    print(&["", ""], rows, "");
+    Ok(())
+}
+
+fn flatten(prefix: &str, value: &Value, rows: &mut Vec<Vec<String>>) {
+    let Some(object) = value.as_object() else {
+        return;
+    };
+    for (key, inner) in object {
+        let name = format!("{prefix}{}", key.replace('_', " "));
+        if inner.is_object() {
+            flatten(&format!("{name} "), inner, rows);
+        } else {
+            rows.push(vec![name, text(value, key)]);
+        }
+    }
+}
+
+/// What the device answered to an operation without values.
+pub(crate) fn done(answer: &Value, json: bool) -> anyhow::Result<()> {
+    if json {
+        return as_json(answer);
+    }
+    let code = text(answer, "code");
+    let created = text(answer, "created");
+    match (code.is_empty(), created.is_empty()) {
+        (true, _) => println!("done"),
+        (false, true) => println!("{code}"),
+        (false, false) => println!("{code} {created}"),
+    }
+    Ok(())
+}
+
+/// One line of JSON.
+pub(crate) fn as_json(value: &Value) -> anyhow::Result<()> {
+    println!("{value}");
+    Ok(())
+}
+
+fn array(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}

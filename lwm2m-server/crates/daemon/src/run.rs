@@ -1,0 +1,213 @@
+//! Running the server: sockets, HTTP API, and the three devices of the demo.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use anyhow::Context;
+use lwm2m_server::{EventKind, Listener, Server};
+use tracing::{info, warn};
+
+use crate::config::{Config, Settings};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Runs on loopback without security, with three simulated devices and without any file.
+    #[arg(long, conflicts_with = "config")]
+    demo: bool,
+
+    /// The configuration file; lwm2m-server.toml in this folder when it is there.
+    #[arg(long, value_name = "FILE", env = "LWM2M_CONFIG")]
+    config: Option<PathBuf>,
+
+    /// The CoAP port of the demo; 0 takes any free one.
+    #[arg(long, value_name = "PORT", requires = "demo")]
+    coap_port: Option<u16>,
+
+    /// The HTTP port of the demo; 0 takes any free one.
+    #[arg(long, value_name = "PORT", requires = "demo")]
+    http_port: Option<u16>,
+}
+
+const CONFIG_FILE: &str = "lwm2m-server.toml";
+const DEMO_COAP_PORT: u16 = 5683;
+const DEMO_HTTP_PORT: u16 = 8080;
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    start_logging(arguments.demo);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(async {
+        if arguments.demo {
+            demo(arguments).await
+        } else {
+            serve(settings(arguments)?).await
+        }
+    })
+}
+
+fn settings(arguments: &Arguments) -> anyhow::Result<Settings> {
+    let config = match &arguments.config {
+        Some(path) => Config::load(path)?,
+        None if PathBuf::from(CONFIG_FILE).is_file() => Config::load(CONFIG_FILE.as_ref())?,
+        None => Config::default(),
+    };
+    config.settings()
+}
+
+async fn serve(settings: Settings) -> anyhow::Result<()> {
+    let http = bind_http(settings.http).await?;
+    let http_address = http.local_addr()?;
+    let mut builder = Server::builder().config(settings.server).on(log_event);
+    for listener in settings.listeners {
+        builder = builder.listen(listener);
+    }
+    let server = builder.start().await?;
+    for address in server.local_addresses() {
+        println!("coap://{address}");
+    }
+    println!("http://{http_address}/api/v1");
+    serve_http(http, server).await
+}
+
+async fn demo(arguments: &Arguments) -> anyhow::Result<()> {
+    let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let http = match arguments.http_port {
+        Some(port) => bind_http(loopback(port)).await?,
+        None => match bind_http(loopback(DEMO_HTTP_PORT)).await {
+            Ok(listener) => listener,
+            Err(_) => bind_http(loopback(0)).await?,
+        },
+    };
+    let server = match arguments.coap_port {
+        Some(port) => demo_server(loopback(port)).await?,
+        None => match demo_server(loopback(DEMO_COAP_PORT)).await {
+            Ok(server) => server,
+            Err(_) => demo_server(loopback(0)).await?,
+        },
+    };
+    let coap = *server
+        .local_addresses()
+        .first()
+        .context("the server has no listener")?;
+    let devices = lwm2m_device::demo_devices(coap).await?;
+    print_welcome(coap, http.local_addr()?);
+    let outcome = serve_http(http, server).await;
+    drop(devices);
+    outcome
+}
+
+async fn demo_server(address: SocketAddr) -> anyhow::Result<Server> {
+    Ok(Server::builder()
+        .listen(Listener::coap(address))
+        .on(log_event)
+        .start()
+        .await?)
+}
+
+fn print_welcome(coap: SocketAddr, http: SocketAddr) {
+    let api = if http.port() == DEMO_HTTP_PORT {
+        String::new()
+    } else {
+        format!(" --server http://{http}")
+    };
+    println!(
+        "\nThe demo runs on loopback, without security, with three simulated devices.\n\n\
+         \x20 devices   coap://{coap}\n\
+         \x20 HTTP API  http://{http}/api/v1\n\n\
+         Try, in another terminal:\n\n\
+         \x20 cargo run --release --{api} clients\n\
+         \x20 cargo run --release --{api} read demo-thermometer /3303/0\n\
+         \x20 curl http://{http}/api/v1/clients/demo-thermometer/objects/3303/0/5700\n\n\
+         Ctrl-C stops it.\n"
+    );
+}
+
+async fn bind_http(address: SocketAddr) -> anyhow::Result<tokio::net::TcpListener> {
+    tokio::net::TcpListener::bind(address)
+        .await
+        .with_context(|| format!("the HTTP API cannot listen on {address}"))
+}
+
+async fn serve_http(listener: tokio::net::TcpListener, server: Server) -> anyhow::Result<()> {
+    let router = lwm2m_admin::router(server.clone());
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(async move {
+        axum::serve(listener, router)
+            .with_graceful_shutdown(async move {
+                let _ = stopped.await;
+            })
+            .await
+    });
+    interrupted().await;
+    info!("stopping");
+    let _ = stop.send(());
+    server.shutdown().await;
+    // Event streams stay open as long as their readers want: they do not hold up the end.
+    serving.abort();
+    Ok(())
+}
+
+/// Waits for Ctrl-C or, where there is one, the terminate signal.
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+        if let Ok(mut terminate) = terminate {
+            tokio::select! {
+                _ = terminate.recv() => return,
+                _ = tokio::signal::ctrl_c() => return,
+            }
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+fn start_logging(demo: bool) {
+    let default = if demo { "warn" } else { "info" };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init();
+}
+
+fn log_event(event: &lwm2m_server::Event) {
+    let endpoint = event
+        .endpoint
+        .as_ref()
+        .map(|endpoint| endpoint.as_str())
+        .unwrap_or_default();
+    match &event.kind {
+        EventKind::Registered {
+            registration,
+            replaced,
+        } => info!(
+            endpoint,
+            peer = %registration.peer,
+            version = %registration.version,
+            lifetime_s = registration.lifetime_s,
+            replaced,
+            "registered"
+        ),
+        EventKind::Deregistered { .. } => info!(endpoint, "deregistered"),
+        EventKind::Expired { .. } => info!(endpoint, "expired"),
+        EventKind::Refused {
+            operation,
+            peer,
+            code,
+            reason,
+        } => warn!(
+            endpoint,
+            %peer,
+            operation,
+            code = %code,
+            reason = %reason.message,
+            hint = reason.hint.as_deref().unwrap_or_default(),
+            "refused"
+        ),
+        _ => {}
+    }
+}
