@@ -1,0 +1,181 @@
+//! aiocoap, a CoAP library for Python, as a device written by hand.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use serde_json::Value;
+
+use super::peer::{Peer, free_port};
+use super::report::Report;
+use super::server::{Server, expect, value_at};
+use crate::process;
+
+const PEER: &str = "aiocoap";
+const ENDPOINT: &str = "aiocoap";
+const REQUIREMENT: &str = "aiocoap==0.4.17";
+
+pub(crate) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::Result<()> {
+    let python = install(root)?;
+    let mut command = Command::new(python);
+    command
+        .arg(root.join("tests/interop/aiocoap/device.py"))
+        .args([
+            "127.0.0.1",
+            &server.coap_port.to_string(),
+            ENDPOINT,
+            &free_port()?.to_string(),
+        ]);
+    let mut device = Peer::start(command)?;
+
+    report.scenario(PEER, "register with 124 links, block-wise", || {
+        device.hear("registered /rd/")?;
+        let client = server.cli(&["client", ENDPOINT])?;
+        ensure!(
+            client.to_string().contains("/10300/119"),
+            "links are missing: {client}"
+        );
+        Ok(())
+    });
+    report.scenario(PEER, "read text and SenML JSON", || {
+        expect(
+            "/3/0/0",
+            &server.read(ENDPOINT, "/3/0/0", &["--format", "text"])?,
+            "aiocoap",
+        )?;
+        expect(
+            "/3/0/0",
+            &server.read(ENDPOINT, "/3/0", &["--format", "senml-json"])?,
+            "aiocoap",
+        )
+        .or_else(|_| {
+            let answer = server.cli(&["read", ENDPOINT, "/3/0", "--format", "senml-json"])?;
+            expect("/3/0/0", &value_at(&answer, "/3/0/0")?, "aiocoap")
+        })
+    });
+    report.scenario(PEER, "response apart from the acknowledgement", || {
+        expect(
+            "/3/0/2",
+            &server.read(ENDPOINT, "/3/0/2", &["--format", "text"])?,
+            "late",
+        )
+    });
+    report.scenario(PEER, "write, execute, discover", || {
+        server.cli(&["write", ENDPOINT, "/3/0/14", "+03:00", "--format", "text"])?;
+        device.hear("written /3/0/14 +03:00")?;
+        server.cli(&["exec", ENDPOINT, "/3/0/4", "0='now'"])?;
+        device.hear("executed 0='now'")?;
+        let links = server.cli(&["discover", ENDPOINT, "/3/0"])?;
+        ensure!(
+            links.to_string().contains("/3/0/14"),
+            "the links are {links}"
+        );
+        Ok(())
+    });
+    report.scenario(PEER, "refuse a format, 4.06 becomes a problem", || {
+        let problem = server.cli_fails(&["read", ENDPOINT, "/3/0/0", "--format", "tlv"])?;
+        expect(
+            "coap_code",
+            problem["coap_code"].as_str().unwrap_or_default(),
+            "4.06",
+        )
+    });
+    report.scenario(PEER, "opaque block-wise both ways", || {
+        let answer = server.cli(&["read", ENDPOINT, "/19/0/0", "--format", "opaque"])?;
+        let first = value_at(&answer, "/19/0/0")?;
+        ensure!(
+            first.len() > 6000,
+            "5000 bytes as base64 are longer than {}",
+            first.len()
+        );
+        server.cli(&["write", ENDPOINT, "/19/0/0", &first, "--format", "opaque"])?;
+        device.hear("received 5000")?;
+        Ok(())
+    });
+    report.scenario(PEER, "read-composite", || {
+        let answer = server.cli(&[
+            "read",
+            ENDPOINT,
+            "/3/0/0",
+            "/3303/0/5700",
+            "--format",
+            "senml-json",
+        ])?;
+        expect("/3/0/0", &value_at(&answer, "/3/0/0")?, "aiocoap")?;
+        expect("/3303/0/5700", &value_at(&answer, "/3303/0/5700")?, "21.5")
+    });
+    report.scenario(PEER, "observe, notify, cancel", || {
+        observe(server, &mut device)
+    });
+    report.scenario(PEER, "send", || {
+        device.tell("send")?;
+        device.hear("sent 2.04")?;
+        Ok(())
+    });
+    report.scenario(PEER, "update, confirmable and not", || {
+        device.tell("update")?;
+        device.hear("updated 2.04")?;
+        device.tell("non")?;
+        device.hear("updated 2.04")?;
+        Ok(())
+    });
+    report.scenario(PEER, "de-register", || {
+        device.tell("stop")?;
+        device.hear("deregistered 2.02")?;
+        server.wait_registered(ENDPOINT, false)
+    });
+    Ok(())
+}
+
+fn observe(server: &Server, device: &mut Peer) -> anyhow::Result<()> {
+    let observing = server.cli_in_background(&[
+        "observe",
+        ENDPOINT,
+        "/3303/0/5700",
+        "--format",
+        "text",
+        "--count",
+        "2",
+    ])?;
+    device.hear("observers /3303/0/5700 1")?;
+    super::server::wait_for("the observation", || {
+        let answer = server.cli(&["observations", ENDPOINT])?;
+        Ok(answer["observations"]
+            .as_array()
+            .is_some_and(|list| !list.is_empty()))
+    })?;
+    device.tell("set 22.5")?;
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    device.tell("set 23.5")?;
+    device
+        .hear("observers /3303/0/5700 0")
+        .context("the observation was not cancelled")?;
+    let output = observing.wait_with_output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let values: Vec<String> = text
+        .lines()
+        .map(|line| value_at(&serde_json::from_str::<Value>(line)?, "/3303/0/5700"))
+        .collect::<anyhow::Result<_>>()?;
+    ensure!(values == ["21.5", "22.5", "23.5"], "observed {values:?}");
+    Ok(())
+}
+
+/// A virtual environment of its own, so that the machine's Python stays as it is.
+fn install(root: &Path) -> anyhow::Result<PathBuf> {
+    let folder = root.join("target/interop/aiocoap");
+    let python = folder.join("bin/python");
+    let ready = python.is_file()
+        && process::capture(root, &python.to_string_lossy(), &["-c", "import aiocoap"]).is_ok();
+    if !ready {
+        let path = folder.to_string_lossy();
+        process::capture(root, "python3", &["-m", "venv", &path])
+            .context("python3 with venv is needed")?;
+        process::capture(
+            root,
+            &python.to_string_lossy(),
+            &["-m", "pip", "install", "--quiet", REQUIREMENT],
+        )
+        .context("the Python package aiocoap cannot be installed")?;
+    }
+    Ok(python)
+}

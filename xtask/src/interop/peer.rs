@@ -1,0 +1,77 @@
+//! A peer as a process: says facts on its output, takes commands on its input.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use anyhow::Context;
+
+/// A running peer; stopped when dropped.
+pub(crate) struct Peer {
+    child: Child,
+    input: Option<ChildStdin>,
+    facts: Receiver<String>,
+}
+
+impl Peer {
+    /// Starts a program.
+    pub(crate) fn start(mut command: Command) -> anyhow::Result<Peer> {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .with_context(|| format!("cannot start {:?}", command.get_program()))?;
+        let input = child.stdin.take();
+        let output = child.stdout.take().context("the peer has no output")?;
+        let (sender, facts) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Peer {
+            child,
+            input,
+            facts,
+        })
+    }
+
+    /// Gives it a command.
+    pub(crate) fn tell(&mut self, command: &str) -> anyhow::Result<()> {
+        let input = self.input.as_mut().context("the peer takes no commands")?;
+        writeln!(input, "{command}").context("the peer has ended")
+    }
+
+    /// Waits for a fact that starts with these words; facts before it are passed over.
+    pub(crate) fn hear(&self, words: &str) -> anyhow::Result<String> {
+        let mut before = Vec::new();
+        loop {
+            let fact = self
+                .facts
+                .recv_timeout(Duration::from_secs(30))
+                .with_context(|| format!("the peer never said '{words}', only {before:?}"))?;
+            if fact.starts_with(words) {
+                return Ok(fact);
+            }
+            before.push(fact);
+        }
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A UDP port of the loopback that is free now.
+pub(crate) fn free_port() -> anyhow::Result<u16> {
+    Ok(std::net::UdpSocket::bind("127.0.0.1:0")?
+        .local_addr()?
+        .port())
+}

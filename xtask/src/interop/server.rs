@@ -1,0 +1,177 @@
+//! The server under test: the binary, started from a configuration file, driven by its own CLI.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+
+use crate::process;
+
+const CONFIG: &str = r#"
+[server]
+bind_address = "127.0.0.1"
+bind_port = 0
+security_mode = "nosec"
+awake_time_s = 2
+[http]
+bind = "127.0.0.1:0"
+"#;
+
+/// A running server; stopped when dropped.
+pub(crate) struct Server {
+    child: Child,
+    binary: PathBuf,
+    pub(crate) coap_port: u16,
+    api: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    /// Builds the binary, starts it on free ports of the loopback, and waits until it says where.
+    pub(crate) fn start(root: &Path) -> anyhow::Result<Server> {
+        process::run(root, "cargo", &["build", "--package", "lwm2m-daemon"])?;
+        let target =
+            std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
+        let binary = target.join("debug/lwm2m-server");
+        let folder = tempfile::tempdir()?;
+        let config = folder.path().join("lwm2m-server.toml");
+        fs::write(&config, CONFIG)?;
+        let mut child = Command::new(&binary)
+            .arg("--config")
+            .arg(&config)
+            .env("RUST_LOG", "warn")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {}", binary.display()))?;
+        let output = child.stdout.take().context("the server has no output")?;
+        let mut lines = BufReader::new(output).lines();
+        let mut address = |scheme: &str| -> anyhow::Result<String> {
+            let line = lines.next().context("the server ended at once")??;
+            let address = line.strip_prefix(scheme);
+            address
+                .map(str::to_owned)
+                .with_context(|| format!("no {scheme} in '{line}'"))
+        };
+        let coap = address("coap://")?;
+        let http = address("http://")?;
+        let coap_port = coap.rsplit(':').next().unwrap_or_default().parse()?;
+        let api = format!("http://{}", http.trim_end_matches("/api/v1"));
+        Ok(Server {
+            child,
+            binary,
+            coap_port,
+            api,
+            _folder: folder,
+        })
+    }
+
+    /// Runs a command of the CLI with `--json` and reads what it prints.
+    pub(crate) fn cli(&self, arguments: &[&str]) -> anyhow::Result<Value> {
+        let output = Command::new(&self.binary)
+            .args(["--server", &self.api, "--json"])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        if !output.status.success() {
+            bail!("{}: {}", arguments.join(" "), text.trim());
+        }
+        serde_json::from_str(&text).with_context(|| format!("{}: {text}", arguments.join(" ")))
+    }
+
+    /// A command that must fail; gives the problem document.
+    pub(crate) fn cli_fails(&self, arguments: &[&str]) -> anyhow::Result<Value> {
+        match self.cli(arguments) {
+            Ok(answer) => bail!("{} succeeded: {answer}", arguments.join(" ")),
+            Err(error) => {
+                let text = error.to_string();
+                let document = text
+                    .find('{')
+                    .and_then(|at| text.get(at..))
+                    .unwrap_or_default();
+                serde_json::from_str(document).with_context(|| text.clone())
+            }
+        }
+    }
+
+    /// The value at a path, as text.
+    pub(crate) fn read(
+        &self,
+        endpoint: &str,
+        path: &str,
+        options: &[&str],
+    ) -> anyhow::Result<String> {
+        let mut arguments = vec!["read", endpoint, path];
+        arguments.extend(options);
+        let answer = self.cli(&arguments)?;
+        value_at(&answer, path)
+    }
+
+    /// Starts a command of the CLI that goes on by itself.
+    pub(crate) fn cli_in_background(&self, arguments: &[&str]) -> anyhow::Result<Child> {
+        Ok(Command::new(&self.binary)
+            .args(["--server", &self.api, "--json"])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()?)
+    }
+
+    /// Waits until an endpoint is registered or not registered.
+    pub(crate) fn wait_registered(&self, endpoint: &str, registered: bool) -> anyhow::Result<()> {
+        wait_for(
+            &format!("{endpoint} to be registered: {registered}"),
+            || Ok(self.cli(&["client", endpoint]).is_ok() == registered),
+        )
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The value of the record at a path, as text.
+pub(crate) fn value_at(answer: &Value, path: &str) -> anyhow::Result<String> {
+    let values = answer.get("values").and_then(Value::as_array);
+    let record = values
+        .into_iter()
+        .flatten()
+        .find(|record| record.get("path").and_then(Value::as_str) == Some(path))
+        .with_context(|| format!("no value at {path} in {answer}"))?;
+    Ok(match record.get("value") {
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+        None => bail!("a record without value in {answer}"),
+    })
+}
+
+/// Polls until something is true; fails after twenty seconds.
+pub(crate) fn wait_for(
+    what: &str,
+    mut is_true: impl FnMut() -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is_true()? {
+        if Instant::now() > deadline {
+            bail!("waited in vain for {what}");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+/// Fails unless both are equal.
+pub(crate) fn expect(what: &str, found: &str, expected: &str) -> anyhow::Result<()> {
+    if found != expected {
+        bail!("{what}: expected {expected}, found {found}");
+    }
+    Ok(())
+}
