@@ -24,7 +24,6 @@ pub(super) fn decode<'a>(
     let mut tree = Tree {
         reader: Reader::new(FORMAT, payload),
         sink: Sink::new(FORMAT, scope, types),
-        prefix: scope.prefix.trim_start_matches('/'),
     };
     tree.map(Path::ROOT)?;
     tree.reader.finish()?;
@@ -49,13 +48,12 @@ pub(super) fn encode(
     write_map(&mut Writer::new(out), &grouped, 0, types)
 }
 
-struct Tree<'a, 's, 't> {
+struct Tree<'a, 't> {
     reader: Reader<'a>,
     sink: Sink<'a, 't>,
-    prefix: &'s str,
 }
 
-impl Tree<'_, '_, '_> {
+impl Tree<'_, '_> {
     /// Reads a map that lies at `above`. Every key adds a level, so the recursion ends at four.
     fn map(&mut self, above: Path) -> Result<(), DecodeError> {
         let at = self.reader.at();
@@ -78,25 +76,12 @@ impl Tree<'_, '_, '_> {
     fn key(&mut self, above: Path) -> Result<Path, DecodeError> {
         let at = self.reader.at();
         if !matches!(self.reader.kind()?, Type::Array | Type::ArrayIndef) {
-            return match self.reader.key()? {
-                Key::Number(id) => self.below(at, above, id),
-                Key::Text(_) => Err(self.reader.malformed(at, "an identifier is a number")),
-            };
+            return self.below(above);
         }
         let mut remaining = self.reader.array("no array")?;
         let mut path = above;
-        let mut first = true;
         while self.reader.another(&mut remaining)? {
-            match self.reader.key()? {
-                Key::Number(id) => path = self.below(at, path, id)?,
-                // A gateway puts the prefix of its device before the identifiers.
-                Key::Text(prefix)
-                    if first && above.is_root() && !prefix.is_empty() && prefix == self.prefix => {}
-                Key::Text(_) => {
-                    return Err(self.reader.malformed(at, "an identifier is a number"));
-                }
-            }
-            first = false;
+            path = self.below(path)?;
         }
         if path == above {
             return Err(self.reader.malformed(at, "a key without identifiers"));
@@ -105,7 +90,12 @@ impl Tree<'_, '_, '_> {
     }
 
     /// The path one level down. Instance 65535 is one that the device shall choose (Create).
-    fn below(&self, at: usize, above: Path, id: i128) -> Result<Path, DecodeError> {
+    fn below(&mut self, above: Path) -> Result<Path, DecodeError> {
+        let at = self.reader.at();
+        let Key::Number(id) = self.reader.key()? else {
+            // Text would be the prefix of a device behind a gateway.
+            return Err(self.reader.malformed(at, "an identifier is a number"));
+        };
         let path = u16::try_from(id)
             .ok()
             .filter(|&id| id <= Path::MAX_ID || above.level() == PathLevel::Object)

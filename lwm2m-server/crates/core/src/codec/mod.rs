@@ -9,6 +9,7 @@
 
 mod cbor;
 mod cbor_reader;
+mod cbor_tagged;
 mod cbor_writer;
 mod error;
 mod json;
