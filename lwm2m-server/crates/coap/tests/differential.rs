@@ -91,7 +91,8 @@ enum Difference {
     EmptyWithContent,
     /// It does not look at which codes go with which types; RFC 7252 §4.2, §4.3 and table 1.
     CodeAndType,
-    /// It reads reserved classes; RFC 7252 §12.1, and §8 of our reading: a format error.
+    /// It reads classes without a meaning: 1, 6 and 7 are reserved (RFC 7252 §12.1), 3 has no
+    /// codes assigned.
     ReservedClass,
     /// It knows tokens of 8 bytes at most; RFC 8974 §2.1 extends them.
     ExtendedToken,
