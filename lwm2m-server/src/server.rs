@@ -35,6 +35,15 @@ impl Server {
         todo!()
     }
 
+    /// Ends a registration without telling the device; false when there is none.
+    ///
+    /// Its observations end with it, and requests that wait fail with
+    /// [`RequestError::RegistrationEnded`](crate::RequestError). The next Update of the device is
+    /// answered 4.04, so that it registers anew.
+    pub async fn forget(&self, _endpoint: &str) -> bool {
+        todo!()
+    }
+
     /// Subscribes to everything that happens from now on.
     pub fn events(&self) -> Events {
         todo!()

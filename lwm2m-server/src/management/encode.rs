@@ -15,6 +15,9 @@ use PathLevel::{Object, ObjectInstance, Resource, ResourceInstance};
 /// The highest depth of a Discover (Core 1.2.2 §6.3.3).
 const DEPTH_MAX: u8 = 3;
 
+/// The longest Uri-Path option, in bytes (RFC 7252 §5.10).
+const SEGMENT_MAX: usize = 255;
+
 /// Writes a request as a CoAP request.
 ///
 /// # Errors
@@ -256,7 +259,7 @@ impl Encoder<'_> {
         let mut payload = Vec::new();
         let prefix = &self.device.objects.alternate_path;
         codec::encode_paths(format, prefix, paths, &mut payload)?;
-        let outgoing = with_body(self.root(Code::FETCH), format, payload);
+        let outgoing = with_body(self.root(Code::FETCH)?, format, payload);
         Ok(with_accept(outgoing, accept))
     }
 
@@ -275,7 +278,7 @@ impl Encoder<'_> {
             no_reserved_id(&record.path)?;
         }
         let payload = self.values(format, Path::ROOT, records)?;
-        Ok(with_body(self.root(Code::IPATCH), format, payload))
+        Ok(with_body(self.root(Code::IPATCH)?, format, payload))
     }
 
     /// A request to a path at one of these levels.
@@ -294,20 +297,24 @@ impl Encoder<'_> {
                 places.join(" or ")
             )));
         }
-        let outgoing = path.ids().iter().fold(self.root(code), |outgoing, id| {
+        let outgoing = path.ids().iter().fold(self.root(code)?, |outgoing, id| {
             outgoing.option(OptionNumber::URI_PATH, id.to_string())
         });
         Ok(outgoing)
     }
 
     /// A request to the root of the device: `/`, or its alternate path.
-    fn root(&self, code: Code) -> OutgoingRequest {
+    fn root(&self, code: Code) -> Result<OutgoingRequest, RequestError> {
         let segments = self.device.objects.alternate_path.split('/');
-        segments
-            .filter(|segment| !segment.is_empty())
-            .fold(OutgoingRequest::new(code), |outgoing, segment| {
-                outgoing.option(OptionNumber::URI_PATH, segment.to_owned())
-            })
+        segments.filter(|segment| !segment.is_empty()).try_fold(
+            OutgoingRequest::new(code),
+            |outgoing, segment| match segment.len() {
+                ..=SEGMENT_MAX => Ok(outgoing.option(OptionNumber::URI_PATH, segment.to_owned())),
+                _ => Err(RequestError::Invalid(format!(
+                    "the device's alternate path has a segment of more than {SEGMENT_MAX} bytes"
+                ))),
+            },
+        )
     }
 
     /// Records as a payload. A value of another type than the model's goes as it is:

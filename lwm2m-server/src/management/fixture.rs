@@ -154,3 +154,11 @@ pub(super) fn device<'a>(
         models,
     }
 }
+
+/// The bytes of a hex string.
+pub(super) fn hex(text: &str) -> Vec<u8> {
+    text.as_bytes()
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect()
+}

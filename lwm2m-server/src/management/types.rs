@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use lwm2m_core::{
-    ObjectModel, ObjectVersion, Path, ResourceModel, ResourceType, ResourceTypes, Version,
+    ObjectList, ObjectModel, ObjectVersion, Path, ResourceModel, ResourceType, ResourceTypes,
+    Version,
 };
 
 use super::DeviceContext;
@@ -13,9 +14,7 @@ impl DeviceContext<'_> {
     /// The version of an object: what the registration says, else what the enabler version
     /// implies (Core 1.2.2 §7.2.2).
     pub(crate) fn object_version(&self, object: u16) -> ObjectVersion {
-        self.objects
-            .version(object)
-            .unwrap_or_else(|| implied_version(self.version, object))
+        object_version(self.version, self.objects, object)
     }
 
     /// The model of an object in the version that the device has.
@@ -38,6 +37,14 @@ impl DeviceContext<'_> {
 impl ResourceTypes for DeviceContext<'_> {
     fn resource_type(&self, object: u16, resource: u16) -> Option<ResourceType> {
         Types::new(self).resource_type(object, resource)
+    }
+}
+
+impl crate::Registration {
+    /// The version of an object of this device: what its object list says, else what the enabler
+    /// version implies (Core 1.2.2 §7.2.2).
+    pub fn object_version(&self, object: u16) -> ObjectVersion {
+        object_version(self.version, &self.objects, object)
     }
 }
 
@@ -104,6 +111,12 @@ impl ResourceTypes for Types<'_> {
     }
 }
 
+fn object_version(enabler: Version, objects: &ObjectList, object: u16) -> ObjectVersion {
+    objects
+        .version(object)
+        .unwrap_or_else(|| implied_version(enabler, object))
+}
+
 /// The version of a core object when the registration gives none; 1.0 for every other object.
 fn implied_version(enabler: Version, object: u16) -> ObjectVersion {
     let (major, minor) = match (enabler, object) {
@@ -120,7 +133,7 @@ fn implied_version(enabler: Version, object: u16) -> ObjectVersion {
 
 #[cfg(test)]
 mod tests {
-    use lwm2m_core::{DataType, ObjectList};
+    use lwm2m_core::DataType;
 
     use super::*;
     use crate::management::fixture::{Models, device, objects};
