@@ -1,145 +1,17 @@
-//! The protocol engine for datagram transports.
-//!
-//! ```text
-//!   datagram, now ──> receive ──> Event (at most one, borrowing from the datagram)
-//!                       │
-//!   timer ──> handle_timeout ──> poll_event ──> Event (timeouts, failures)
-//!   application ──> request / respond / cancel
-//!                       │
-//!                       └──> poll_transmit ──> Transmit (peer, bytes)
-//! ```
-//!
-//! The caller drains [`Endpoint::poll_transmit`] and [`Endpoint::poll_event`] after every call, and
-//! calls [`Endpoint::handle_timeout`] at the time that [`Endpoint::poll_timeout`] gives.
-//!
-//! `P` names a peer: a socket address, a session id. It is what messages are matched by; when a
-//! peer moves, [`Endpoint::move_peer`] takes its exchanges and observations along.
+//! What goes in and out of an [`Endpoint`](super::Endpoint).
 
 use std::borrow::Cow;
-use std::hash::Hash;
-use std::marker::PhantomData;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::{Code, Config, Message, OptionNumber, Token};
-
-/// The engine for all peers of one socket (or shard).
-#[derive(Debug)]
-pub struct Endpoint<P> {
-    peers: PhantomData<P>,
-}
-
-impl<P: Copy + Eq + Hash> Endpoint<P> {
-    /// An engine; `seed` feeds message ids, tokens and timers, and comes from the operating
-    /// system outside tests.
-    pub fn new(_config: Config, _seed: u64) -> Endpoint<P> {
-        todo!()
-    }
-
-    /// Takes one datagram. At most one event comes of it; replies that need no application
-    /// (ACK, RST, 2.31, 4.02, 4.08, 4.13, duplicates) go to [`Endpoint::poll_transmit`].
-    pub fn receive<'d>(
-        &mut self,
-        _now: Instant,
-        _peer: P,
-        _datagram: &'d [u8],
-    ) -> Option<Event<'d, P>> {
-        todo!()
-    }
-
-    /// Sends a request, or lines it up behind the peer's others (NSTART).
-    ///
-    /// Bodies above [`Config::body_inline_max`] go block-wise; bodies of the response are put
-    /// together before the event.
-    pub fn request(
-        &mut self,
-        _now: Instant,
-        _peer: P,
-        _request: OutgoingRequest,
-    ) -> Result<RequestId, RequestError> {
-        todo!()
-    }
-
-    /// Answers a request; piggybacked when still possible, block-wise when large.
-    ///
-    /// Honours No-Response (RFC 7967).
-    pub fn respond(&mut self, _now: Instant, _handle: ResponseHandle<P>, _response: Response) {
-        todo!()
-    }
-
-    /// Forgets a request or an observation: no event will come of it. A notification that
-    /// arrives later is answered by RST, which is the passive cancel of RFC 7641 §3.6.
-    pub fn cancel(&mut self, _request: RequestId) {
-        todo!()
-    }
-
-    /// As a device: sends a notification to an observer, `handle` being that of the observe
-    /// request, which stays valid for it.
-    pub fn notify(
-        &mut self,
-        _now: Instant,
-        _handle: ResponseHandle<P>,
-        _confirmable: bool,
-        _response: Response,
-    ) -> Result<RequestId, RequestError> {
-        todo!()
-    }
-
-    /// As a device or a tester: sends a CoAP ping. The RST comes as [`Event::Pong`].
-    pub fn ping(&mut self, _now: Instant, _peer: P) {
-        todo!()
-    }
-
-    /// The next datagram to send.
-    pub fn poll_transmit(&mut self) -> Option<Transmit<P>> {
-        todo!()
-    }
-
-    /// The next event that no datagram brought.
-    pub fn poll_event(&mut self) -> Option<Event<'static, P>> {
-        todo!()
-    }
-
-    /// When [`Endpoint::handle_timeout`] is due; none when nothing waits.
-    pub fn poll_timeout(&mut self) -> Option<Instant> {
-        todo!()
-    }
-
-    /// Runs the timers: retransmission, give-up, expiry of remembered messages and of bodies
-    /// that were never finished.
-    pub fn handle_timeout(&mut self, _now: Instant) {
-        todo!()
-    }
-
-    /// A peer has a new name: its outstanding requests and observations go along, remembered
-    /// messages do not.
-    pub fn move_peer(&mut self, _from: P, _to: P) {
-        todo!()
-    }
-
-    /// Forgets a peer. Its outstanding requests fail with [`Failure::PeerGone`] through
-    /// [`Endpoint::poll_event`]; its observations end in silence.
-    pub fn forget_peer(&mut self, _peer: P) {
-        todo!()
-    }
-
-    /// What is outstanding with a peer.
-    pub fn peer_status(&self, _peer: P) -> PeerStatus {
-        todo!()
-    }
-
-    /// Counters since the start.
-    pub fn statistics(&self) -> &Statistics {
-        todo!()
-    }
-}
+use crate::{Code, Message, OptionNumber, Token};
 
 /// What happened.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'d, P> {
-    /// A request to answer with [`Endpoint::respond`].
+    /// A request to answer with [`Endpoint::respond`](crate::Endpoint::respond).
     Request(IncomingRequest<'d, P>),
     /// The final response to one of our requests. For an observe request it is the first value;
     /// `observing` says whether the peer established the observation.
@@ -187,7 +59,7 @@ pub enum Event<'d, P> {
 pub struct IncomingRequest<'d, P> {
     /// Who asks.
     pub peer: P,
-    /// For [`Endpoint::respond`].
+    /// For [`Endpoint::respond`](crate::Endpoint::respond).
     pub handle: ResponseHandle<P>,
     /// The message; of a block-wise request, its last one.
     pub message: Message<'d>,
@@ -235,10 +107,20 @@ pub struct RequestId(pub u64);
 /// Answers one request of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ResponseHandle<P> {
-    peer: P,
-    message_id: u16,
-    token: Token,
-    confirmable: bool,
+    pub(super) peer: P,
+    pub(super) message_id: u16,
+    pub(super) token: Token,
+    pub(super) confirmable: bool,
+    /// Tells the message from another one with the same id.
+    pub(super) content: u32,
+    /// The bitmap of RFC 7967, 0 when every response is wanted.
+    pub(super) no_response: u8,
+    /// The Block1 value to echo in the final response.
+    pub(super) block1: Option<u32>,
+    /// The Block2 value that the requester asked for.
+    pub(super) block2: Option<u32>,
+    /// What later requests for blocks of the response have in common with this one.
+    pub(super) resource: u64,
 }
 
 impl<P: Copy> ResponseHandle<P> {
@@ -398,6 +280,9 @@ pub enum RequestError {
     /// The body exceeds what block-wise transfer can carry.
     #[error("the body is too large")]
     TooLarge,
+    /// The token names a request that is not answered yet, or has more than 8 bytes.
+    #[error("the token cannot be used")]
+    Token,
 }
 
 /// What is outstanding with a peer.

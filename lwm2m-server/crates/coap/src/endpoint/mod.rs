@@ -1,0 +1,324 @@
+//! The protocol engine for datagram transports.
+//!
+//! ```text
+//!   datagram, now ──> receive ──> Event (at most one, borrowing from the datagram)
+//!                       │
+//!   timer ──> handle_timeout ──> poll_event ──> Event (timeouts, failures)
+//!   application ──> request / respond / cancel
+//!                       │
+//!                       └──> poll_transmit ──> Transmit (peer, bytes)
+//! ```
+//!
+//! The caller drains [`Endpoint::poll_transmit`] and [`Endpoint::poll_event`] after every call, and
+//! calls [`Endpoint::handle_timeout`] at the time that [`Endpoint::poll_timeout`] gives.
+//!
+//! `P` names a peer: a socket address, a session id. It is what messages are matched by; when a
+//! peer moves, [`Endpoint::move_peer`] takes its exchanges and observations along. Datagrams that
+//! were sent to a multicast address are the transport's to drop: the engine answers what it gets.
+
+mod deduplication;
+mod download;
+mod exchange;
+mod incoming;
+mod movement;
+mod observation;
+mod outbox;
+mod outgoing;
+mod peer;
+mod reliability;
+mod responses;
+mod retransmission;
+mod short;
+mod timers;
+mod types;
+mod upload;
+
+use std::collections::VecDeque;
+use std::hash::Hash;
+use std::time::Instant;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use self::deduplication::Deduplication;
+use self::exchange::Exchanges;
+use self::outbox::Outbox;
+use self::peer::Peers;
+use self::reliability::Transmissions;
+use self::timers::{Clock, NEVER, Timer, Timers};
+pub use self::types::{
+    Event, Failure, IncomingRequest, IncomingResponse, Notification, OutgoingRequest, Payload,
+    PeerStatus, RequestError, RequestId, Response, ResponseHandle, Statistics, Transmit,
+};
+use crate::{Code, Config, Message, MessageType, Token};
+
+/// The engine for all peers of one socket (or shard).
+#[derive(Debug)]
+pub struct Endpoint<P> {
+    config: Config,
+    random: StdRng,
+    clock: Clock,
+    timers: Timers,
+    peers: Peers<P>,
+    exchanges: Exchanges,
+    transmissions: Transmissions,
+    deduplication: Deduplication<P>,
+    outbox: Outbox<P>,
+    events: VecDeque<Event<'static, P>>,
+    statistics: Statistics,
+}
+
+impl<P: Copy + Eq + Hash> Endpoint<P> {
+    /// An engine; `seed` feeds message ids, tokens and timers, and comes from the operating
+    /// system outside tests.
+    pub fn new(config: Config, seed: u64) -> Endpoint<P> {
+        let mut random = StdRng::seed_from_u64(seed);
+        Endpoint {
+            clock: Clock::default(),
+            timers: Timers::default(),
+            peers: Peers::new(),
+            exchanges: Exchanges::new(&mut random),
+            transmissions: Transmissions::default(),
+            deduplication: Deduplication::new(config.deduplication_max),
+            outbox: Outbox::default(),
+            events: VecDeque::new(),
+            statistics: Statistics::default(),
+            random,
+            config,
+        }
+    }
+
+    /// Takes one datagram. At most one event comes of it; replies that need no application
+    /// (ACK, RST, 2.31, 4.02, 4.08, 4.13, duplicates) go to [`Endpoint::poll_transmit`].
+    pub fn receive<'d>(
+        &mut self,
+        now: Instant,
+        peer: P,
+        datagram: &'d [u8],
+    ) -> Option<Event<'d, P>> {
+        self.clock.advance(now);
+        self.statistics.received += 1;
+        let message = match Message::parse(datagram) {
+            Ok(message) => message,
+            Err(error) => {
+                self.statistics.malformed += 1;
+                if let Some(message_id) = error.reset_id() {
+                    self.send_empty(MessageType::Reset, peer, message_id);
+                }
+                let reason = error.reason();
+                return Some(Event::Refused { peer, reason });
+            }
+        };
+        let message_id = message.message_id();
+        match (message.message_type(), message.code()) {
+            (MessageType::Confirmable, Code::EMPTY) => {
+                self.send_empty(MessageType::Reset, peer, message_id);
+                Some(Event::Ping { peer })
+            }
+            (MessageType::Acknowledgement, Code::EMPTY) => self.take_ack(peer, message_id),
+            (MessageType::Acknowledgement, _) => self.take_piggybacked(peer, message),
+            (MessageType::Reset, _) => self.take_reset(peer, message_id),
+            (_, code) if code.is_request() => self.take_request(peer, message, datagram),
+            _ => self.take_separate(peer, message, datagram),
+        }
+    }
+
+    /// Sends a request, or lines it up behind the peer's others (NSTART).
+    ///
+    /// Bodies above [`Config::body_inline_max`] go block-wise; bodies of the response are put
+    /// together before the event.
+    ///
+    /// With [`OutgoingRequest::token`] of a standing observation, the request takes the
+    /// observation's place: its former id is void and no event comes under it. That is how an
+    /// observation is refreshed (`observe` true) or cancelled (`observe` false).
+    ///
+    /// # Errors
+    /// Says that nothing was sent and why.
+    pub fn request(
+        &mut self,
+        now: Instant,
+        peer: P,
+        request: OutgoingRequest,
+    ) -> Result<RequestId, RequestError> {
+        self.clock.advance(now);
+        self.begin(peer, request)
+    }
+
+    /// Answers a request; piggybacked when still possible, block-wise when large.
+    ///
+    /// Honours No-Response (RFC 7967). A second answer to the same request is dropped while the
+    /// first is remembered. An Observe option of any value marks the answer to an observe
+    /// request as its first notification; the engine puts the sequence number in.
+    pub fn respond(&mut self, now: Instant, handle: ResponseHandle<P>, response: Response) {
+        self.clock.advance(now);
+        self.answer(handle, response);
+    }
+
+    /// Forgets a request or an observation: no event will come of it. A notification that
+    /// arrives later is answered by RST, which is the passive cancel of RFC 7641 §3.6.
+    pub fn cancel(&mut self, request: RequestId) {
+        if let Some(slot) = self.exchanges.find_id(request) {
+            self.discard(slot);
+        }
+    }
+
+    /// The token of a request or an observation, none when it has ended.
+    ///
+    /// It is what a refresh or an active cancel puts into [`OutgoingRequest::token`].
+    pub fn request_token(&self, request: RequestId) -> Option<Token> {
+        let slot = self.exchanges.find_id(request)?;
+        Token::new(self.exchanges.at(slot).token.as_bytes())
+    }
+
+    /// As a device: sends a notification to an observer, `handle` being that of the observe
+    /// request, which stays valid for it.
+    ///
+    /// A response of class 4 or 5 ends the observation and carries no sequence number.
+    ///
+    /// # Errors
+    /// [`RequestError::QueueFull`] when [`Config::peer_queue_max`] confirmable messages to this
+    /// peer are unacknowledged.
+    pub fn notify(
+        &mut self,
+        now: Instant,
+        handle: ResponseHandle<P>,
+        confirmable: bool,
+        response: Response,
+    ) -> Result<RequestId, RequestError> {
+        self.clock.advance(now);
+        self.send_notification(handle, confirmable, response)
+    }
+
+    /// As a device or a tester: sends a CoAP ping. The RST comes as [`Event::Pong`].
+    pub fn ping(&mut self, now: Instant, peer: P) {
+        self.clock.advance(now);
+        self.send_ping(peer);
+    }
+
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit<P>> {
+        let transmit = self.outbox.pop()?;
+        self.statistics.sent += 1;
+        Some(transmit)
+    }
+
+    /// The next event that no datagram brought.
+    pub fn poll_event(&mut self) -> Option<Event<'static, P>> {
+        self.events.pop_front()
+    }
+
+    /// When [`Endpoint::handle_timeout`] is due; none when nothing waits.
+    pub fn poll_timeout(&mut self) -> Option<Instant> {
+        while let Some((at, timer)) = self.timers.peek()
+            && !self.is_current(at, timer)
+        {
+            self.timers.pop();
+        }
+        let timer = self.timers.peek().map(|(at, _)| at);
+        let acknowledgement = self.deduplication.next_acknowledgement();
+        let expiry = self.deduplication.next_expiry_s();
+        [timer, acknowledgement, expiry.map(|s| u64::from(s) * 1000)]
+            .into_iter()
+            .flatten()
+            .min()
+            .and_then(|at| self.clock.instant(at))
+    }
+
+    /// Runs the timers: retransmission, give-up, expiry of remembered messages and of bodies
+    /// that were never finished.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.clock.advance(now);
+        while let Some((at, timer)) = self.timers.peek()
+            && at <= now
+        {
+            self.timers.pop();
+            if self.is_current(at, timer) {
+                self.run_timer(timer);
+            }
+        }
+        while let Some((peer, message_id)) = self.deduplication.acknowledge_due(now) {
+            self.send_empty(MessageType::Acknowledgement, peer, message_id);
+        }
+        self.deduplication.expire(self.clock.seconds());
+    }
+
+    /// A peer has a new name: its outstanding requests and observations go along, remembered
+    /// messages do not.
+    pub fn move_peer(&mut self, from: P, to: P) {
+        self.rename_peer(from, to);
+    }
+
+    /// Forgets a peer. Its outstanding requests fail with [`Failure::PeerGone`] through
+    /// [`Endpoint::poll_event`]; its observations end in silence.
+    pub fn forget_peer(&mut self, peer: P) {
+        self.remove_peer(peer);
+    }
+
+    /// What is outstanding with a peer.
+    pub fn peer_status(&self, peer: P) -> PeerStatus {
+        let Some(slot) = self.peers.find(peer) else {
+            return PeerStatus::default();
+        };
+        let peer = self.peers.at(slot);
+        PeerStatus {
+            outstanding: peer.in_flight as usize,
+            queued: peer.queue.len(),
+            observations: peer.observations as usize,
+        }
+    }
+
+    /// Counters since the start.
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    fn run_timer(&mut self, timer: Timer) {
+        match timer {
+            Timer::Transmission(slot) => self.retransmit(slot),
+            Timer::Exchange(slot) => {
+                let event = self.fail(slot, Failure::NoResponse);
+                self.events.extend(event);
+            }
+            Timer::Peer(slot) => self.review_peer(slot),
+        }
+    }
+
+    /// True when the owner of a timer still waits for it.
+    fn is_current(&self, at: timers::Millis, timer: Timer) -> bool {
+        let deadline = match timer {
+            Timer::Transmission(slot) => self.transmissions.get(slot).map(|owner| owner.deadline),
+            Timer::Exchange(slot) => self.exchanges.get(slot).map(|owner| owner.deadline),
+            Timer::Peer(slot) => self
+                .peers
+                .contains(slot)
+                .then(|| self.peers.at(slot).deadline),
+        };
+        deadline == Some(at)
+    }
+
+    /// Arms a timer whose owner holds the deadline.
+    fn arm(&mut self, at: timers::Millis, timer: Timer) {
+        if at == NEVER {
+            return;
+        }
+        self.timers.arm(at, timer);
+        let owners = self.transmissions.len() + self.exchanges.len() + self.peers.len();
+        if self.timers.is_crowded(owners) {
+            let mut timers = std::mem::take(&mut self.timers);
+            timers.sweep(|at, timer| self.is_current(at, timer));
+            self.timers = timers;
+        }
+    }
+
+    /// Sends an empty ACK or RST.
+    fn send_empty(&mut self, message_type: MessageType, peer: P, message_id: u16) {
+        let datagram = self.outbox.encode_empty(message_type, message_id);
+        self.outbox.push(peer, datagram);
+    }
+
+    /// Counts a datagram that is refused.
+    fn refuse<'d>(&mut self, peer: P, reason: &'static str) -> Option<Event<'d, P>> {
+        self.statistics.refused += 1;
+        Some(Event::Refused { peer, reason })
+    }
+}

@@ -1,0 +1,172 @@
+//! Encoded messages on their way out.
+//!
+//! Datagrams are cut from shared chunks, so that neither a reply nor remembering it for
+//! duplicates costs an allocation of its own.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+
+use super::Transmit;
+use super::short::Short;
+use crate::{Code, MessageBuilder, MessageType, OptionIter, OptionNumber, Token};
+
+/// Size of the chunks that datagrams are cut from, in bytes.
+const CHUNK: usize = 8 * 1024;
+
+/// Header of a message.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Header<'a> {
+    pub(super) message_type: MessageType,
+    pub(super) code: Code,
+    pub(super) message_id: u16,
+    pub(super) token: &'a [u8],
+}
+
+/// Options that the engine adds to those of the application.
+#[derive(Debug, Default)]
+pub(super) struct EngineOptions {
+    items: [(u16, Short); EngineOptions::MAX],
+    len: usize,
+}
+
+impl EngineOptions {
+    /// ETag, Observe, one or two Block and Size options.
+    const MAX: usize = 6;
+
+    /// Adds an option; numbers ascend.
+    pub(super) fn push(&mut self, number: OptionNumber, value: Short) {
+        debug_assert!(self.len == 0 || self.items[self.len - 1].0 <= number.0);
+        if let Some(item) = self.items.get_mut(self.len) {
+            *item = (number.0, value);
+            self.len += 1;
+        }
+    }
+
+    /// Adds an option with a number as value.
+    pub(super) fn push_uint(&mut self, number: OptionNumber, value: u32) {
+        self.push(number, Short::uint(value));
+    }
+
+    fn as_slice(&self) -> &[(u16, Short)] {
+        &self.items[..self.len]
+    }
+}
+
+/// The queue of [`Endpoint::poll_transmit`](super::Endpoint::poll_transmit), and the encoder.
+#[derive(Debug)]
+pub(super) struct Outbox<P> {
+    queue: VecDeque<Transmit<P>>,
+    scratch: Vec<u8>,
+    chunk: BytesMut,
+}
+
+impl<P> Default for Outbox<P> {
+    fn default() -> Outbox<P> {
+        Outbox {
+            queue: VecDeque::new(),
+            scratch: Vec::new(),
+            chunk: BytesMut::new(),
+        }
+    }
+}
+
+impl<P> Outbox<P> {
+    /// Lines a datagram up.
+    pub(super) fn push(&mut self, peer: P, datagram: Bytes) {
+        self.queue.push_back(Transmit { peer, datagram });
+    }
+
+    /// The next datagram.
+    pub(super) fn pop(&mut self) -> Option<Transmit<P>> {
+        self.queue.pop_front()
+    }
+
+    /// Encodes a message of ascending `options` and the engine's own among them.
+    pub(super) fn encode<'a>(
+        &mut self,
+        header: Header<'_>,
+        options: impl Iterator<Item = (OptionNumber, &'a [u8])>,
+        added: &EngineOptions,
+        payload: &[u8],
+    ) -> Bytes {
+        self.scratch.clear();
+        let token = Token::new(header.token).unwrap_or(Token::EMPTY);
+        let mut builder = MessageBuilder::new(
+            &mut self.scratch,
+            header.message_type,
+            header.code,
+            header.message_id,
+            &token,
+        );
+        let mut added = added.as_slice();
+        for (number, value) in options {
+            while let [(first, short), rest @ ..] = added
+                && *first <= number.0
+            {
+                builder = builder.option(OptionNumber(*first), short.as_bytes());
+                added = rest;
+            }
+            builder = builder.option(number, value);
+        }
+        for (number, short) in added {
+            builder = builder.option(OptionNumber(*number), short.as_bytes());
+        }
+        builder.payload(payload);
+        self.cut()
+    }
+
+    /// Encodes an empty ACK or RST.
+    pub(super) fn encode_empty(&mut self, message_type: MessageType, message_id: u16) -> Bytes {
+        self.scratch.clear();
+        MessageBuilder::new(
+            &mut self.scratch,
+            message_type,
+            Code::EMPTY,
+            message_id,
+            &Token::EMPTY,
+        )
+        .finish();
+        self.cut()
+    }
+
+    fn cut(&mut self) -> Bytes {
+        if self.chunk.capacity() < self.scratch.len() {
+            self.chunk = BytesMut::with_capacity(CHUNK.max(self.scratch.len()));
+        }
+        self.chunk.extend_from_slice(&self.scratch);
+        self.chunk.split().freeze()
+    }
+}
+
+/// Options in their encoded form, without Observe, Block and Size, which the engine writes.
+pub(super) fn encode_options(options: &mut [(OptionNumber, Bytes)]) -> Option<Box<[u8]>> {
+    options.sort_by_key(|(number, _)| *number);
+    let mut encoded = Vec::new();
+    let mut builder = MessageBuilder::options_only(&mut encoded);
+    for (number, value) in options.iter().filter(|(number, _)| !is_engines(*number)) {
+        if value.len() > OptionNumber::VALUE_MAX {
+            return None;
+        }
+        builder = builder.option(*number, value);
+    }
+    builder.finish();
+    Some(encoded.into_boxed_slice())
+}
+
+/// Reads what [`encode_options`] wrote.
+pub(super) fn decode_options(options: &[u8]) -> impl Iterator<Item = (OptionNumber, &[u8])> {
+    OptionIter::new(options).map(|option| (option.number, option.value))
+}
+
+/// True for the options that the engine alone writes.
+pub(super) fn is_engines(number: OptionNumber) -> bool {
+    matches!(
+        number,
+        OptionNumber::OBSERVE
+            | OptionNumber::BLOCK1
+            | OptionNumber::BLOCK2
+            | OptionNumber::SIZE1
+            | OptionNumber::SIZE2
+    )
+}

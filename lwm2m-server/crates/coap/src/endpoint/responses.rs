@@ -1,0 +1,292 @@
+//! Responses to our requests, and notifications (RFC 7252 §5.3.2, RFC 7641 §3.2).
+
+use std::borrow::Cow;
+use std::hash::Hash;
+
+use super::deduplication::Answer;
+use super::download::{Download, DownloadStep};
+use super::exchange::{Active, Match, Observation};
+use super::peer::NONE;
+use super::short::Short;
+use super::timers::millis;
+use super::upload::{Upload, UploadStep};
+use super::{Endpoint, Event, Failure, IncomingResponse, Notification};
+use crate::{Message, MessageType, OptionNumber};
+
+impl<P: Copy + Eq + Hash> Endpoint<P> {
+    /// A response came as CON or NON.
+    pub(super) fn take_separate<'d>(
+        &mut self,
+        peer: P,
+        message: Message<'d>,
+        datagram: &[u8],
+    ) -> Option<Event<'d, P>> {
+        let confirmable = message.message_type() == MessageType::Confirmable;
+        let message_id = message.message_id();
+        let found = self
+            .peers
+            .find(peer)
+            .and_then(|peer| self.exchanges.find_token(peer, message.token()));
+        let content = self.deduplication.content(datagram);
+        let now_s = self.clock.seconds();
+        let repeated = |memory: &mut super::Deduplication<P>| {
+            memory.find(now_s, peer, message_id, content).is_some()
+        };
+        // The sequence number tells duplicates of notifications.
+        if !matches!(found, Some(Match::Observation(_)))
+            && confirmable
+            && repeated(&mut self.deduplication)
+        {
+            self.statistics.duplicates += 1;
+            self.send_empty(MessageType::Acknowledgement, peer, message_id);
+            return None;
+        }
+        let Some(found) = found else {
+            if confirmable || message.observe().is_some() {
+                self.send_empty(MessageType::Reset, peer, message_id);
+            }
+            return self.refuse(peer, "a response to nothing that was asked");
+        };
+        let acceptable = self.check_response(&message);
+        if confirmable {
+            let message_type = if acceptable {
+                MessageType::Acknowledgement
+            } else {
+                MessageType::Reset
+            };
+            self.send_empty(message_type, peer, message_id);
+        }
+        match found {
+            Match::Active(slot) => {
+                if confirmable && acceptable {
+                    let lifetime = self.config.transmission.exchange_lifetime();
+                    let expires_s = self.expiry_s(millis(lifetime));
+                    let memory = &mut self.deduplication;
+                    let answer = Answer::Acknowledged;
+                    memory.insert(peer, message_id, content, expires_s, answer, 0);
+                }
+                self.take_response(slot, message)
+            }
+            Match::Observation(slot) if acceptable => self.take_notification(slot, message),
+            // The RST has ended the observation at the peer too.
+            Match::Observation(slot) if confirmable => {
+                let request = self.exchanges.id(slot);
+                self.discard(slot);
+                self.statistics.refused += 1;
+                Some(Event::Failed {
+                    peer,
+                    request,
+                    failure: Failure::BadOption,
+                })
+            }
+            Match::Observation(_) => self.refuse(peer, "a critical option is not understood"),
+        }
+    }
+
+    /// The response to the outstanding message of a request.
+    pub(super) fn take_response<'d>(
+        &mut self,
+        slot: u32,
+        message: Message<'d>,
+    ) -> Option<Event<'d, P>> {
+        let transmission = self.exchanges.active_mut(slot)?.transmission;
+        self.settle(transmission);
+        if !self.check_response(&message) {
+            self.statistics.refused += 1;
+            return self.fail(slot, Failure::BadOption);
+        }
+        let body_max = self.config.body_max;
+        let active = self.exchanges.active_mut(slot)?;
+        match active.advance_upload(&message) {
+            UploadStep::Send => {
+                self.send_next(slot);
+                return None;
+            }
+            UploadStep::Failed(reason) => return self.fail(slot, Failure::Block(reason)),
+            UploadStep::Final => {}
+        }
+        self.establish(slot, &message);
+        let active = self.exchanges.active_mut(slot)?;
+        let body = match Download::advance(active.download.take(), &message, body_max) {
+            DownloadStep::Whole => Cow::Borrowed(message.payload()),
+            DownloadStep::Complete(body) => Cow::Owned(body),
+            DownloadStep::Ask(download) => {
+                active.download = Some(download);
+                self.send_next(slot);
+                return None;
+            }
+            DownloadStep::Failed(reason) => return self.fail(slot, Failure::Block(reason)),
+        };
+        self.complete(slot, message, body)
+    }
+
+    /// A later message with the token of an observation.
+    fn take_notification<'d>(&mut self, slot: u32, message: Message<'d>) -> Option<Event<'d, P>> {
+        let now_s = self.clock.seconds();
+        let observation = self.exchanges.at_mut(slot).observation.as_deref_mut()?;
+        match message.observe().filter(|_| message.code().is_success()) {
+            Some(sequence) if !observation.is_fresh(sequence, now_s) => {
+                self.statistics.duplicates += 1;
+                return None;
+            }
+            Some(_) => {}
+            None => {
+                let template = (observation.code, observation.options.clone());
+                self.end_observation(slot);
+                return self.take_value(slot, message, template);
+            }
+        }
+        // Copied only when there is something to fetch.
+        let template = match message.block2() {
+            Some(Ok(block)) if block.more => (observation.code, observation.options.clone()),
+            _ => (observation.code, Box::default()),
+        };
+        self.take_value(slot, message, template)
+    }
+
+    /// Delivers a notification, or starts to fetch the rest of it; what was being fetched of an
+    /// earlier one is void.
+    fn take_value<'d>(
+        &mut self,
+        slot: u32,
+        message: Message<'d>,
+        (code, options): (crate::Code, Box<[u8]>),
+    ) -> Option<Event<'d, P>> {
+        let peer = self.peers.at(self.exchanges.at(slot).peer).name;
+        let body = match Download::advance(None, &message, self.config.body_max) {
+            DownloadStep::Whole => Cow::Borrowed(message.payload()),
+            DownloadStep::Complete(body) => Cow::Owned(body),
+            DownloadStep::Ask(download) => {
+                self.fetch_rest(slot, download, code, options);
+                return None;
+            }
+            DownloadStep::Failed(reason) => return self.refuse(peer, reason),
+        };
+        self.complete(slot, message, body)
+    }
+
+    fn fetch_rest(&mut self, slot: u32, download: Download, code: crate::Code, options: Box<[u8]>) {
+        let timeout = millis(self.config.response_timeout);
+        if let Some(active) = self.exchanges.active_mut(slot) {
+            active.download = Some(download);
+            let (queued, transmission) = (active.queued, active.transmission);
+            if !queued {
+                self.settle(transmission);
+                self.send_next(slot);
+            }
+            return;
+        }
+        self.exchanges.at_mut(slot).active = Some(Box::new(Active {
+            code,
+            confirmable: true,
+            options,
+            payload: bytes::Bytes::new(),
+            observe: None,
+            timeout,
+            block_size: None,
+            queued: true,
+            fetches_rest: true,
+            token: Short::default(),
+            transmission: NONE,
+            upload: None,
+            download: Some(download),
+        }));
+        self.schedule(slot);
+    }
+
+    /// Hands a whole body to the application.
+    fn complete<'d>(
+        &mut self,
+        slot: u32,
+        message: Message<'d>,
+        body: Cow<'d, [u8]>,
+    ) -> Option<Event<'d, P>> {
+        let request = self.exchanges.id(slot);
+        let exchange = self.exchanges.at(slot);
+        let peer = self.peers.at(exchange.peer).name;
+        let observing = exchange.observation.is_some();
+        let notifies = exchange
+            .active
+            .as_deref()
+            .is_none_or(|active| active.fetches_rest);
+        if exchange.active.is_some() || !observing {
+            self.finish(slot);
+        }
+        Some(if notifies {
+            Event::Notification(Notification {
+                peer,
+                request,
+                message,
+                body,
+                observing,
+            })
+        } else {
+            Event::Response(IncomingResponse {
+                peer,
+                request,
+                message,
+                body,
+                observing,
+            })
+        })
+    }
+
+    /// Notes the observation that the first response to an observe request establishes.
+    fn establish(&mut self, slot: u32, message: &Message<'_>) {
+        let now_s = self.clock.seconds();
+        let exchange = self.exchanges.at_mut(slot);
+        let Some(active) = exchange.active.as_deref() else {
+            return;
+        };
+        let asks = active.observe == Some(true) && active.download.is_none();
+        let (true, true, Some(sequence)) = (asks, message.code().is_success(), message.observe())
+        else {
+            return;
+        };
+        let observation = Observation {
+            sequence,
+            received_s: now_s,
+            code: active.code,
+            options: active.options.clone(),
+        };
+        let peer = exchange.peer;
+        if exchange
+            .observation
+            .replace(Box::new(observation))
+            .is_none()
+        {
+            self.peers.at_mut(peer).observations += 1;
+        }
+    }
+
+    fn check_response(&self, message: &Message<'_>) -> bool {
+        let understood = |number| {
+            matches!(number, OptionNumber::BLOCK1 | OptionNumber::BLOCK2)
+                || self.config.understood_options.contains(&number)
+        };
+        message
+            .check_options(self.config.options_max, understood)
+            .is_ok()
+    }
+}
+
+impl Active {
+    /// Takes a response while the body of the request is on its way.
+    fn advance_upload(&mut self, message: &Message<'_>) -> UploadStep {
+        if self.download.is_some() {
+            return UploadStep::Final;
+        }
+        let block1 = message.block1().and_then(Result::ok);
+        let total = self.payload.len();
+        match &mut self.upload {
+            Some(upload) => upload.advance(total, message.code(), block1),
+            None => {
+                self.upload = Upload::after_refusal(total, message.code(), block1);
+                match self.upload {
+                    Some(_) => UploadStep::Send,
+                    None => UploadStep::Final,
+                }
+            }
+        }
+    }
+}

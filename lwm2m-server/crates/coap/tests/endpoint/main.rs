@@ -1,0 +1,4 @@
+//! The protocol engine as two endpoints with a network between them.
+
+mod pair;
+mod reliability;
