@@ -90,6 +90,7 @@ pub(crate) struct Diagnostics<'x> {
     found: Vec<Diagnostic>,
     found_max: usize,
     is_full: bool,
+    last_line: (usize, u32),
 }
 
 impl<'x> Diagnostics<'x> {
@@ -99,6 +100,7 @@ impl<'x> Diagnostics<'x> {
             found: Vec::new(),
             found_max,
             is_full: false,
+            last_line: (0, 1),
         }
     }
 
@@ -118,8 +120,23 @@ impl<'x> Diagnostics<'x> {
     }
 
     /// The line of a byte offset, counted from 1.
-    pub(crate) fn line(&self, at: usize) -> u32 {
-        self.source.position(at).0
+    ///
+    /// Counts on from the last one, so that a file of many rows is walked through once.
+    pub(crate) fn line(&mut self, at: usize) -> u32 {
+        let (last_at, last_line) = self.last_line;
+        let (start, line) = match at >= last_at {
+            true => (last_at, last_line),
+            false => (0, 1),
+        };
+        let between = self.source.text.as_bytes().get(start..at);
+        let newlines = between
+            .unwrap_or_default()
+            .iter()
+            .filter(|b| **b == b'\n')
+            .count();
+        let line = line + u32::try_from(newlines).unwrap_or(u32::MAX - line);
+        self.last_line = (at, line);
+        line
     }
 
     /// The findings in the order of the file.

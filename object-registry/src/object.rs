@@ -218,13 +218,15 @@ fn resources(
         return Ok(Vec::new());
     };
     let mut items = Vec::new();
+    let mut found = 0;
     for item in &list.children {
         if item.name != "Item" {
             let message = format!("<{}> is not known in <Resources>", item.name);
             diagnostics.warning(item.at, message, "it is ignored; write <Item>");
             continue;
         }
-        if items.len() >= limits.resources_max {
+        found += 1;
+        if found > limits.resources_max {
             let max = limits.resources_max;
             let what = "resources of an object";
             return Err((item.at, ParseFault::OverLimit { what, max }));

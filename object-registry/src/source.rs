@@ -41,7 +41,7 @@ impl<'x> Source<'x> {
             Source { file, text }.error(text.len(), ParseFault::NotUtf8)
         })?;
         let source = Source { file, text };
-        match text.char_indices().find(|(_, c)| !is_xml_char(*c)) {
+        match find_forbidden(text) {
             Some((at, c)) => {
                 let message = format!("the character U+{:04X} is not allowed in XML", c as u32);
                 Err(source.error(at, ParseFault::IllFormed(message)))
@@ -89,6 +89,17 @@ pub(crate) fn is_xml_char(c: char) -> bool {
     }
 }
 
+/// The first character that XML does not allow.
+fn find_forbidden(text: &str) -> Option<(usize, char)> {
+    // All of them start with one of these bytes: most files are done after one quick pass.
+    let is_suspicious = |byte: u8| byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r');
+    let suspicious = text.bytes().fold(false, |found, byte| {
+        found | is_suspicious(byte) | (byte == 0xef)
+    });
+    let mut characters = text.char_indices();
+    suspicious.then(|| characters.find(|(_, c)| !is_xml_char(*c)))?
+}
+
 fn is_utf8_continuation(byte: u8) -> bool {
     byte & 0b1100_0000 == 0b1000_0000
 }
@@ -129,6 +140,8 @@ mod tests {
         let limits = Limits::default();
         let error = Source::new(b"<a>\x01</a>", "a.xml", &limits).unwrap_err();
         assert_eq!((error.line, error.column), (1, 4));
+        let error = Source::new("<a>\u{fffd}\n\u{ffff}</a>".as_bytes(), "a.xml", &limits);
+        assert_eq!(error.unwrap_err().line, 2);
         let source = Source::new(b"\xef\xbb\xbf<a/>", "a.xml", &limits).unwrap();
         assert_eq!(source.text, "<a/>");
         assert!(Source::new(b"\xff\xfe<\0a\0", "a.xml", &limits).is_err());
