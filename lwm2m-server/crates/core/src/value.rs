@@ -219,6 +219,12 @@ pub enum ValueError {
         /// What the model gives.
         expected: DataType,
     },
+    /// A record without a value.
+    #[error("the record has no value")]
+    Missing,
+    /// A record with more than one value.
+    #[error("the record has more than one value")]
+    Several,
     /// A string that is not UTF-8.
     #[error("the string is not UTF-8")]
     Utf8,

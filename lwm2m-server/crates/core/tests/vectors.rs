@@ -12,6 +12,8 @@
 //! `direction` is `both` (decodes to this, and encoding this gives these bytes), `decode` (input
 //! only) or `encode` (a request body that the server writes). `tree` repeats `nodes`, nested.
 
+#![allow(clippy::unwrap_used)] // test code outside of #[test] functions
+
 use std::collections::BTreeMap;
 
 use lwm2m_core::codec::{self, Scope};

@@ -85,11 +85,8 @@ impl<'a> Scalar<'a> {
         match self {
             Scalar::Int(number) => Ok(number),
             Scalar::Time(seconds) => Ok(i128::from(seconds)),
-            Scalar::Float(number) if number.fract() == 0.0 => {
-                // Above 2^53 a double may stand for another whole number than was meant.
-                if number.abs() > EXACT_MAX {
-                    return Err(ValueError::Range { expected });
-                }
+            Scalar::Float(number) if number.is_finite() && number.fract() == 0.0 => {
+                // Saturates far outside the 64 bits that are checked next.
                 Ok(number as i128)
             }
             _ => Err(ValueError::Type { expected }),
@@ -120,9 +117,6 @@ impl<'a> Scalar<'a> {
         }
     }
 }
-
-/// The highest whole number up to which a double holds every whole number: 2^53.
-const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// C programs send the NUL that ends their strings.
 pub(super) fn without_nul(text: Cow<'_, str>) -> Cow<'_, str> {

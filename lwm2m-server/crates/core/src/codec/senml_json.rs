@@ -120,7 +120,7 @@ fn write_value(value: &Value<'_>, out: &mut Vec<u8>) -> Option<()> {
 }
 
 /// Whole seconds without a fraction.
-fn write_time(time: f64, out: &mut Vec<u8>) {
+pub(super) fn write_time(time: f64, out: &mut Vec<u8>) {
     // Saturates outside the range, and then differs.
     let whole = time as i64;
     if whole as f64 == time && whole != i64::MAX {
@@ -130,7 +130,7 @@ fn write_time(time: f64, out: &mut Vec<u8>) {
     }
 }
 
-fn write_json<T: serde::Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
+pub(super) fn write_json<T: serde::Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
     if let Err(error) = serde_json::to_writer(out, value) {
         unreachable!("a vector takes all text and all numbers: {error}");
     }

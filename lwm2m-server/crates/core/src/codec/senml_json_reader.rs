@@ -50,7 +50,7 @@ pub(super) fn read<'a>(
 }
 
 /// Why we, not the JSON reader, end the reading; kept aside since its error carries text only.
-enum Stop {
+pub(super) enum Stop {
     Refused(Refusal),
     TooDeep,
 }
@@ -70,7 +70,7 @@ fn broken(format: ContentFormat, at: usize, error: &serde_json::Error) -> Decode
 }
 
 /// The byte offset of an error that tells line and column.
-fn offset(payload: &[u8], error: &serde_json::Error) -> usize {
+pub(super) fn offset(payload: &[u8], error: &serde_json::Error) -> usize {
     let lines_above = error.line().saturating_sub(1);
     let above: usize = payload
         .split_inclusive(|&byte| byte == b'\n')
@@ -175,7 +175,7 @@ fn decode_base64(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Text, borrowed where it has no escapes.
-struct TextSeed;
+pub(super) struct TextSeed;
 
 impl<'de> DeserializeSeed<'de> for TextSeed {
     type Value = Cow<'de, str>;
@@ -203,7 +203,7 @@ impl<'de> Visitor<'de> for TextSeed {
 
 /// A datum. Integers stay integers; only what has a fraction, an exponent, or more than 64 bits
 /// comes as a float.
-struct ScalarSeed;
+pub(super) struct ScalarSeed;
 
 impl<'de> DeserializeSeed<'de> for ScalarSeed {
     type Value = Scalar<'de>;
@@ -250,9 +250,9 @@ impl<'de> Visitor<'de> for ScalarSeed {
 }
 
 /// Passes over a value that lies `depth` levels deep.
-struct SkipSeed<'s> {
-    depth: usize,
-    stop: &'s mut Option<Stop>,
+pub(super) struct SkipSeed<'s> {
+    pub(super) depth: usize,
+    pub(super) stop: &'s mut Option<Stop>,
 }
 
 impl SkipSeed<'_> {

@@ -1,6 +1,5 @@
 //! Where decoders put what they read.
 
-use super::scalar::Scalar;
 use super::{DecodeError, Decoded, Fault, RECORDS_MAX, Scope};
 use crate::{ContentFormat, DataType, Path, PathLevel, Record, ResourceTypes, Value, ValueError};
 
@@ -29,17 +28,6 @@ impl<'a, 't> Sink<'a, 't> {
     /// The type that the model gives for a path, none when it is not known.
     pub(super) fn data_type(&self, path: &Path) -> Option<DataType> {
         data_type(self.types, path)
-    }
-
-    /// Takes a datum; what the model does not allow there becomes a [`Fault`].
-    pub(super) fn push(
-        &mut self,
-        path: Path,
-        time: Option<f64>,
-        scalar: Scalar<'a>,
-    ) -> Result<(), DecodeError> {
-        let value = scalar.into_value(self.data_type(&path));
-        self.push_value(path, time, value, &[])
     }
 
     /// Takes a value, or why there is none; `raw` are its bytes where the format has them apart.

@@ -21,6 +21,7 @@ pub(in crate::codec) fn encode(
     source::check(scope, records)?;
     source::check_timeless(FORMAT, records)?;
     let leaves = leaves(records, types)?;
+    check_lengths(&leaves, scope.path.level())?;
     match scope.path.level() {
         PathLevel::Root => return Err(EncodeError::Format(FORMAT)),
         PathLevel::Object => write_instances(&leaves, out)?,
@@ -91,17 +92,26 @@ fn leaves<'r>(
     if let Some(pair) = leaves.windows(2).find(both) {
         return Err(EncodeError::Duplicate { path: pair[0].path });
     }
-    check_lengths(&leaves)?;
     Ok(leaves)
 }
 
-/// Refuses containers that are longer than a length field can say.
-fn check_lengths(leaves: &[Leaf<'_>]) -> Result<(), EncodeError> {
+/// Refuses containers that are longer than a length field can say: multiple resources, and object
+/// instances where the request is for the object.
+fn check_lengths(leaves: &[Leaf<'_>], level: PathLevel) -> Result<(), EncodeError> {
+    for resource in leaves.chunk_by(|a, b| a.path.truncated(3) == b.path.truncated(3)) {
+        let wrapped = level != PathLevel::ResourceInstance
+            && resource[0].path.level() == PathLevel::ResourceInstance;
+        if wrapped && content_len(resource) > CONTENT_MAX {
+            return Err(too_long(resource[0].path.truncated(3)));
+        }
+    }
+    if level != PathLevel::Object {
+        return Ok(());
+    }
     for instance in leaves.chunk_by(|a, b| a.path.truncated(2) == b.path.truncated(2)) {
-        let resources = instance.chunk_by(|a, b| a.path.truncated(3) == b.path.truncated(3));
-        let longest = resources.map(content_len).max().unwrap_or(0);
-        if longest > CONTENT_MAX || resources_len(instance) > CONTENT_MAX {
-            return Err(too_long(instance[0].path.truncated(2)));
+        let path = instance[0].path.truncated(2);
+        if path.instance_id() != Some(u16::MAX) && resources_len(instance) > CONTENT_MAX {
+            return Err(too_long(path));
         }
     }
     Ok(())

@@ -64,7 +64,7 @@ impl<'a> Items<'a> {
         let id = u16::try_from(id)
             .ok()
             .filter(|id| *id <= Path::MAX_ID)
-            .ok_or_else(|| DecodeError::Malformed {
+            .ok_or(DecodeError::Malformed {
                 format: FORMAT,
                 at,
                 reason: "identifier 65535 is reserved",
