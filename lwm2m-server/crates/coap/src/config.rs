@@ -68,8 +68,13 @@ pub struct Config {
     pub body_inline_max: usize,
     /// The largest body that is put together from blocks, in bytes; 1 MiB.
     pub body_max: usize,
-    /// Bodies in reception at once, all peers; 4096.
+    /// Bodies in reception at once, all peers, and as many responses kept for the requests of
+    /// their later blocks; 4096.
     pub transfers_max: usize,
+    /// Bodies in reception at once from one peer; 8.
+    pub transfers_per_peer_max: usize,
+    /// Bytes of all bodies in reception; 64 MiB.
+    pub transfer_bytes_max: usize,
     /// Requests of one peer that wait for their turn; 16.
     pub peer_queue_max: usize,
     /// Remembered messages for deduplication, all peers; 262144.
@@ -93,6 +98,8 @@ impl Default for Config {
             body_inline_max: 1024,
             body_max: 1 << 20,
             transfers_max: 4096,
+            transfers_per_peer_max: 8,
+            transfer_bytes_max: 64 << 20,
             peer_queue_max: 16,
             deduplication_max: 1 << 18,
             options_max: 64,

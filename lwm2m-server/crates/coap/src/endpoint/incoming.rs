@@ -1,17 +1,14 @@
-//! Requests of peers, and our responses and notifications.
+//! Requests of peers: what the engine answers itself, and what the application gets.
 
 use std::borrow::Cow;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash, Hasher};
 
-use bytes::Bytes;
-use rand::RngExt;
-
+use super::answering::Additions;
+use super::assembly::{Part, PartStep};
 use super::deduplication::Answer;
-use super::outbox::{EngineOptions, Header, is_engines};
-use super::reliability::Purpose;
-use super::timers::millis;
-use super::{Endpoint, Event, IncomingRequest, RequestError, RequestId, Response, ResponseHandle};
-use crate::{Code, Message, MessageType, OptionNumber, Token};
+use super::timers::{Timer, millis};
+use super::{Endpoint, Event, IncomingRequest, Response, ResponseHandle};
+use crate::{Block, Code, Message, MessageType, OptionNumber, Token};
 
 impl<P: Copy + Eq + Hash> Endpoint<P> {
     /// A request came.
@@ -30,7 +27,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             }
             return self.refuse(peer, "the token is too long");
         };
-        let handle = ResponseHandle {
+        let mut handle = ResponseHandle {
             peer,
             message_id: message.message_id(),
             token,
@@ -44,7 +41,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         if let Err((code, reason)) = self.check_request(&message) {
             // What is refused is not remembered: a duplicate is refused again.
             if confirmable || code != Code::BAD_OPTION {
-                self.reply_at_once(&handle, Response::new(code));
+                self.reply_at_once(&handle, &Response::new(code), Additions::default());
             }
             return self.refuse(peer, reason);
         }
@@ -52,167 +49,80 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             return None;
         }
         self.remember(&handle);
+        handle.resource = self.resource(&message);
+        let block2 = message.block2().and_then(Result::ok);
+        handle.block2 = block2.map(Block::encode);
+        let body = match message.block1() {
+            Some(Ok(block1)) => match self.take_block(&mut handle, &message, block1) {
+                Ok(body) => body,
+                Err(reason) => return self.refuse(peer, reason?),
+            },
+            _ => Cow::Borrowed(message.payload()),
+        };
+        if block2.is_some_and(|asked| asked.number > 0) && body.is_empty() {
+            if self.answer_from_stored(&handle) {
+                return None;
+            }
+            // A body that selects, or an action, is not in the request of a later block.
+            if message.code() != Code::GET {
+                self.refuse_block(&handle, Code::REQUEST_ENTITY_INCOMPLETE, None);
+                return self.refuse(peer, "the response is not kept any more");
+            }
+        }
         Some(Event::Request(IncomingRequest {
             peer,
             handle,
             message,
-            body: Cow::Borrowed(message.payload()),
+            body,
             confirmable,
         }))
     }
 
-    /// Takes the application's response.
-    pub(super) fn answer(&mut self, handle: ResponseHandle<P>, response: Response) {
-        let class = response.code.class();
-        let suppressed = class > 0 && handle.no_response & (1 << (class - 1)) != 0;
-        if !handle.confirmable {
-            if !suppressed {
-                self.reply_at_once(&handle, response);
-            }
-            return;
-        }
-        let (peer, message_id) = (handle.peer, handle.message_id);
-        let now_s = self.clock.seconds();
-        let memory = &mut self.deduplication;
-        match memory.find(now_s, peer, message_id, handle.content) {
-            Some(answer @ Answer::Pending) if suppressed => {
-                *answer = Answer::Acknowledged;
-                self.send_empty(MessageType::Acknowledgement, peer, message_id);
-            }
-            Some(Answer::Pending) => {
-                let header = (MessageType::Acknowledgement, message_id);
-                let datagram = self.encode_response(header, &handle, response, None);
-                let memory = &mut self.deduplication;
-                if let Some(answer) = memory.find(now_s, peer, message_id, handle.content) {
-                    *answer = Answer::Encoded(datagram.clone());
-                }
-                self.outbox.push(peer, datagram);
-            }
-            Some(Answer::Encoded(_) | Answer::Silence) => return,
-            Some(Answer::Acknowledged) | None if suppressed => {}
-            Some(Answer::Acknowledged) | None => self.send_separate(&handle, response),
-        }
-        self.deduplication.forget_answered();
-    }
-
-    /// Sends a notification.
-    pub(super) fn send_notification(
+    /// Takes one block of a request; gives the body when it is complete, or else the
+    /// reason if it is refused.
+    fn take_block<'d>(
         &mut self,
-        handle: ResponseHandle<P>,
-        confirmable: bool,
-        response: Response,
-    ) -> Result<RequestId, RequestError> {
-        let slot = self.peer_slot(handle.peer);
-        let max = self.config.peer_queue_max.max(1);
-        let peer = self.peers.at_mut(slot);
-        if confirmable && peer.messages as usize >= max {
-            return Err(RequestError::QueueFull);
-        }
-        let sequence = response.code.is_success().then(|| peer.next_sequence());
-        let message_id = self.next_message_id(slot);
-        let message_type = if confirmable {
-            MessageType::Confirmable
-        } else {
-            MessageType::NonConfirmable
+        handle: &mut ResponseHandle<P>,
+        message: &Message<'d>,
+        block: Block,
+    ) -> Result<Cow<'d, [u8]>, Option<&'static str>> {
+        let part = Part {
+            peer: handle.peer,
+            key: self.body_key(message),
+            block,
+            payload: message.payload(),
+            content_format: message.content_format(),
+            announced: message.uint(OptionNumber::SIZE1),
         };
-        let datagram =
-            self.encode_response((message_type, message_id), &handle, response, sequence);
-        let token = Box::from(handle.token.as_bytes());
-        if confirmable {
-            self.peers.at_mut(slot).messages += 1;
-            let purpose = Purpose::Notification(token);
-            self.send_tracked(slot, message_id, datagram, true, purpose);
-        } else {
-            let notified = self.peers.at_mut(slot).notified.get_or_insert_default();
-            if notified.len() >= max {
-                notified.pop_front();
+        let lifetime = millis(self.config.transmission.exchange_lifetime());
+        let deadline = self.clock.now().saturating_add(lifetime);
+        handle.block1 = Some(block.encode());
+        match self.assemblies.take(part, &self.config, deadline) {
+            PartStep::Whole => Ok(Cow::Borrowed(message.payload())),
+            PartStep::Complete(body) => Ok(Cow::Owned(body)),
+            PartStep::Continue(echo, slot) => {
+                self.arm(deadline, Timer::Assembly(slot));
+                handle.block1 = Some(echo.encode());
+                let response = Response::new(Code::CONTINUE);
+                // Never suppressed: the next block waits for it.
+                self.answer(handle, false, &response, Additions::default());
+                Err(None)
             }
-            notified.push_back((message_id, token));
-            self.outbox.push(handle.peer, datagram);
-            self.retire_peer(slot);
-        }
-        Ok(self.exchanges.detached_id())
-    }
-
-    /// A separate response: confirmable, unless too many of that peer are unacknowledged.
-    fn send_separate(&mut self, handle: &ResponseHandle<P>, response: Response) {
-        let slot = self.peer_slot(handle.peer);
-        let message_id = self.next_message_id(slot);
-        let tracked = (self.peers.at(slot).messages as usize) < self.config.peer_queue_max
-            && self.transmissions.len() < self.config.deduplication_max;
-        let message_type = if tracked {
-            MessageType::Confirmable
-        } else {
-            MessageType::NonConfirmable
-        };
-        let datagram = self.encode_response((message_type, message_id), handle, response, None);
-        if tracked {
-            self.peers.at_mut(slot).messages += 1;
-            self.send_tracked(slot, message_id, datagram, true, Purpose::Response);
-        } else {
-            self.outbox.push(handle.peer, datagram);
-            self.retire_peer(slot);
+            PartStep::Refuse(code, reason) => {
+                let limit = u32::try_from(self.config.body_max).unwrap_or(u32::MAX);
+                let size1 = (code == Code::REQUEST_ENTITY_TOO_LARGE).then_some(limit);
+                self.refuse_block(handle, code, size1);
+                Err(Some(reason))
+            }
         }
     }
 
-    /// Sends a response that is not remembered: piggybacked or, to a NON request, as NON.
-    pub(super) fn reply_at_once(&mut self, handle: &ResponseHandle<P>, response: Response) {
-        let header = if handle.confirmable {
-            (MessageType::Acknowledgement, handle.message_id)
-        } else {
-            let message_id = match self.peers.find(handle.peer) {
-                Some(slot) => self.next_message_id(slot),
-                // A peer that only asks gets no state: a random id is as good.
-                None => self.random.random(),
-            };
-            (MessageType::NonConfirmable, message_id)
+    fn refuse_block(&mut self, handle: &ResponseHandle<P>, code: Code, size1: Option<u32>) {
+        let additions = Additions {
+            size1,
+            ..Additions::default()
         };
-        let datagram = self.encode_response(header, handle, response, None);
-        self.outbox.push(handle.peer, datagram);
-    }
-
-    fn encode_response(
-        &mut self,
-        (message_type, message_id): (MessageType, u16),
-        handle: &ResponseHandle<P>,
-        mut response: Response,
-        sequence: Option<u32>,
-    ) -> Bytes {
-        let too_long = |value: &Bytes| value.len() > OptionNumber::VALUE_MAX;
-        if response.options.iter().any(|(_, value)| too_long(value)) {
-            response = Response::new(Code::INTERNAL_SERVER_ERROR);
-        }
-        let mut added = EngineOptions::default();
-        let observes = response
-            .options
-            .iter()
-            .any(|(number, _)| *number == OptionNumber::OBSERVE);
-        let sequence = sequence.or_else(|| {
-            (observes && response.code.is_success()).then(|| {
-                let slot = self.peer_slot(handle.peer);
-                let sequence = self.peers.at_mut(slot).next_sequence();
-                self.peers.at_mut(slot).last_used = self.clock.now();
-                self.retire_peer(slot);
-                sequence
-            })
-        });
-        if let Some(sequence) = sequence {
-            added.push_uint(OptionNumber::OBSERVE, sequence);
-        }
-        response.options.sort_by_key(|(number, _)| *number);
-        let options = response
-            .options
-            .iter()
-            .filter(|(number, _)| !is_engines(*number))
-            .map(|(number, value)| (*number, value.as_ref()));
-        let header = Header {
-            message_type,
-            code: response.code,
-            message_id,
-            token: handle.token.as_bytes(),
-        };
-        self.outbox
-            .encode(header, options, &added, &response.payload)
+        self.answer(handle, false, &Response::new(code), additions);
     }
 
     /// Resends what a duplicate got before.
@@ -273,5 +183,42 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         message
             .check_options(self.config.options_max, understood)
             .map_err(|fault| (fault.code(), fault.reason()))
+    }
+
+    /// What the requests of all blocks of one response have in common.
+    fn resource(&self, message: &Message<'_>) -> u64 {
+        self.fingerprint(message, |number| {
+            // NoCacheKey, which holds Size1 too (RFC 7252 §5.4.6).
+            let no_cache_key = number.0 & 0x1e == 0x1c;
+            !no_cache_key
+                && !matches!(
+                    number,
+                    OptionNumber::OBSERVE
+                        | OptionNumber::BLOCK1
+                        | OptionNumber::BLOCK2
+                        | OptionNumber::NO_RESPONSE
+                        | OptionNumber::REQUEST_TAG
+                )
+        })
+    }
+
+    /// What all blocks of one body have in common.
+    fn body_key(&self, message: &Message<'_>) -> u64 {
+        self.fingerprint(message, |number| {
+            matches!(
+                number,
+                OptionNumber::URI_PATH | OptionNumber::URI_QUERY | OptionNumber::REQUEST_TAG
+            )
+        })
+    }
+
+    fn fingerprint(&self, message: &Message<'_>, counts: impl Fn(OptionNumber) -> bool) -> u64 {
+        let mut hasher = self.resources.build_hasher();
+        message.code().hash(&mut hasher);
+        for option in message.options().filter(|option| counts(option.number)) {
+            option.number.hash(&mut hasher);
+            option.value.hash(&mut hasher);
+        }
+        hasher.finish()
     }
 }

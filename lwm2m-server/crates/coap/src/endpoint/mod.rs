@@ -16,6 +16,8 @@
 //! peer moves, [`Endpoint::move_peer`] takes its exchanges and observations along. Datagrams that
 //! were sent to a multicast address are the transport's to drop: the engine answers what it gets.
 
+mod answering;
+mod assembly;
 mod deduplication;
 mod download;
 mod exchange;
@@ -29,6 +31,7 @@ mod reliability;
 mod responses;
 mod retransmission;
 mod short;
+mod stored;
 mod timers;
 mod types;
 mod upload;
@@ -37,14 +40,17 @@ use std::collections::VecDeque;
 use std::hash::Hash;
 use std::time::Instant;
 
+use hashbrown::DefaultHashBuilder;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use self::assembly::Assemblies;
 use self::deduplication::Deduplication;
 use self::exchange::Exchanges;
 use self::outbox::Outbox;
 use self::peer::Peers;
 use self::reliability::Transmissions;
+use self::stored::StoredResponses;
 use self::timers::{Clock, NEVER, Timer, Timers};
 pub use self::types::{
     Event, Failure, IncomingRequest, IncomingResponse, Notification, OutgoingRequest, Payload,
@@ -63,6 +69,10 @@ pub struct Endpoint<P> {
     exchanges: Exchanges,
     transmissions: Transmissions,
     deduplication: Deduplication<P>,
+    assemblies: Assemblies<P>,
+    stored: StoredResponses<P>,
+    /// Fingerprints of what requests ask for.
+    resources: DefaultHashBuilder,
     outbox: Outbox<P>,
     events: VecDeque<Event<'static, P>>,
     statistics: Statistics,
@@ -80,6 +90,9 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             exchanges: Exchanges::new(&mut random),
             transmissions: Transmissions::default(),
             deduplication: Deduplication::new(config.deduplication_max),
+            assemblies: Assemblies::default(),
+            stored: StoredResponses::default(),
+            resources: DefaultHashBuilder::default(),
             outbox: Outbox::default(),
             events: VecDeque::new(),
             statistics: Statistics::default(),
@@ -151,7 +164,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
     /// request as its first notification; the engine puts the sequence number in.
     pub fn respond(&mut self, now: Instant, handle: ResponseHandle<P>, response: Response) {
         self.clock.advance(now);
-        self.answer(handle, response);
+        self.respond_as_application(&handle, response);
     }
 
     /// Forgets a request or an observation: no event will come of it. A notification that
@@ -186,7 +199,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         response: Response,
     ) -> Result<RequestId, RequestError> {
         self.clock.advance(now);
-        self.send_notification(handle, confirmable, response)
+        self.send_notification(&handle, confirmable, response)
     }
 
     /// As a device or a tester: sends a CoAP ping. The RST comes as [`Event::Pong`].
@@ -280,6 +293,10 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
                 self.events.extend(event);
             }
             Timer::Peer(slot) => self.review_peer(slot),
+            Timer::Assembly(slot) => {
+                self.assemblies.remove(slot);
+            }
+            Timer::Stored(slot) => self.stored.remove(slot),
         }
     }
 
@@ -292,6 +309,8 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
                 .peers
                 .contains(slot)
                 .then(|| self.peers.at(slot).deadline),
+            Timer::Assembly(slot) => self.assemblies.deadline(slot),
+            Timer::Stored(slot) => self.stored.deadline(slot),
         };
         deadline == Some(at)
     }
@@ -302,7 +321,11 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             return;
         }
         self.timers.arm(at, timer);
-        let owners = self.transmissions.len() + self.exchanges.len() + self.peers.len();
+        let owners = self.transmissions.len()
+            + self.exchanges.len()
+            + self.peers.len()
+            + self.assemblies.len()
+            + self.stored.len();
         if self.timers.is_crowded(owners) {
             let mut timers = std::mem::take(&mut self.timers);
             timers.sweep(|at, timer| self.is_current(at, timer));

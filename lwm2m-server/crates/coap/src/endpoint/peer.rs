@@ -11,6 +11,10 @@ use super::timers::{Millis, NEVER};
 /// No slot of a table.
 pub(super) const NONE: u32 = u32::MAX;
 
+/// Message ids and tokens of the latest non-confirmable notifications.
+#[derive(Debug, Default)]
+struct Notified(VecDeque<(u16, Box<[u8]>)>);
+
 /// State of one peer.
 #[derive(Debug)]
 pub(super) struct Peer<P> {
@@ -32,7 +36,7 @@ pub(super) struct Peer<P> {
     /// Exchanges that wait for their turn.
     pub(super) queue: VecDeque<u32>,
     /// Non-confirmable notifications to it that it may still refuse: message id and token.
-    pub(super) notified: Option<Box<VecDeque<(u16, Box<[u8]>)>>>,
+    notified: Option<Box<Notified>>,
     /// When a message id was last used.
     pub(super) last_used: Millis,
     /// When to look whether the peer can be forgotten.
@@ -49,6 +53,22 @@ impl<P> Peer<P> {
     pub(super) fn next_sequence(&mut self) -> u32 {
         self.sequence = (self.sequence + 1) & 0xff_ffff;
         self.sequence
+    }
+
+    /// Remembers a notification that the peer may refuse, and the latest `max` before it.
+    pub(super) fn note_notified(&mut self, message_id: u16, token: Box<[u8]>, max: usize) {
+        let notified = &mut self.notified.get_or_insert_default().0;
+        if notified.len() >= max {
+            notified.pop_front();
+        }
+        notified.push_back((message_id, token));
+    }
+
+    /// The token of a remembered notification, which is forgotten.
+    pub(super) fn take_notified(&mut self, message_id: u16) -> Option<Box<[u8]>> {
+        let notified = &mut self.notified.as_mut()?.0;
+        let index = notified.iter().position(|(id, _)| *id == message_id)?;
+        notified.remove(index).map(|(_, token)| token)
     }
 }
 

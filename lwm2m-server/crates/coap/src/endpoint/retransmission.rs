@@ -115,9 +115,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
     pub(super) fn take_reset<'d>(&mut self, peer: P, message_id: u16) -> Option<Event<'d, P>> {
         let Some(transmission) = self.settle_message(peer, message_id) else {
             let slot = self.peers.find(peer)?;
-            let notified = self.peers.at_mut(slot).notified.as_mut()?;
-            let index = notified.iter().position(|(id, _)| *id == message_id)?;
-            let (_, token) = notified.remove(index)?;
+            let token = self.peers.at_mut(slot).take_notified(message_id)?;
             return observer_gone(peer, &token);
         };
         match transmission.purpose {

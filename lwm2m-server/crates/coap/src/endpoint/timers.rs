@@ -63,6 +63,10 @@ pub(super) enum Timer {
     Exchange(u32),
     /// A peer that may be forgotten.
     Peer(u32),
+    /// A body in reception that was never finished.
+    Assembly(u32),
+    /// A response kept for requests of its later blocks.
+    Stored(u32),
 }
 
 /// All timers of an engine.
@@ -97,9 +101,33 @@ impl Timers {
         self.heap
             .retain(|Reverse((at, timer))| is_current(*at, *timer));
     }
+}
 
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.heap.len()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timers_come_in_order_and_stale_ones_can_be_swept() {
+        let mut timers = Timers::default();
+        for slot in 0..3000 {
+            timers.arm(3000 - u64::from(slot), Timer::Exchange(slot));
+        }
+        assert!(timers.is_crowded(900) && !timers.is_crowded(1000));
+        timers.sweep(|at, _| at > 2998);
+        assert_eq!(timers.pop(), Some((2999, Timer::Exchange(1))));
+        assert_eq!(timers.pop(), Some((3000, Timer::Exchange(0))));
+        assert_eq!(timers.pop(), None);
+    }
+
+    #[test]
+    fn the_clock_does_not_go_back() {
+        let start = Instant::now();
+        let mut clock = Clock::default();
+        assert_eq!(clock.instant(5), None);
+        assert_eq!(clock.advance(start), 0);
+        assert_eq!(clock.advance(start + Duration::from_micros(2500)), 2);
+        assert_eq!(clock.advance(start), 2);
+        assert_eq!(clock.instant(2), Some(start + Duration::from_millis(2)));
     }
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lwm2m_coap::{
-    Code, Config, Endpoint, Event, Failure, OptionNumber, RequestId, Response, ResponseHandle,
-    Token,
+    Code, Config, Endpoint, Event, Failure, Message, MessageBuilder, MessageType, OptionNumber,
+    OutgoingRequest, RequestId, Response, ResponseHandle, Token, Uint,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -334,8 +334,8 @@ impl Pair {
 }
 
 /// A GET of `/path`.
-pub(crate) fn get(path: &'static str) -> lwm2m_coap::OutgoingRequest {
-    lwm2m_coap::OutgoingRequest::new(Code::GET)
+pub(crate) fn get(path: &'static str) -> OutgoingRequest {
+    OutgoingRequest::new(Code::GET)
         .option(OptionNumber::URI_PATH, Bytes::from_static(path.as_bytes()))
 }
 
@@ -343,4 +343,82 @@ pub(crate) fn get(path: &'static str) -> lwm2m_coap::OutgoingRequest {
 pub(crate) fn content(body: impl Into<Bytes>) -> Service {
     let body = body.into();
     Box::new(move |_| Some(Response::new(Code::CONTENT).payload(body.clone())))
+}
+
+/// A message as a stack that is not ours would write it.
+pub(crate) fn built(
+    message_type: MessageType,
+    code: Code,
+    message_id: u16,
+    token: &[u8],
+    write: impl FnOnce(Draft) -> Draft,
+) -> Vec<u8> {
+    let draft = write(Draft::default());
+    let mut out = Vec::new();
+    let token = Token::new(token).expect("short");
+    let mut builder = MessageBuilder::new(&mut out, message_type, code, message_id, &token);
+    for (number, value) in &draft.options {
+        builder = builder.option(*number, value);
+    }
+    builder.payload(&draft.payload);
+    out
+}
+
+/// Options in ascending order, and the payload.
+#[derive(Default)]
+pub(crate) struct Draft {
+    options: Vec<(OptionNumber, Vec<u8>)>,
+    payload: Vec<u8>,
+}
+
+impl Draft {
+    pub(crate) fn option(mut self, number: OptionNumber, value: &[u8]) -> Draft {
+        self.options.push((number, value.to_vec()));
+        self
+    }
+
+    pub(crate) fn uint(self, number: OptionNumber, value: u32) -> Draft {
+        self.option(number, Uint::new(value).as_bytes())
+    }
+
+    pub(crate) fn payload_of(mut self, payload: &[u8]) -> Draft {
+        self.payload = payload.to_vec();
+        self
+    }
+}
+
+impl Pair {
+    /// The server asks the device.
+    pub(crate) fn request(&mut self, request: OutgoingRequest) -> RequestId {
+        let (now, peer) = (self.now, Side::Device);
+        let id = self.server.endpoint.request(now, peer, request);
+        self.flush();
+        id.expect("taken")
+    }
+
+    /// The latest message of the server is answered by hand, piggybacked.
+    pub(crate) fn answer_latest(&mut self, code: Code, write: impl FnOnce(Draft) -> Draft) {
+        self.flush();
+        let latest = self.server.sent.last().expect("a request").1.clone();
+        let latest = Message::parse(&latest).expect("ours");
+        let (message_id, token) = (latest.message_id(), latest.token());
+        let answer = built(MessageType::Acknowledgement, code, message_id, token, write);
+        self.inject(Side::Server, &answer);
+        self.flush();
+    }
+
+    /// Types, codes and ids of a side's datagrams.
+    pub(crate) fn headers(&self, side: Side) -> Vec<(MessageType, Code)> {
+        let node = match side {
+            Side::Server => &self.server,
+            Side::Device => &self.device,
+        };
+        node.sent
+            .iter()
+            .map(|(_, datagram)| {
+                let message = Message::parse(datagram).expect("ours");
+                (message.message_type(), message.code())
+            })
+            .collect()
+    }
 }

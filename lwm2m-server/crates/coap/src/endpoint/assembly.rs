@@ -1,0 +1,351 @@
+//! Block1 as the receiver of a body (RFC 7959 §2.5): bodies of requests put together.
+
+use std::hash::{BuildHasher, Hash};
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+use slab::Slab;
+
+use super::timers::Millis;
+use crate::{Block, BlockSize, Code, Config};
+
+/// One block of a request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part<'d, P> {
+    pub(super) peer: P,
+    /// What the blocks of a body have in common: method, path, query, Request-Tag.
+    pub(super) key: u64,
+    pub(super) block: Block,
+    pub(super) payload: &'d [u8],
+    pub(super) content_format: Option<u16>,
+    /// Size1, the size that the whole will have.
+    pub(super) announced: Option<u32>,
+}
+
+/// What a block leads to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum PartStep {
+    /// 2.31 with this Block1 option; the slot's timer is to be armed.
+    Continue(Block, u32),
+    /// The payload of the block is the whole body.
+    Whole,
+    /// The body is complete.
+    Complete(Vec<u8>),
+    /// This code and reason.
+    Refuse(Code, &'static str),
+}
+
+#[derive(Debug)]
+struct Assembly<P> {
+    peer: P,
+    key: u64,
+    body: Vec<u8>,
+    /// The block size that may not be exceeded any more.
+    size: BlockSize,
+    content_format: Option<u16>,
+    deadline: Millis,
+}
+
+/// All bodies in reception.
+#[derive(Debug)]
+pub(super) struct Assemblies<P> {
+    slab: Slab<Assembly<P>>,
+    table: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    /// Bytes of all bodies.
+    bytes: usize,
+}
+
+impl<P> Default for Assemblies<P> {
+    fn default() -> Assemblies<P> {
+        Assemblies {
+            slab: Slab::new(),
+            table: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            bytes: 0,
+        }
+    }
+}
+
+impl<P: Copy + Eq + Hash> Assemblies<P> {
+    pub(super) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// When the body in a slot expires.
+    pub(super) fn deadline(&self, slot: u32) -> Option<Millis> {
+        Some(self.slab.get(slot as usize)?.deadline)
+    }
+
+    /// Takes a block; the body is dropped at the deadline unless a further block comes.
+    pub(super) fn take(
+        &mut self,
+        part: Part<'_, P>,
+        config: &Config,
+        deadline: Millis,
+    ) -> PartStep {
+        let length = part.payload.len();
+        if part.block.more && length != part.block.size.bytes() {
+            return PartStep::Refuse(Code::BAD_REQUEST, "a block is shorter than it says");
+        }
+        if length > part.block.size.bytes() {
+            return PartStep::Refuse(Code::BAD_REQUEST, "a block is longer than it says");
+        }
+        let standing = self.find(part.peer, part.key);
+        if part.block.number == 0 {
+            if let Some(slot) = standing {
+                self.remove(slot);
+            }
+            return self.begin(part, config, deadline);
+        }
+        let Some(slot) = standing else {
+            return incomplete("the blocks before are missing");
+        };
+        self.append(slot, part, config, deadline)
+    }
+
+    /// Drops a body.
+    pub(super) fn remove(&mut self, slot: u32) -> Vec<u8> {
+        let assembly = &self.slab[slot as usize];
+        let hash = self.hasher.hash_one((assembly.peer, assembly.key));
+        if let Ok(entry) = self.table.find_entry(hash, |other| *other == slot) {
+            entry.remove();
+        }
+        let body = self.slab.remove(slot as usize).body;
+        self.bytes -= body.len();
+        body
+    }
+
+    fn begin(&mut self, part: Part<'_, P>, config: &Config, deadline: Millis) -> PartStep {
+        let announced = part.announced.map_or(0, |size| size as usize);
+        if announced.max(part.payload.len()) > config.body_max {
+            return too_large();
+        }
+        if !part.block.more {
+            return PartStep::Whole;
+        }
+        let of_peer = |assembly: &Assembly<P>| assembly.peer == part.peer;
+        // Only a body's first block comes here, and the table is small.
+        let others = || self.slab.iter().filter(|(_, other)| of_peer(other)).count();
+        if self.slab.len() >= config.transfers_max
+            || self.bytes + part.payload.len() > config.transfer_bytes_max
+            || others() >= config.transfers_per_peer_max
+        {
+            return overloaded();
+        }
+        let slot = self.slab.insert(Assembly {
+            peer: part.peer,
+            key: part.key,
+            body: part.payload.to_vec(),
+            size: part.block.size,
+            content_format: part.content_format,
+            deadline,
+        }) as u32;
+        self.bytes += part.payload.len();
+        let (slab, hasher) = (&self.slab, &self.hasher);
+        let key = |slot: &u32| {
+            let assembly = &slab[*slot as usize];
+            hasher.hash_one((assembly.peer, assembly.key))
+        };
+        self.table.insert_unique(key(&slot), slot, key);
+        let echo = Block {
+            size: part.block.size.min(config.block_size),
+            ..part.block
+        };
+        PartStep::Continue(echo, slot)
+    }
+
+    fn append(
+        &mut self,
+        slot: u32,
+        part: Part<'_, P>,
+        config: &Config,
+        deadline: Millis,
+    ) -> PartStep {
+        let assembly = &mut self.slab[slot as usize];
+        let (block, payload) = (part.block, part.payload);
+        if part.content_format != assembly.content_format {
+            self.remove(slot);
+            return incomplete("the content format changed between blocks");
+        }
+        if block.size > assembly.size {
+            return PartStep::Refuse(Code::BAD_REQUEST, "the block size grew");
+        }
+        let offset = block.offset();
+        if offset + payload.len() == assembly.body.len()
+            && block.more
+            && assembly.body[offset..] == *payload
+        {
+            assembly.deadline = deadline;
+            return PartStep::Continue(block, slot);
+        }
+        if offset != assembly.body.len() {
+            return incomplete("a block is missing or came twice");
+        }
+        if offset + payload.len() > config.body_max {
+            self.remove(slot);
+            return too_large();
+        }
+        if self.bytes + payload.len() > config.transfer_bytes_max {
+            self.remove(slot);
+            return overloaded();
+        }
+        assembly.body.extend_from_slice(payload);
+        assembly.size = block.size;
+        assembly.deadline = deadline;
+        self.bytes += payload.len();
+        if block.more {
+            PartStep::Continue(block, slot)
+        } else {
+            PartStep::Complete(self.remove(slot))
+        }
+    }
+
+    fn find(&self, peer: P, key: u64) -> Option<u32> {
+        self.table
+            .find(self.hasher.hash_one((peer, key)), |slot| {
+                let assembly = &self.slab[*slot as usize];
+                assembly.key == key && assembly.peer == peer
+            })
+            .copied()
+    }
+}
+
+fn incomplete(reason: &'static str) -> PartStep {
+    PartStep::Refuse(Code::REQUEST_ENTITY_INCOMPLETE, reason)
+}
+
+fn too_large() -> PartStep {
+    PartStep::Refuse(Code::REQUEST_ENTITY_TOO_LARGE, "the body exceeds the limit")
+}
+
+fn overloaded() -> PartStep {
+    PartStep::Refuse(
+        Code::SERVICE_UNAVAILABLE,
+        "too many bodies are in reception",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(peer: u8, key: u64, number: u32, more: bool, payload: &[u8]) -> Part<'_, u8> {
+        Part {
+            peer,
+            key,
+            block: Block {
+                number,
+                more,
+                size: BlockSize::at_most(16),
+            },
+            payload,
+            content_format: Some(40),
+            announced: None,
+        }
+    }
+
+    fn small() -> Config {
+        Config {
+            body_max: 40,
+            transfers_max: 4,
+            transfers_per_peer_max: 2,
+            transfer_bytes_max: 100,
+            ..Config::default()
+        }
+    }
+
+    fn code(step: PartStep) -> Option<Code> {
+        match step {
+            PartStep::Refuse(code, _) => Some(code),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn blocks_make_a_body() {
+        let mut bodies = Assemblies::default();
+        let config = small();
+        let mut take = |part| bodies.take(part, &config, 9);
+        assert!(matches!(
+            take(part(1, 1, 0, true, &[1; 16])),
+            PartStep::Continue(..)
+        ));
+        assert!(matches!(
+            take(part(1, 1, 1, true, &[2; 16])),
+            PartStep::Continue(..)
+        ));
+        // The same again with another message id.
+        assert!(matches!(
+            take(part(1, 1, 1, true, &[2; 16])),
+            PartStep::Continue(..)
+        ));
+        let body = [[1; 16].as_slice(), &[2; 16], &[3; 8]].concat();
+        assert_eq!(
+            take(part(1, 1, 2, false, &[3; 8])),
+            PartStep::Complete(body)
+        );
+        assert_eq!((bodies.len(), bodies.bytes), (0, 0));
+    }
+
+    #[test]
+    fn limits_refuse_one_more() {
+        let config = small();
+        let mut bodies = Assemblies::default();
+        let mut take = |part| code(bodies.take(part, &config, 9));
+        assert_eq!(take(part(1, 1, 0, true, &[1; 16])), None);
+        assert_eq!(take(part(1, 1, 1, true, &[1; 16])), None);
+        assert_eq!(
+            take(part(1, 1, 2, false, &[1; 9])),
+            Some(Code::REQUEST_ENTITY_TOO_LARGE)
+        );
+        for key in 0..2 {
+            assert_eq!(take(part(1, key, 0, true, &[1; 16])), None);
+        }
+        let overloaded = Some(Code::SERVICE_UNAVAILABLE);
+        assert_eq!(take(part(1, 2, 0, true, &[1; 16])), overloaded);
+        for peer in 2..4 {
+            assert_eq!(take(part(peer, 0, 0, true, &[1; 16])), None);
+        }
+        assert_eq!(take(part(4, 0, 0, true, &[1; 16])), overloaded);
+        // 64 bytes are held: two more blocks fit into 100.
+        assert_eq!(take(part(1, 0, 1, true, &[1; 16])), None);
+        assert_eq!(take(part(1, 1, 1, true, &[1; 16])), None);
+        assert_eq!(take(part(2, 0, 1, true, &[1; 16])), overloaded);
+        assert_eq!(bodies.len(), 3);
+    }
+
+    #[test]
+    fn an_announced_size_beyond_the_limit_is_refused_at_once() {
+        let mut bodies = Assemblies::default();
+        let mut first = part(1, 1, 0, true, &[1; 16]);
+        first.announced = Some(40);
+        assert_eq!(code(bodies.take(first, &small(), 9)), None);
+        first.announced = Some(41);
+        assert_eq!(
+            code(bodies.take(first, &small(), 9)),
+            Some(Code::REQUEST_ENTITY_TOO_LARGE)
+        );
+        assert_eq!(bodies.len(), 0);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let mut bodies = Assemblies::default();
+        let config = small();
+        let mut take = |part| code(bodies.take(part, &config, 9));
+        let incomplete = Some(Code::REQUEST_ENTITY_INCOMPLETE);
+        let bad = Some(Code::BAD_REQUEST);
+        assert_eq!(take(part(1, 1, 0xf_ffff, true, &[1; 16])), incomplete);
+        assert_eq!(take(part(1, 1, 0, true, &[1; 15])), bad);
+        assert_eq!(take(part(1, 1, 0, false, &[1; 17])), bad);
+        assert_eq!(take(part(1, 1, 0, true, &[1; 16])), None);
+        assert_eq!(take(part(1, 1, 2, true, &[1; 16])), incomplete);
+        let mut grown = part(1, 1, 1, false, &[1; 16]);
+        grown.block.size = BlockSize::at_most(32);
+        assert_eq!(take(grown), bad);
+        let mut other = part(1, 1, 1, true, &[1; 16]);
+        other.content_format = None;
+        assert_eq!(take(other), incomplete);
+        assert_eq!(take(part(1, 1, 1, true, &[1; 16])), incomplete);
+    }
+}

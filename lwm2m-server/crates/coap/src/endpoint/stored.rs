@@ -1,0 +1,199 @@
+//! Block2 as the sender of a body (RFC 7959 §2.4): large responses, kept for the requests of
+//! their later blocks.
+
+use std::hash::{BuildHasher, Hash};
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+use slab::Slab;
+
+use super::Response;
+use super::short::Short;
+use super::timers::Millis;
+use crate::{Block, Config};
+
+/// A response of which not all blocks have been asked for.
+#[derive(Debug)]
+pub(super) struct Stored<P> {
+    peer: P,
+    key: u64,
+    pub(super) response: Response,
+    /// Set unless the application gave one.
+    pub(super) etag: Option<Short>,
+    deadline: Millis,
+}
+
+/// All responses kept.
+#[derive(Debug)]
+pub(super) struct StoredResponses<P> {
+    slab: Slab<Stored<P>>,
+    table: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+}
+
+impl<P> Default for StoredResponses<P> {
+    fn default() -> StoredResponses<P> {
+        StoredResponses {
+            slab: Slab::new(),
+            table: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+        }
+    }
+}
+
+impl<P: Copy + Eq + Hash> StoredResponses<P> {
+    pub(super) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// When the response in a slot expires.
+    pub(super) fn deadline(&self, slot: u32) -> Option<Millis> {
+        Some(self.slab.get(slot as usize)?.deadline)
+    }
+
+    /// Keeps a response until the deadline in place of an earlier one, and gives its slot; none
+    /// when there are `max` others.
+    pub(super) fn insert(
+        &mut self,
+        (peer, key): (P, u64),
+        response: Response,
+        etag: Option<Short>,
+        deadline: Millis,
+        max: usize,
+    ) -> Option<u32> {
+        let stored = Stored {
+            peer,
+            key,
+            response,
+            etag,
+            deadline,
+        };
+        if let Some(slot) = self.find(peer, key) {
+            self.slab[slot as usize] = stored;
+            return Some(slot);
+        }
+        if self.slab.len() >= max {
+            return None;
+        }
+        let slot = self.slab.insert(stored) as u32;
+        let (slab, hasher) = (&self.slab, &self.hasher);
+        let hash = |slot: &u32| {
+            let stored = &slab[*slot as usize];
+            hasher.hash_one((stored.peer, stored.key))
+        };
+        self.table.insert_unique(hash(&slot), slot, hash);
+        Some(slot)
+    }
+
+    /// The response kept for a request.
+    pub(super) fn get(&self, peer: P, key: u64) -> Option<&Stored<P>> {
+        self.find(peer, key).map(|slot| &self.slab[slot as usize])
+    }
+
+    pub(super) fn remove(&mut self, slot: u32) {
+        let stored = &self.slab[slot as usize];
+        let hash = self.hasher.hash_one((stored.peer, stored.key));
+        if let Ok(entry) = self.table.find_entry(hash, |other| *other == slot) {
+            entry.remove();
+        }
+        self.slab.remove(slot as usize);
+    }
+
+    fn find(&self, peer: P, key: u64) -> Option<u32> {
+        self.table
+            .find(self.hasher.hash_one((peer, key)), |slot| {
+                let stored = &self.slab[*slot as usize];
+                stored.key == key && stored.peer == peer
+            })
+            .copied()
+    }
+}
+
+/// The part of a response that a message carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Slice {
+    /// All of it, without Block2.
+    Whole,
+    /// One block of it.
+    Block(Block, std::ops::Range<usize>),
+    /// The block asked for lies past the end.
+    PastEnd,
+}
+
+/// Divides a body of `length` bytes, `asked` being the Block2 option of the request.
+pub(super) fn slice(length: usize, asked: Option<Block>, config: &Config) -> Slice {
+    let size = asked.map_or(config.block_size, |asked| asked.size.min(config.block_size));
+    let offset = asked.map_or(0, Block::offset);
+    if asked.is_none() && length <= config.body_inline_max {
+        return Slice::Whole;
+    }
+    if offset > 0 && offset >= length {
+        return Slice::PastEnd;
+    }
+    let end = length.min(offset + size.bytes());
+    let block = Block {
+        number: (offset / size.bytes()) as u32,
+        more: end < length,
+        size,
+    };
+    Slice::Block(block, offset..end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{BlockSize, Code};
+
+    fn asked(number: u32, bytes: usize) -> Option<Block> {
+        Some(Block {
+            number,
+            more: false,
+            size: BlockSize::at_most(bytes),
+        })
+    }
+
+    fn cut(length: usize, asked: Option<Block>) -> (u32, bool, usize, std::ops::Range<usize>) {
+        match slice(length, asked, &Config::default()) {
+            Slice::Block(block, range) => (block.number, block.more, block.size.bytes(), range),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_body_is_divided_as_asked() {
+        let config = Config::default();
+        assert_eq!(slice(1024, None, &config), Slice::Whole);
+        assert_eq!(cut(1025, None), (0, true, 1024, 0..1024));
+        assert_eq!(cut(100, asked(0, 64)), (0, true, 64, 0..64));
+        assert_eq!(cut(100, asked(1, 64)), (1, false, 64, 64..100));
+        assert_eq!(cut(128, asked(1, 64)), (1, false, 64, 64..128));
+        assert_eq!(slice(128, asked(2, 64), &config), Slice::PastEnd);
+        assert_eq!(cut(0, asked(0, 64)), (0, false, 64, 0..0));
+        assert_eq!(slice(0, asked(1, 64), &config), Slice::PastEnd);
+    }
+
+    #[test]
+    fn our_block_size_is_the_larger_bound() {
+        let config = Config {
+            block_size: BlockSize::at_most(256),
+            ..Config::default()
+        };
+        let Slice::Block(block, range) = slice(5000, asked(1, 1024), &config) else {
+            panic!("a block");
+        };
+        assert_eq!((block.number, range), (4, 1024..1280));
+    }
+
+    #[test]
+    fn one_more_than_the_limit_is_not_kept() {
+        let mut kept = StoredResponses::default();
+        let response = Response::new(Code::CONTENT);
+        let mut insert = |key| kept.insert((1_u8, key), response.clone(), None, 9, 2);
+        assert_eq!(insert(1), Some(0));
+        assert_eq!(insert(2), Some(1));
+        assert_eq!(insert(3), None);
+        assert_eq!(insert(2), Some(1));
+        kept.remove(0);
+        assert!(kept.get(1, 1).is_none() && kept.get(1, 2).is_some());
+        assert_eq!(kept.len(), 1);
+    }
+}
