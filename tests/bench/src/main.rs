@@ -5,6 +5,7 @@
 
 mod coap_parse;
 mod report;
+mod storm;
 mod timing;
 
 use std::io::{self, Write};
@@ -30,12 +31,23 @@ struct Arguments {
 enum Bench {
     /// Reading and answering CoAP messages, compared with coap-lite.
     Parse(coap_parse::Arguments),
+    /// Many devices register, update and notify: CPU time and memory of the server.
+    Storm(storm::Arguments),
+    /// The server of `storm`.
+    #[command(hide = true)]
+    Serve(storm::ServeArguments),
+    /// The baseline of `storm`.
+    #[command(hide = true)]
+    Echo,
 }
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let reports = match &arguments.bench {
         Bench::Parse(arguments) => vec![coap_parse::run(arguments)?],
+        Bench::Storm(arguments) => storm::run(arguments)?,
+        Bench::Serve(arguments) => return storm::serve(arguments),
+        Bench::Echo => return storm::echo(),
     };
     print(&reports, arguments.json)?;
     Ok(())

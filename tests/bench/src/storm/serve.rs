@@ -1,0 +1,153 @@
+//! The server under load: the framework in a process of its own, told what to do through stdin.
+//!
+//! Every command is a line, and answered by a line of JSON: `observe COUNT` and `read COUNT` go to
+//! the first COUNT devices, `statistics` tells the counters.
+
+use std::io::{self, BufRead, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use lwm2m_core::Path;
+use lwm2m_server::{Listener, Server, ServerConfig};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::fleet::{OBSERVED, endpoint_name};
+
+/// How the server runs.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Arguments {
+    /// Shards of the server; one for each core when not given.
+    #[arg(long)]
+    shards: Option<usize>,
+    /// Requests to devices that are on their way at once.
+    #[arg(long, default_value_t = 64)]
+    in_flight: u32,
+}
+
+/// Serves until stdin ends.
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    // One worker beside this thread, which waits for commands.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let mut config = ServerConfig::default();
+        if let Some(shards) = arguments.shards {
+            config.shards = shards;
+        }
+        let server = Server::builder()
+            .config(config)
+            .listen(Listener::coap(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))))
+            .start()
+            .await?;
+        let address = server.local_addresses().first();
+        let address = address.context("the server listens nowhere")?;
+        say(&format!("coap://{address}"))?;
+        for line in io::stdin().lock().lines() {
+            let answer = command(&server, arguments, &line?).await?;
+            say(&answer.to_string())?;
+        }
+        server.shutdown().await;
+        Ok(())
+    })
+}
+
+fn say(line: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
+}
+
+async fn command(server: &Server, arguments: &Arguments, line: &str) -> anyhow::Result<Value> {
+    let mut words = line.split_whitespace();
+    let (command, count) = (words.next(), words.next());
+    let operation = match command {
+        Some("observe") => Operation::Observe,
+        Some("read") => Operation::Read,
+        Some("statistics") => return Ok(statistics(server)),
+        _ => bail!("'{line}' is no command"),
+    };
+    let count = count.context("how many devices?")?.parse()?;
+    ask_all(server, operation, count, arguments.in_flight).await
+}
+
+fn statistics(server: &Server) -> Value {
+    let statistics = server.statistics();
+    json!({
+        "registrations": statistics.registrations,
+        "notifications": statistics.notifications,
+    })
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Operation {
+    Observe,
+    Read,
+}
+
+/// Asks the first `count` devices, `in_flight` at a time.
+async fn ask_all(
+    server: &Server,
+    operation: Operation,
+    count: u32,
+    in_flight: u32,
+) -> anyhow::Result<Value> {
+    let path: Path = OBSERVED.parse()?;
+    let next = Arc::new(AtomicU32::new(0));
+    let mut tasks = JoinSet::new();
+    for _ in 0..in_flight {
+        let (server, next) = (server.clone(), Arc::clone(&next));
+        tasks.spawn(async move {
+            let mut asked = Asked::default();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= count {
+                    return asked;
+                }
+                let start = Instant::now();
+                let device = server.device(&endpoint_name(number));
+                let answer = match operation {
+                    Operation::Observe => device.observe(path).await,
+                    Operation::Read => device.read(path).await,
+                };
+                match answer {
+                    Ok(_) => asked.took.push(start.elapsed()),
+                    Err(error) => asked.failed.push(error.to_string()),
+                }
+            }
+        });
+    }
+    let mut all = Asked::default();
+    while let Some(asked) = tasks.join_next().await {
+        let mut asked = asked?;
+        all.took.append(&mut asked.took);
+        all.failed.append(&mut asked.failed);
+    }
+    all.took.sort_unstable();
+    Ok(json!({
+        "answered": all.took.len(),
+        "failed": all.failed.len(),
+        "failure": all.failed.first(),
+        "p50_us": all.quantile_us(0.5),
+        "p99_us": all.quantile_us(0.99),
+    }))
+}
+
+#[derive(Debug, Default)]
+struct Asked {
+    took: Vec<Duration>,
+    failed: Vec<String>,
+}
+
+impl Asked {
+    fn quantile_us(&self, quantile: f64) -> f64 {
+        let index = (self.took.len() as f64 * quantile) as usize;
+        let took = self.took.get(index).copied().unwrap_or_default();
+        took.as_secs_f64() * 1e6
+    }
+}
