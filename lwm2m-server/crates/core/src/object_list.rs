@@ -32,30 +32,20 @@ impl ObjectList {
     pub fn parse(payload: &[u8]) -> Result<ObjectList, ObjectListError> {
         let text = link::text(payload)?;
         let mut list = ObjectList::default();
-        // The root link may stand anywhere, and says how to read the others.
-        if text.contains(ROOT_TYPE) {
-            for link in scan(text) {
-                let link = link?;
-                if is_root(&link) {
-                    list.take_root(&link);
-                    break;
-                }
-            }
-        }
-        let mut of_objects = Vec::new();
         let openings = text.bytes().filter(|b| *b == b'<').count();
         list.paths = Vec::with_capacity(openings.min(ObjectList::MAX_LINKS));
-        for (index, link) in scan(text).enumerate() {
-            if index == ObjectList::MAX_LINKS {
-                return Err(ObjectListError::TooMany);
-            }
-            list.take(&link?, &mut of_objects);
+        let mut of_objects = Vec::new();
+        if list.take_all(text, &mut of_objects)? == Pass::RootMoved {
+            // The root link comes after others, and says how to read them.
+            list.clear_links();
+            of_objects.clear();
+            list.take_all(text, &mut of_objects)?;
         }
-        list.paths.sort_unstable();
-        list.paths.dedup();
         // The version at the object's own link goes before those at its instances.
         of_objects.append(&mut list.versions);
         list.versions = of_objects;
+        list.paths.sort_unstable();
+        list.paths.dedup();
         list.versions.sort_by_key(|(object, _)| *object);
         list.versions.dedup_by_key(|(object, _)| *object);
         Ok(list)
@@ -141,6 +131,38 @@ impl ObjectList {
         }
     }
 
+    /// Takes every link, or stops at a root link that gives a path which the links before it were
+    /// not read with.
+    fn take_all(
+        &mut self,
+        text: &str,
+        of_objects: &mut Vec<(u16, ObjectVersion)>,
+    ) -> Result<Pass, ObjectListError> {
+        let mut rooted = !self.alternate_path.is_empty();
+        for (index, link) in scan(text).enumerate() {
+            if index == ObjectList::MAX_LINKS {
+                return Err(ObjectListError::TooMany);
+            }
+            let link = link?;
+            if !rooted && is_root(&link) {
+                rooted = true;
+                self.take_root(&link);
+                if index > 0 && !self.alternate_path.is_empty() {
+                    return Ok(Pass::RootMoved);
+                }
+            }
+            self.take(&link, of_objects);
+        }
+        Ok(Pass::Done)
+    }
+
+    fn clear_links(&mut self) {
+        self.paths.clear();
+        self.versions.clear();
+        self.ignored.clear();
+        self.content_formats.clear();
+    }
+
     fn take_root(&mut self, link: &RawLink<'_>) {
         let target = link.target.trim_start_matches('/');
         if !target.is_empty() && !has_numeric_segment(target) {
@@ -176,17 +198,35 @@ impl ObjectList {
     /// The path of a target, none when the server has no use for it.
     fn path(&self, target: &str) -> Option<Path> {
         let rest = target.strip_prefix(self.alternate_path.as_str())?;
-        let mut ids = [0; 2];
-        let mut len = 0;
         // Some devices leave out the first slash.
-        for segment in rest.strip_prefix('/').unwrap_or(rest).split('/') {
-            *ids.get_mut(len)? = id(segment)?;
-            len += 1;
+        let rest = rest.strip_prefix('/').unwrap_or(rest).as_bytes();
+        let mut ids = [0_u32; 2];
+        let mut level = 0;
+        let mut digits = 0;
+        for byte in rest {
+            match byte {
+                b'0'..=b'9' => {
+                    ids[level] = ids[level] * 10 + u32::from(byte - b'0');
+                    if ids[level] > u32::from(Path::MAX_ID) {
+                        return None;
+                    }
+                    digits += 1;
+                }
+                b'/' if level == 0 && digits > 0 => {
+                    level = 1;
+                    digits = 0;
+                }
+                _ => return None,
+            }
         }
-        let hidden = CLOSED_OBJECTS.contains(&ids[0]);
-        (!hidden)
-            .then(|| Path::from_ids(&ids[..len]).ok())
-            .flatten()
+        let [object, instance] = ids.map(|id| id as u16);
+        if digits == 0 || CLOSED_OBJECTS.contains(&object) {
+            return None;
+        }
+        Some(match level {
+            0 => Path::object(object),
+            _ => Path::instance(object, instance),
+        })
     }
 
     fn take_formats(&mut self, link: &RawLink<'_>) {
@@ -201,6 +241,13 @@ impl ObjectList {
             }
         }
     }
+}
+
+/// How a walk over the links ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    Done,
+    RootMoved,
 }
 
 /// The resource type of the root link.
@@ -232,14 +279,6 @@ fn unquoted(text: &str) -> &str {
     text.strip_prefix('\'')
         .and_then(|text| text.strip_suffix('\''))
         .unwrap_or(text)
-}
-
-fn id(segment: &str) -> Option<u16> {
-    let digits = segment.bytes().all(|b| b.is_ascii_digit());
-    digits
-        .then(|| segment.parse().ok())
-        .flatten()
-        .filter(|id| *id <= Path::MAX_ID)
 }
 
 /// Why an object list is refused.

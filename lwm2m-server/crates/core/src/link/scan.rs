@@ -48,6 +48,9 @@ impl<'a> RawLink<'a> {
     /// The value of the first parameter of this name as it stands, escapes included; empty for a
     /// key without a value.
     pub(crate) fn raw(&self, key: &str) -> Option<&'a str> {
+        if self.params.is_empty() {
+            return None;
+        }
         self.params()
             .find(|param| param.key == key)
             .map(|param| param.raw.unwrap_or(""))
@@ -92,15 +95,21 @@ impl<'a> Links<'a> {
         let rest = &text[start..];
         let (target, params_at) = match rest.as_bytes().first() {
             Some(b'<') => {
-                let end = rest.find('>').ok_or(LinkError::NotClosed { at: start })?;
-                (without_slash(rest[1..end].trim()), start + end + 1)
+                let end = rest.bytes().position(|b| b == b'>');
+                let end = end.ok_or(LinkError::NotClosed { at: start })?;
+                (without_slash(rest[1..end].trim_ascii()), start + end + 1)
             }
             Some(b',') => return Err(LinkError::Empty { at: start }),
             // The Bootstrap-Discover of LwM2M 1.0 starts with a parameter of no link.
             _ if start == 0 && rest.starts_with("lwm2m=") => ("", start),
             _ => return Err(LinkError::NotOpened { at: start }),
         };
-        let params_end = params_end(text, params_at, target.is_empty() && params_at == start)?;
+        let bare = params_at == start;
+        // Most links have no parameters.
+        let params_end = match text.as_bytes().get(params_at) {
+            None | Some(b',') => params_at,
+            Some(_) => params_end(text, params_at, bare)?,
+        };
         self.at = params_end;
         if text.as_bytes().get(params_end) == Some(&b',') {
             self.at += 1;
@@ -130,7 +139,7 @@ fn params_end(text: &str, mut at: usize, mut bare: bool) -> Result<usize, LinkEr
 fn read_param(text: &str, at: usize) -> Result<(RawParam<'_>, usize), LinkError> {
     let ends_key = |b: &u8| matches!(b, b'=' | b';' | b',');
     let key_end = find(text, at, ends_key);
-    let key = text[at..key_end].trim();
+    let key = text[at..key_end].trim_ascii();
     if text.as_bytes().get(key_end) != Some(&b'=') {
         let raw = None;
         let quoted = false;
@@ -144,7 +153,7 @@ fn read_param(text: &str, at: usize) -> Result<(RawParam<'_>, usize), LinkError>
         return Ok((RawParam { key, raw, quoted }, end + 1));
     }
     let end = find(text, value_at, |b| matches!(b, b';' | b','));
-    let raw = Some(text[value_at..end].trim_end());
+    let raw = Some(text[value_at..end].trim_ascii_end());
     let quoted = false;
     Ok((RawParam { key, raw, quoted }, end))
 }
@@ -169,6 +178,9 @@ fn skip_separators(text: &str, at: usize) -> Option<usize> {
 }
 
 fn skip_space(text: &str, at: usize) -> usize {
+    if text.as_bytes().get(at).is_some_and(u8::is_ascii_graphic) {
+        return at;
+    }
     find(text, at, |b| !b.is_ascii_whitespace())
 }
 
