@@ -2,6 +2,8 @@
 
 mod common;
 
+#![allow(clippy::unwrap_used)] // test code outside of #[test] functions
+
 use common::ByResource;
 use lwm2m_core::ContentFormat::SenmlJson;
 use lwm2m_core::ContentFormat::{self, Cbor, Lwm2mCbor, SenmlCbor, SenmlEtchCbor, SenmlEtchJson};

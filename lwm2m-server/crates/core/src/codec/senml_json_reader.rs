@@ -3,9 +3,6 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use base64::Engine;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
 
@@ -13,7 +10,8 @@ use super::cbor_reader::Datum;
 use super::scalar::Scalar;
 use super::senml_fields::{Fields, Label, Refusal, UnknownLabel};
 use super::{DecodeError, NESTING_MAX};
-use crate::{ContentFormat, ValueError};
+use crate::ContentFormat;
+use crate::value_text::base64_lenient;
 
 /// How deep the value of a label lies: in a record in an array.
 const VALUE_DEPTH: usize = 3;
@@ -154,23 +152,10 @@ impl<'de> Visitor<'de> for RecordSeed<'_> {
 fn datum(label: Label, scalar: Scalar<'_>) -> Datum<'_> {
     match (label, scalar) {
         (Label::Data, Scalar::Text(text)) => {
-            let bytes = decode_base64(&text).ok_or(ValueError::Base64)?;
+            let bytes = base64_lenient(&text)?;
             Ok(Scalar::Bytes(Cow::Owned(bytes)))
         }
         (_, scalar) => Ok(scalar),
-    }
-}
-
-/// Both alphabets, with and without padding.
-fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    const CONFIG: GeneralPurposeConfig =
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, CONFIG);
-    const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, CONFIG);
-    if text.contains(['+', '/']) {
-        STANDARD.decode(text).ok()
-    } else {
-        URL_SAFE.decode(text).ok()
     }
 }
 
