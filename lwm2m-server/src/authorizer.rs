@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use lwm2m_coap::Code;
 use lwm2m_core::{ObjectList, Version};
 
-use crate::{EndpointName, Reason};
+use crate::{Binding, EndpointName, Reason};
 
 /// Decides whether a peer may use an endpoint name.
 ///
@@ -45,8 +45,12 @@ pub struct RegistrationRequest<'a> {
     pub version: Version,
     /// Lifetime in seconds.
     pub lifetime_s: u32,
+    /// The bindings, and queue mode.
+    pub binding: Binding,
     /// What the device says it has.
     pub objects: &'a ObjectList,
+    /// The parameters that the server does not know, as key and value.
+    pub parameters: &'a [(&'a str, &'a str)],
     /// Where it comes from.
     pub peer: SocketAddr,
     /// Who the transport says it is.

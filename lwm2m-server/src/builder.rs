@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lwm2m_core::ObjectModels;
 
-use crate::{Authorizer, Event, Interceptor, Server, ServerConfig};
+use crate::{Authorizer, Event, Interceptor, Server, ServerConfig, start};
 
 /// An endpoint that devices reach the server at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,9 @@ impl Listener {
     }
 }
 
+/// What [`ServerBuilder::on`] calls.
+pub(crate) type Subscriber = Box<dyn Fn(&Event) + Send + Sync>;
+
 /// Puts a [`Server`] together.
 #[derive(Default)]
 pub struct ServerBuilder {
@@ -30,7 +33,7 @@ pub struct ServerBuilder {
     pub(crate) models: Option<Arc<dyn ObjectModels>>,
     pub(crate) authorizer: Option<Arc<dyn Authorizer>>,
     pub(crate) interceptors: Vec<Arc<dyn Interceptor>>,
-    pub(crate) subscribers: Vec<Box<dyn Fn(&Event) + Send + Sync>>,
+    pub(crate) subscribers: Vec<Subscriber>,
 }
 
 impl ServerBuilder {
@@ -64,7 +67,8 @@ impl ServerBuilder {
         self
     }
 
-    /// *Subscribe*: calls a function for each event, on the control runtime.
+    /// *Subscribe*: calls a function for each event, on the runtime that starts the server. One that
+    /// takes long loses events, and holds up no device.
     pub fn on(mut self, subscriber: impl Fn(&Event) + Send + Sync + 'static) -> ServerBuilder {
         self.subscribers.push(Box::new(subscriber));
         self
@@ -72,10 +76,13 @@ impl ServerBuilder {
 
     /// Binds the sockets and starts the shards.
     ///
+    /// The server runs until [`Server::shutdown`], or until the last handle to it or to one of
+    /// its devices is dropped.
+    ///
     /// # Errors
-    /// No listener, or an address that cannot be bound.
+    /// No listener, an address that cannot be bound, a thread that cannot be started.
     pub async fn start(self) -> Result<Server, StartError> {
-        todo!()
+        start::start(self)
     }
 }
 
@@ -93,5 +100,16 @@ pub enum StartError {
         address: SocketAddr,
         /// What the system says.
         source: std::io::Error,
+    },
+    /// A shard cannot be started.
+    #[error("cannot start a shard: {0}")]
+    Shard(std::io::Error),
+    /// More listeners or shards than the server can number.
+    #[error("at most {listeners} listeners and {shards} shards are possible")]
+    TooMany {
+        /// Listeners.
+        listeners: usize,
+        /// Shards.
+        shards: usize,
     },
 }

@@ -16,6 +16,10 @@ pub struct ServerConfig {
     pub awake_time: Duration,
     /// How long a request may wait and run when the caller does not say; 120 s.
     pub request_timeout: Duration,
+    /// What a refused device is told to wait when the server has no room, in seconds; 60.
+    pub retry_after_s: u32,
+    /// Object lists behind profile ids (`pid`, 1.2); more are learnt from registrations.
+    pub profiles: Vec<(String, lwm2m_core::ObjectList)>,
     /// The CoAP engine.
     pub coap: lwm2m_coap::Config,
     /// Limits.
@@ -30,6 +34,8 @@ impl Default for ServerConfig {
             expiry_grace: Duration::from_secs(93),
             awake_time: Duration::from_secs(93),
             request_timeout: Duration::from_secs(120),
+            retry_after_s: 60,
+            profiles: Vec::new(),
             coap: lwm2m_coap::Config::default(),
             limits: Limits::default(),
         }
@@ -50,6 +56,14 @@ pub struct Limits {
     pub mailbox_max: usize,
     /// Events that wait for one subscriber; 4096.
     pub subscriber_queue_max: usize,
+    /// Parameters of one Register that the server does not know and keeps; 16.
+    pub annotations_max: usize,
+    /// Profile ids that are known or learnt; 1024.
+    pub profiles_max: usize,
+    /// Peers of one shard whose device lives on another shard; 65536.
+    pub routes_max: usize,
+    /// Resets and error answers to one IP address in a second, on one shard; 1000, 0 for no limit.
+    pub refusals_per_second: u32,
 }
 
 impl Default for Limits {
@@ -60,6 +74,10 @@ impl Default for Limits {
             observations_max: 256,
             mailbox_max: 4096,
             subscriber_queue_max: 4096,
+            annotations_max: 16,
+            profiles_max: 1024,
+            routes_max: 1 << 16,
+            refusals_per_second: 1000,
         }
     }
 }

@@ -1,9 +1,12 @@
 //! The handle to a device.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use lwm2m_core::{Attributes, Path, Record, Request, WriteMode};
 
+use crate::mailbox::Command;
+use crate::server::Handle;
 use crate::{EndpointName, ObservationId, ObservationInfo, RequestError, Response};
 
 /// A device by its endpoint name, whether it is registered or not.
@@ -13,6 +16,7 @@ use crate::{EndpointName, ObservationId, ObservationInfo, RequestError, Response
 #[derive(Clone)]
 pub struct Device {
     endpoint: EndpointName,
+    handle: Arc<Handle>,
 }
 
 /// How a request is carried out.
@@ -38,6 +42,10 @@ pub enum CancelMode {
 }
 
 impl Device {
+    pub(crate) fn new(endpoint: EndpointName, handle: Arc<Handle>) -> Device {
+        Device { endpoint, handle }
+    }
+
     /// The endpoint name.
     pub fn endpoint(&self) -> &EndpointName {
         &self.endpoint
@@ -53,10 +61,17 @@ impl Device {
     /// its answer is dropped.
     pub async fn send(
         &self,
-        _request: Request,
-        _options: RequestOptions,
+        request: Request,
+        options: RequestOptions,
     ) -> Result<Response, RequestError> {
-        todo!()
+        let device = self.handle.find(&self.endpoint)?;
+        let command = |answer| Command::Operation {
+            device,
+            request,
+            options,
+            answer,
+        };
+        self.handle.ask(device, command).await
     }
 
     /// Reads the values at and below a path.
@@ -96,12 +111,38 @@ impl Device {
     }
 
     /// Cancels an observation.
-    pub async fn cancel(&self, _id: ObservationId, _mode: CancelMode) -> Result<(), RequestError> {
-        todo!()
+    ///
+    /// # Errors
+    /// [`RequestError::NoObservation`], and for [`CancelMode::Active`] what comes of the request.
+    /// Once the device has answered, or did not acknowledge, the observation is over on our side.
+    pub async fn cancel(&self, id: ObservationId, mode: CancelMode) -> Result<(), RequestError> {
+        let device = self.handle.find(&self.endpoint)?;
+        let command = |answer| Command::Cancel {
+            device,
+            observation: id,
+            mode,
+            answer,
+        };
+        self.handle.ask(device, command).await
     }
 
-    /// The observations that stand.
+    /// The observations that stand, the oldest first.
+    ///
+    /// # Errors
+    /// [`RequestError::NotRegistered`], [`RequestError::Overloaded`].
     pub async fn observations(&self) -> Result<Vec<ObservationInfo>, RequestError> {
-        todo!()
+        let device = self.handle.find(&self.endpoint)?;
+        let command = |answer| Command::Observations { device, answer };
+        self.handle.ask(device, command).await
+    }
+
+    /// Drops the registration without a word to the device, whose next Update is answered 4.04.
+    ///
+    /// # Errors
+    /// [`RequestError::NotRegistered`], [`RequestError::Overloaded`].
+    pub async fn forget(&self) -> Result<(), RequestError> {
+        let device = self.handle.find(&self.endpoint)?;
+        let command = |answer| Command::Forget { device, answer };
+        self.handle.ask(device, command).await
     }
 }

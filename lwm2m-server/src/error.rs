@@ -101,6 +101,12 @@ pub enum RequestError {
     /// The device's queue is full.
     #[error("too many requests wait for this device")]
     QueueFull,
+    /// As many observations of this device stand as the server allows.
+    #[error("{max} observations of this device stand, and no more are allowed")]
+    TooManyObservations {
+        /// The limit.
+        max: usize,
+    },
     /// The shard's mailbox is full.
     #[error("the server is overloaded")]
     Overloaded,

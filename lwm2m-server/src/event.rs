@@ -2,10 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use lwm2m_coap::Code;
 use lwm2m_core::codec::Decoded;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
 
 use crate::{EndpointName, ObservationId, ObservationTarget, Reason, Registration};
 
@@ -38,7 +41,7 @@ pub enum EventKind {
         /// True when the object list changed.
         objects_changed: bool,
     },
-    /// A device de-registered.
+    /// A device de-registered, or an application dropped its registration.
     Deregistered {
         /// The registration that ended.
         registration: Arc<Registration>,
@@ -48,9 +51,9 @@ pub enum EventKind {
         /// The registration that ended.
         registration: Arc<Registration>,
     },
-    /// A Register, Update, De-register or Send was refused.
+    /// A Register, Update, De-register or Send was refused, or a request for no resource of ours.
     Refused {
-        /// `register`, `update`, `deregister` or `send`.
+        /// `register`, `update`, `deregister`, `send` or `request`.
         operation: &'static str,
         /// From where.
         peer: SocketAddr,
@@ -109,11 +112,12 @@ pub enum EventKind {
 /// A subscription: a bounded queue of its own; what does not fit is dropped and counted.
 #[derive(Debug)]
 pub struct Events {
-    receiver: tokio::sync::broadcast::Receiver<Arc<Event>>,
+    receiver: broadcast::Receiver<Arc<Event>>,
+    dropped: Arc<AtomicU64>,
 }
 
 impl Events {
-    /// The next event.
+    /// The next event; none when the server has stopped.
     ///
     /// # Errors
     /// [`Lagged`] says how many events were dropped because this subscriber was slow; the call
@@ -121,11 +125,15 @@ impl Events {
     ///
     /// # Cancel safety
     /// Dropping the future loses no event.
-    ///
-    /// `None` when the server has stopped.
     pub async fn next(&mut self) -> Option<Result<Arc<Event>, Lagged>> {
-        let _ = &self.receiver;
-        todo!()
+        match self.receiver.recv().await {
+            Ok(event) => Some(Ok(event)),
+            Err(RecvError::Closed) => None,
+            Err(RecvError::Lagged(dropped)) => {
+                self.dropped.fetch_add(dropped, Ordering::Relaxed);
+                Some(Err(Lagged(dropped)))
+            }
+        }
     }
 }
 
@@ -133,3 +141,101 @@ impl Events {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0} events were dropped because the subscriber was slow")]
 pub struct Lagged(pub u64);
+
+/// The end that the shards hold.
+#[derive(Debug, Clone)]
+pub(crate) struct EventSender {
+    sender: broadcast::Sender<Arc<Event>>,
+}
+
+impl EventSender {
+    /// A channel in which `max` events wait for each subscriber.
+    pub(crate) fn new(max: usize) -> (EventSender, EventSource) {
+        let (sender, _) = broadcast::channel(max.max(1));
+        let source = EventSource {
+            sender: sender.downgrade(),
+            dropped: Arc::default(),
+        };
+        (EventSender { sender }, source)
+    }
+
+    /// Tells the subscribers. The event is only made when there are any.
+    pub(crate) fn emit(
+        &self,
+        at: SystemTime,
+        endpoint: Option<&EndpointName>,
+        kind: impl FnOnce() -> EventKind,
+    ) {
+        if self.sender.receiver_count() == 0 {
+            return;
+        }
+        let event = Event {
+            at,
+            endpoint: endpoint.cloned(),
+            kind: kind(),
+        };
+        // An error says that the last subscriber has just left.
+        let _ = self.sender.send(Arc::new(event));
+    }
+}
+
+/// Where subscriptions come from; does not keep the channel open.
+#[derive(Debug)]
+pub(crate) struct EventSource {
+    sender: broadcast::WeakSender<Arc<Event>>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl EventSource {
+    /// A new subscription; one that has ended when the shards have.
+    pub(crate) fn subscribe(&self) -> Events {
+        let receiver = match self.sender.upgrade() {
+            Some(sender) => sender.subscribe(),
+            None => broadcast::channel(1).1,
+        };
+        Events {
+            receiver,
+            dropped: Arc::clone(&self.dropped),
+        }
+    }
+
+    /// Events that slow subscribers lost.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn emit(sender: &EventSender) {
+        sender.emit(SystemTime::UNIX_EPOCH, None, || EventKind::Awake);
+    }
+
+    #[tokio::test]
+    async fn a_slow_subscriber_loses_the_oldest_and_hears_how_many() {
+        let (sender, source) = EventSender::new(4);
+        let (mut slow, mut quick) = (source.subscribe(), source.subscribe());
+        for _ in 0..5 {
+            emit(&sender);
+            assert!(matches!(quick.next().await, Some(Ok(_))));
+        }
+        assert!(matches!(slow.next().await, Some(Err(Lagged(1)))));
+        for _ in 0..4 {
+            assert!(matches!(slow.next().await, Some(Ok(_))));
+        }
+        assert_eq!(source.dropped(), 1);
+        drop(sender);
+        assert!(slow.next().await.is_none());
+        assert!(source.subscribe().next().await.is_none());
+    }
+
+    #[test]
+    fn nothing_is_made_when_nobody_listens() {
+        let (sender, _source) = EventSender::new(4);
+        sender.emit(SystemTime::UNIX_EPOCH, None, || {
+            unreachable!("nobody listens")
+        });
+    }
+}

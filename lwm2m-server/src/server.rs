@@ -1,12 +1,40 @@
 //! The running server.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
-use crate::{Device, Events, Registration, ServerBuilder};
+use lwm2m_core::ObjectModels;
+use tokio::sync::{oneshot, watch};
+
+use crate::event::EventSource;
+use crate::mailbox::{Command, Mailbox};
+use crate::registration::Location;
+use crate::shard::Shared;
+use crate::shard::counters::Published;
+use crate::{Device, EndpointName, Events, Registration, RequestError, ServerBuilder};
 
 /// A running server; clones are handles to the same one.
 #[derive(Clone)]
-pub struct Server {}
+pub struct Server {
+    handle: Arc<Handle>,
+}
+
+/// What the handles share.
+pub(crate) struct Handle {
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) shards: Vec<ShardHandle>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) events: EventSource,
+    pub(crate) stop: watch::Sender<bool>,
+}
+
+/// One shard as others see it.
+pub(crate) struct ShardHandle {
+    pub(crate) mailbox: Mailbox,
+    pub(crate) published: Arc<Published>,
+    pub(crate) thread: Mutex<Option<JoinHandle<()>>>,
+}
 
 impl Server {
     /// Starts putting one together.
@@ -17,22 +45,42 @@ impl Server {
     /// The addresses that it listens on, in the order of the listeners; with the real port when
     /// port 0 was asked for.
     pub fn local_addresses(&self) -> &[SocketAddr] {
-        todo!()
+        &self.handle.addresses
     }
 
     /// A handle to a device by its endpoint name, whether it is registered or not.
-    pub fn device(&self, _endpoint: &str) -> Device {
-        todo!()
+    pub fn device(&self, endpoint: &str) -> Device {
+        Device::new(EndpointName::to_look_up(endpoint), Arc::clone(&self.handle))
     }
 
     /// The registration of an endpoint.
-    pub async fn registration(&self, _endpoint: &str) -> Option<Registration> {
-        todo!()
+    pub async fn registration(&self, endpoint: &str) -> Option<Registration> {
+        let location = self.handle.find(&EndpointName::to_look_up(endpoint)).ok()?;
+        self.handle.snapshots(vec![location]).await.pop()
     }
 
     /// Registrations in the order of their endpoint names.
-    pub async fn registrations(&self, _filter: ClientFilter) -> Vec<Registration> {
-        todo!()
+    ///
+    /// To go through all of them, ask again behind the last name until the answer is empty.
+    pub async fn registrations(&self, filter: ClientFilter) -> Vec<Registration> {
+        let limit = filter.limit.unwrap_or(ClientFilter::LIMIT);
+        let contains = filter.contains.as_deref();
+        let mut after = filter.after;
+        let mut registrations = Vec::new();
+        // Devices that leave between the look at the names and the one at the registrations make
+        // room for the names behind them.
+        while registrations.len() < limit {
+            let directory = &self.handle.shared.directory;
+            let wanted = limit - registrations.len();
+            let page = directory.page(after.as_deref(), contains, wanted).await;
+            let Some((last, _)) = page.last() else {
+                break;
+            };
+            after = Some(last.as_str().to_owned());
+            let locations = page.into_iter().map(|(_, location)| location).collect();
+            registrations.extend(self.handle.snapshots(locations).await);
+        }
+        registrations
     }
 
     /// Ends a registration without telling the device; false when there is none.
@@ -40,28 +88,102 @@ impl Server {
     /// Its observations end with it, and requests that wait fail with
     /// [`RequestError::RegistrationEnded`](crate::RequestError). The next Update of the device is
     /// answered 4.04, so that it registers anew.
-    pub async fn forget(&self, _endpoint: &str) -> bool {
-        todo!()
+    pub async fn forget(&self, endpoint: &str) -> bool {
+        self.device(endpoint).forget().await.is_ok()
     }
 
     /// Subscribes to everything that happens from now on.
     pub fn events(&self) -> Events {
-        todo!()
+        self.handle.events.subscribe()
     }
 
     /// The object models in service.
-    pub fn models(&self) -> &dyn lwm2m_core::ObjectModels {
-        todo!()
+    pub fn models(&self) -> &dyn ObjectModels {
+        &*self.handle.shared.models
     }
 
-    /// Counters since the start.
+    /// Counters since the start, at most one batch of datagrams old.
     pub fn statistics(&self) -> Statistics {
-        todo!()
+        let mut sum = Statistics {
+            registrations: self.handle.shared.directory.len() as u64,
+            events_dropped: self.handle.events.dropped(),
+            ..Statistics::default()
+        };
+        for shard in &self.handle.shards {
+            shard.published.add_to(&mut sum);
+        }
+        sum
     }
 
     /// Stops taking datagrams, ends what is outstanding, and waits for the shards.
     pub async fn shutdown(self) {
-        todo!()
+        self.handle.stop.send_replace(true);
+        for shard in &self.handle.shards {
+            let thread = shard
+                .thread
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            if let Some(thread) = thread {
+                // A shard that panicked has said so itself.
+                let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+            }
+        }
+    }
+}
+
+impl From<Handle> for Server {
+    fn from(handle: Handle) -> Server {
+        Server {
+            handle: Arc::new(handle),
+        }
+    }
+}
+
+impl Handle {
+    /// Where a device lives.
+    pub(crate) fn find(&self, endpoint: &EndpointName) -> Result<Location, RequestError> {
+        self.shared
+            .directory
+            .find(endpoint)
+            .ok_or(RequestError::NotRegistered)
+    }
+
+    /// Leaves a command with the shard of a device, and waits for what comes of it.
+    pub(crate) async fn ask<T>(
+        &self,
+        device: Location,
+        command: impl FnOnce(oneshot::Sender<Result<T, RequestError>>) -> Command,
+    ) -> Result<T, RequestError> {
+        let shard = self.shards.get(usize::from(device.shard));
+        let shard = shard.ok_or(RequestError::NotRegistered)?;
+        let (sender, answer) = oneshot::channel();
+        shard.mailbox.leave(command(sender))?;
+        answer.await.unwrap_or(Err(RequestError::ShuttingDown))
+    }
+
+    /// The registrations at these places, in their order; those that have ended are left out.
+    async fn snapshots(&self, locations: Vec<Location>) -> Vec<Registration> {
+        let mut answers = Vec::new();
+        for (id, shard) in self.shards.iter().enumerate() {
+            let on_shard = |location: &&Location| usize::from(location.shard) == id;
+            let devices: Vec<Location> = locations.iter().filter(on_shard).copied().collect();
+            if devices.is_empty() {
+                continue;
+            }
+            let (answer, snapshots) = oneshot::channel();
+            // Reading waits for room: what applications look at is not lost to a busy moment.
+            let command = Command::Snapshots { devices, answer };
+            if shard.mailbox.commands.send(command).await.is_ok() {
+                answers.push(snapshots);
+            }
+        }
+        let mut registrations = Vec::with_capacity(locations.len());
+        for answer in answers {
+            registrations.extend(answer.await.unwrap_or_default());
+        }
+        registrations.sort_by(|a: &Registration, b| a.endpoint.cmp(&b.endpoint));
+        registrations
     }
 }
 
@@ -71,10 +193,15 @@ impl Server {
 pub struct ClientFilter {
     /// Only endpoints behind this one, for paging.
     pub after: Option<String>,
-    /// At most this many; none for 1000.
+    /// At most this many; none for [`ClientFilter::LIMIT`].
     pub limit: Option<usize>,
     /// Only endpoints that contain this text.
     pub contains: Option<String>,
+}
+
+impl ClientFilter {
+    /// How many registrations an answer has when the caller does not say: 1000.
+    pub const LIMIT: usize = 1000;
 }
 
 /// Counters since the start.
@@ -87,10 +214,22 @@ pub struct Statistics {
     pub registered: u64,
     /// Updates that were accepted.
     pub updated: u64,
+    /// De-register requests that were accepted.
+    pub deregistered: u64,
+    /// Registrations that expired.
+    pub expired: u64,
     /// Register, Update, De-register and Send requests that were refused.
     pub refused: u64,
     /// Notifications that were decoded.
     pub notifications: u64,
+    /// Send requests that were accepted.
+    pub sends: u64,
+    /// Datagrams that one shard passed on to another, because their device lives there.
+    pub relayed: u64,
+    /// Datagrams that could not be passed on.
+    pub relays_dropped: u64,
+    /// Resets and error answers that the limit for their source held back.
+    pub refusals_dropped: u64,
     /// Events that slow subscribers lost.
     pub events_dropped: u64,
     /// The CoAP engines of all shards together.

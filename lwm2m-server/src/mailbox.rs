@@ -1,0 +1,104 @@
+//! How a shard is spoken to: commands of applications, and relays of other shards.
+//!
+//! Both are bounded. A full mailbox refuses commands ([`RequestError::Overloaded`]); a relayed
+//! datagram that finds no room is lost like any other datagram, and what must not be lost waits
+//! with its sender.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use lwm2m_core::Request;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::registration::Location;
+use crate::transport::Peer;
+use crate::{
+    CancelMode, ObservationId, ObservationInfo, Registration, RequestError, RequestOptions,
+    Response,
+};
+
+/// What an application asks of a shard.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// An operation on a device.
+    Operation {
+        device: Location,
+        request: Request,
+        options: RequestOptions,
+        answer: oneshot::Sender<Result<Response, RequestError>>,
+    },
+    /// The end of an observation.
+    Cancel {
+        device: Location,
+        observation: ObservationId,
+        mode: CancelMode,
+        answer: oneshot::Sender<Result<(), RequestError>>,
+    },
+    /// The observations of a device.
+    Observations {
+        device: Location,
+        answer: oneshot::Sender<Result<Vec<ObservationInfo>, RequestError>>,
+    },
+    /// Registrations as they are now; those that have ended are left out.
+    Snapshots {
+        devices: Vec<Location>,
+        answer: oneshot::Sender<Vec<Registration>>,
+    },
+    /// The end of a registration, without a word to the device.
+    Forget {
+        device: Location,
+        answer: oneshot::Sender<Result<(), RequestError>>,
+    },
+}
+
+/// What one shard tells another.
+#[derive(Debug)]
+pub(crate) enum Relay {
+    /// A datagram of a peer whose registration lives with the receiver.
+    Datagram {
+        peer: Peer,
+        /// Our address that the peer spoke to.
+        local: Option<IpAddr>,
+        datagram: Bytes,
+    },
+    /// A registration of the receiver has been replaced.
+    Replaced(Location),
+}
+
+/// The sending ends of one shard's mailbox.
+#[derive(Debug, Clone)]
+pub(crate) struct Mailbox {
+    pub(crate) commands: mpsc::Sender<Command>,
+}
+
+impl Mailbox {
+    /// Leaves a command.
+    pub(crate) fn leave(&self, command: Command) -> Result<(), RequestError> {
+        self.commands
+            .try_send(command)
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => RequestError::Overloaded,
+                mpsc::error::TrySendError::Closed(_) => RequestError::ShuttingDown,
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_more_than_the_limit_is_refused() {
+        let (commands, inbox) = mpsc::channel(2);
+        let mailbox = Mailbox { commands };
+        let snapshots = || Command::Snapshots {
+            devices: Vec::new(),
+            answer: oneshot::channel().0,
+        };
+        assert_eq!(mailbox.leave(snapshots()), Ok(()));
+        assert_eq!(mailbox.leave(snapshots()), Ok(()));
+        assert_eq!(mailbox.leave(snapshots()), Err(RequestError::Overloaded));
+        drop(inbox);
+        assert_eq!(mailbox.leave(snapshots()), Err(RequestError::ShuttingDown));
+    }
+}

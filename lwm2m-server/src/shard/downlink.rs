@@ -1,0 +1,602 @@
+//! Requests to devices: one line for each device, one request at a time.
+//!
+//! ```text
+//! command ──> submit ──> (awake and idle?) ──> start ──> endpoint.request
+//!                │ no                            ^            │
+//!                └──> device queue ──> pump ─────┘            └──> on_response | on_failure ──> answer
+//! ```
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use lwm2m_coap::{Failure, IncomingResponse, RequestId};
+use lwm2m_core::{Path, Request};
+use tokio::sync::oneshot;
+
+use super::{Now, Shard, ended, observations};
+use crate::event::EventKind;
+use crate::management::{self, CoapAnswer};
+use crate::registration::Location;
+use crate::transport::Peer;
+use crate::{CancelMode, Content, ObservationId, Reason, RequestError, RequestOptions, Response};
+
+/// The requests to one device.
+#[derive(Debug, Default)]
+pub(crate) struct Downlink {
+    active: Option<Active>,
+    waiting: VecDeque<Job>,
+}
+
+/// The request that is on its way.
+#[derive(Debug)]
+struct Active {
+    exchange: RequestId,
+    job: Job,
+}
+
+/// A request and who waits for it.
+#[derive(Debug)]
+struct Job {
+    task: Task,
+    deadline_ms: u64,
+}
+
+#[derive(Debug)]
+enum Task {
+    Operation {
+        request: Request,
+        answer: oneshot::Sender<Result<Response, RequestError>>,
+    },
+    /// The active cancel of an observation; nobody waits when another one replaces it.
+    Cancel {
+        observation: ObservationId,
+        answer: Option<oneshot::Sender<Result<(), RequestError>>>,
+    },
+}
+
+impl Downlink {
+    /// When the first of the requests runs out of time.
+    pub(crate) fn next_deadline_ms(&self) -> u64 {
+        let active = self.active.as_ref().map(|active| &active.job);
+        let jobs = self.waiting.iter().chain(active);
+        jobs.map(|job| job.deadline_ms).min().unwrap_or(u64::MAX)
+    }
+
+    /// Fails everything; answers the exchange that was on its way.
+    pub(super) fn fail_all(self, error: &RequestError) -> Option<RequestId> {
+        let exchange = self.active.as_ref().map(|active| active.exchange);
+        let active = self.active.map(|active| active.job);
+        for job in active.into_iter().chain(self.waiting) {
+            job.task.fail(error.clone());
+        }
+        exchange
+    }
+}
+
+impl Task {
+    fn fail(self, error: RequestError) {
+        match self {
+            Task::Operation { answer, .. } => {
+                let _ = answer.send(Err(error));
+            }
+            Task::Cancel { answer, .. } => {
+                if let Some(answer) = answer {
+                    let _ = answer.send(Err(error));
+                }
+            }
+        }
+    }
+
+    /// True when the caller has dropped its future.
+    fn is_withdrawn(&self) -> bool {
+        match self {
+            Task::Operation { answer, .. } => answer.is_closed(),
+            Task::Cancel { answer, .. } => answer.as_ref().is_some_and(oneshot::Sender::is_closed),
+        }
+    }
+}
+
+/// What came of an attempt to put a request on its way.
+enum Start {
+    OnItsWay,
+    /// It has been answered; the next one may go.
+    Over,
+}
+
+impl Shard {
+    /// Takes a request for a device.
+    pub(super) fn submit_operation(
+        &mut self,
+        now: Now,
+        device: Location,
+        request: Request,
+        options: RequestOptions,
+        answer: oneshot::Sender<Result<Response, RequestError>>,
+    ) {
+        let Some(entry) = self.table.get(device) else {
+            let _ = answer.send(ended());
+            return;
+        };
+        // A request that can never be sent is refused now, not when the device wakes up.
+        let context = Shard::context(&self.shared, entry);
+        let checked = match options.unchecked {
+            true => Ok(()),
+            false => management::check(&request, &context),
+        };
+        if let Err(error) = checked.and_then(|()| management::encode(&request, &context)) {
+            let _ = answer.send(Err(error));
+            return;
+        }
+        let task = Task::Operation { request, answer };
+        self.submit(now, device, task, options.timeout);
+    }
+
+    /// Takes the cancellation of an observation.
+    pub(super) fn submit_cancel(
+        &mut self,
+        now: Now,
+        device: Location,
+        observation: ObservationId,
+        mode: CancelMode,
+        answer: oneshot::Sender<Result<(), RequestError>>,
+    ) {
+        if self.find_observation(device, observation).is_none() {
+            let _ = answer.send(match self.table.get(device) {
+                Some(_) => Err(RequestError::NoObservation),
+                None => ended(),
+            });
+            return;
+        }
+        match mode {
+            CancelMode::Passive => {
+                self.drop_observation(now, device, observation, cancelled());
+                let _ = answer.send(Ok(()));
+            }
+            CancelMode::Active => {
+                let answer = Some(answer);
+                let task = Task::Cancel {
+                    observation,
+                    answer,
+                };
+                self.submit(now, device, task, None);
+            }
+        }
+    }
+
+    fn submit(&mut self, now: Now, device: Location, task: Task, timeout: Option<Duration>) {
+        let timeout = timeout.unwrap_or(self.shared.config.request_timeout);
+        let deadline_ms = self
+            .ms(now.instant)
+            .saturating_add(timeout.as_millis().try_into().unwrap_or(u64::MAX));
+        let max = self.shared.config.limits.device_queue_max;
+        let Some(entry) = self.table.get_mut(device) else {
+            return task.fail(RequestError::RegistrationEnded);
+        };
+        let downlink = entry.downlink.get_or_insert_default();
+        if downlink.waiting.len() >= max {
+            downlink.waiting.retain(|job| !job.task.is_withdrawn());
+        }
+        if downlink.waiting.len() >= max {
+            return task.fail(RequestError::QueueFull);
+        }
+        downlink.waiting.push_back(Job { task, deadline_ms });
+        self.pump(now, device);
+        self.arm(device);
+    }
+
+    /// Puts the next request of a device on its way, when none is and the device hears.
+    pub(super) fn pump(&mut self, now: Now, device: Location) {
+        self.note_sleep(now, device);
+        let now_ms = self.ms(now.instant);
+        loop {
+            let Some(entry) = self.table.get_mut(device) else {
+                return;
+            };
+            let Some(downlink) = &mut entry.downlink else {
+                return;
+            };
+            if downlink.active.is_some() || (entry.asleep && !downlink.waiting.is_empty()) {
+                return;
+            }
+            let Some(job) = downlink.waiting.pop_front() else {
+                entry.downlink = None;
+                return;
+            };
+            if job.task.is_withdrawn() {
+                continue;
+            }
+            if job.deadline_ms <= now_ms {
+                job.task.fail(RequestError::Deadline);
+                continue;
+            }
+            match self.start(now, device, job) {
+                Start::OnItsWay => return,
+                Start::Over => continue,
+            }
+        }
+    }
+
+    fn start(&mut self, now: Now, device: Location, job: Job) -> Start {
+        let job = match self.make_way(now, device, job) {
+            Ok(job) => job,
+            Err(over) => return over,
+        };
+        let Some(entry) = self.table.get(device) else {
+            job.task.fail(RequestError::RegistrationEnded);
+            return Start::Over;
+        };
+        let peer = entry.peer;
+        let context = Shard::context(&self.shared, entry);
+        let encoded = match &job.task {
+            Task::Operation { request, .. } => management::encode(request, &context),
+            Task::Cancel { observation, .. } => {
+                let standing = self.find_observation(device, *observation);
+                let token = standing.and_then(|o| self.endpoint.request_token(o.request));
+                let (Some(standing), Some(token)) = (standing, token) else {
+                    // It ended while its cancellation waited: that is what was asked for.
+                    self.drop_observation(now, device, *observation, cancelled());
+                    job.task.succeed_cancel();
+                    return Start::Over;
+                };
+                let request = management::encode(&standing.origin.request, &context);
+                request.map(|mut request| {
+                    request.observe = Some(false);
+                    request.token = Some(token);
+                    request
+                })
+            }
+        };
+        let sent = encoded.and_then(|request| {
+            self.endpoint
+                .request(now.instant, peer, request)
+                .map_err(request_error)
+        });
+        match sent {
+            Err(error) => {
+                if let Task::Cancel { observation, .. } = &job.task {
+                    // What cannot be cancelled by a request is cancelled by a reset.
+                    self.drop_observation(now, device, *observation, cancelled());
+                }
+                job.task.fail(error);
+                Start::Over
+            }
+            Ok(exchange) => {
+                self.exchanges.insert(exchange, device);
+                if let Some(entry) = self.table.get_mut(device) {
+                    let downlink = entry.downlink.get_or_insert_default();
+                    downlink.active = Some(Active { exchange, job });
+                }
+                Start::OnItsWay
+            }
+        }
+    }
+
+    /// Before an observe request: the limit, and the end of an observation of the same target,
+    /// which the new one replaces (a device keeps one for each path).
+    fn make_way(&mut self, now: Now, device: Location, job: Job) -> Result<Job, Start> {
+        let Task::Operation { request, .. } = &job.task else {
+            return Ok(job);
+        };
+        let Some(target) = observations::target(request) else {
+            return Ok(job);
+        };
+        let Some(entry) = self.table.get_mut(device) else {
+            return Ok(job);
+        };
+        let mut standing = 0;
+        let mut same = None;
+        for observation in self.observations.chain(entry.observations) {
+            standing += 1;
+            if observation.origin.target == target {
+                same = Some(observation.id);
+            }
+        }
+        if let Some(observation) = same {
+            let deadline_ms = job.deadline_ms;
+            let downlink = entry.downlink.get_or_insert_default();
+            downlink.waiting.push_front(job);
+            let cancel = Job {
+                task: Task::Cancel {
+                    observation,
+                    answer: None,
+                },
+                deadline_ms,
+            };
+            return Err(self.start(now, device, cancel));
+        }
+        let max = self.shared.config.limits.observations_max;
+        if standing >= max {
+            job.task.fail(RequestError::TooManyObservations { max });
+            return Err(Start::Over);
+        }
+        Ok(job)
+    }
+
+    /// A device has answered one of our requests.
+    pub(super) fn on_response(&mut self, now: Now, response: IncomingResponse<'_, Peer>) {
+        let Some((device, job)) = self.take_active(response.request) else {
+            return;
+        };
+        self.contact(now, device);
+        match job.task {
+            Task::Operation { request, answer } => {
+                let outcome = self.outcome(now, device, &request, &response);
+                let _ = answer.send(outcome);
+            }
+            Task::Cancel {
+                observation,
+                answer,
+            } => {
+                let code = response.message.code();
+                // Whatever the device says, it is over on our side; a later notification is
+                // answered by a reset.
+                let reason = match answer {
+                    Some(_) => cancelled(),
+                    None => Reason::new("replaced", "another observation takes its place"),
+                };
+                self.drop_observation(now, device, observation, reason);
+                if let Some(answer) = answer {
+                    let refused = || RequestError::Refused {
+                        code,
+                        diagnostic: String::from_utf8(response.body.to_vec()).ok(),
+                    };
+                    let _ = answer.send(match code.is_success() {
+                        true => Ok(()),
+                        false => Err(refused()),
+                    });
+                }
+            }
+        }
+        self.pump(now, device);
+        self.arm(device);
+    }
+
+    /// One of our requests ended without an answer, or an observation without a word.
+    pub(super) fn on_failure(&mut self, now: Now, request: RequestId, failure: Failure) {
+        let Some((device, job)) = self.take_active(request) else {
+            return self.on_observation_failure(now, request, failure);
+        };
+        let sleeps = self.table.get_mut(device).is_some_and(|entry| {
+            let sleeps = failure == Failure::NotAcknowledged && entry.binding.queue;
+            if sleeps {
+                // It does not hear although it should: the rest waits until it says something.
+                entry.awake_until = 0;
+            }
+            sleeps
+        });
+        tracing::debug!(shard = self.id, ?failure, sleeps, "request failed");
+        match job.task {
+            Task::Operation { answer, .. } => {
+                let _ = answer.send(Err(failure_error(failure)));
+            }
+            Task::Cancel {
+                observation,
+                answer,
+            } => {
+                let reason = match answer {
+                    Some(_) => cancelled(),
+                    None => Reason::new("replaced", "another observation takes its place"),
+                };
+                self.drop_observation(now, device, observation, reason);
+                if let Some(answer) = answer {
+                    let _ = answer.send(Err(failure_error(failure)));
+                }
+            }
+        }
+        self.pump(now, device);
+        self.arm(device);
+    }
+
+    /// Fails the requests of a device whose deadline has passed.
+    pub(super) fn pass_deadlines(&mut self, now: Now, device: Location) {
+        let now_ms = self.ms(now.instant);
+        let Some(entry) = self.table.get_mut(device) else {
+            return;
+        };
+        let Some(downlink) = &mut entry.downlink else {
+            return;
+        };
+        let waiting = match entry.asleep {
+            true => RequestError::Asleep,
+            false => RequestError::Deadline,
+        };
+        let passed = |job: &mut Job| job.deadline_ms <= now_ms;
+        let late: Vec<Job> = extract(&mut downlink.waiting, passed);
+        let active = downlink
+            .active
+            .take_if(|active| active.job.deadline_ms <= now_ms);
+        for job in late {
+            job.task.fail(waiting.clone());
+        }
+        if let Some(Active { exchange, job }) = active {
+            self.exchanges.remove(&exchange);
+            self.endpoint.cancel(exchange);
+            if let Task::Cancel { observation, .. } = &job.task {
+                // The cancellation has taken the place of the observation in the engine.
+                self.drop_observation(now, device, *observation, cancelled());
+            }
+            job.task.fail(RequestError::Deadline);
+        }
+        self.pump(now, device);
+    }
+
+    fn take_active(&mut self, request: RequestId) -> Option<(Location, Job)> {
+        let device = self.exchanges.remove(&request)?;
+        let downlink = self.table.get_mut(device)?.downlink.as_mut()?;
+        let active = downlink
+            .active
+            .take_if(|active| active.exchange == request)?;
+        Some((device, active.job))
+    }
+
+    /// Reads the answer to an operation, and acts on what it means for the registration.
+    fn outcome(
+        &mut self,
+        now: Now,
+        device: Location,
+        request: &Request,
+        response: &IncomingResponse<'_, Peer>,
+    ) -> Result<Response, RequestError> {
+        let Some(entry) = self.table.get(device) else {
+            return ended();
+        };
+        let answer = CoapAnswer {
+            code: response.message.code(),
+            content_format: response.message.content_format(),
+            message: &response.message,
+            body: &response.body,
+        };
+        let context = Shard::context(&self.shared, entry);
+        let decoded = management::decode(request, &context, &answer);
+        if response.observing {
+            self.observe(now, device, request, response);
+        }
+        let mut outcome = match decoded {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                if let RequestError::Undecodable(cause) = &error {
+                    let reason = Reason::new("undecodable", cause.to_string());
+                    self.undecodable(now, device, "response", &answer, reason);
+                }
+                return Err(error);
+            }
+        };
+        if let Content::Values(values) = &mut outcome.content {
+            self.intercept(device, &asked_path(request), &mut values.records);
+        }
+        self.follow(device, request, &outcome);
+        if response.observing {
+            outcome.observation = self.first_notification(now, response.request, &outcome);
+        }
+        Ok(outcome)
+    }
+
+    /// Keeps the object list in step with what a Create or Delete did; the device may also send
+    /// its new list.
+    fn follow(&mut self, device: Location, request: &Request, outcome: &Response) {
+        let (path, exists) = match (request, &outcome.content) {
+            (Request::Create { .. }, Content::Created(path)) => (*path, true),
+            (
+                Request::Create {
+                    object,
+                    instance: Some(instance),
+                    ..
+                },
+                _,
+            ) => (Path::instance(*object, *instance), true),
+            (Request::Delete { path }, _) if path.ids().len() == 2 => (*path, false),
+            _ => return,
+        };
+        let Some(entry) = self.table.get_mut(device) else {
+            return;
+        };
+        let place = entry.objects.paths.binary_search(&path);
+        if place.is_ok() == exists {
+            return;
+        }
+        let objects = std::sync::Arc::make_mut(&mut entry.objects);
+        match place {
+            Ok(at) => {
+                objects.paths.remove(at);
+                // The object stays known without an instance.
+                if let (false, Some(object)) = (objects.has_object(path.ids()[0]), path.parent()) {
+                    objects.paths.insert(at, object);
+                }
+            }
+            Err(at) => objects.paths.insert(at, path),
+        }
+    }
+
+    /// Lets the interceptors see values.
+    pub(super) fn intercept(
+        &self,
+        device: Location,
+        path: &Path,
+        records: &mut Vec<lwm2m_core::Record<'static>>,
+    ) {
+        if self.shared.interceptors.is_empty() {
+            return;
+        }
+        let Some(entry) = self.table.get(device) else {
+            return;
+        };
+        let registration = entry.snapshot(device);
+        for interceptor in &self.shared.interceptors {
+            interceptor.on_values(&registration, path, records);
+        }
+    }
+
+    pub(super) fn undecodable(
+        &self,
+        now: Now,
+        device: Location,
+        operation: &'static str,
+        answer: &CoapAnswer<'_>,
+        reason: Reason,
+    ) {
+        let endpoint = self.table.get(device).map(|entry| &entry.endpoint);
+        self.emit(now, endpoint, || EventKind::Undecodable {
+            operation,
+            format: answer.content_format,
+            payload: bytes::Bytes::copy_from_slice(answer.body),
+            reason,
+        });
+    }
+}
+
+impl Task {
+    fn succeed_cancel(self) {
+        if let Task::Cancel {
+            answer: Some(answer),
+            ..
+        } = self
+        {
+            let _ = answer.send(Ok(()));
+        }
+    }
+}
+
+fn extract(jobs: &mut VecDeque<Job>, mut taken: impl FnMut(&mut Job) -> bool) -> Vec<Job> {
+    let (out, stay): (Vec<Job>, VecDeque<Job>) = {
+        let mut out = Vec::new();
+        let mut stay = VecDeque::with_capacity(jobs.len());
+        for mut job in jobs.drain(..) {
+            match taken(&mut job) {
+                true => out.push(job),
+                false => stay.push_back(job),
+            }
+        }
+        (out, stay)
+    };
+    *jobs = stay;
+    out
+}
+
+/// The path that an operation asked for, `/` for composites.
+fn asked_path(request: &Request) -> Path {
+    match request {
+        Request::Read { path, .. } | Request::Observe { path, .. } => *path,
+        _ => Path::ROOT,
+    }
+}
+
+fn cancelled() -> Reason {
+    Reason::new("cancelled", "the application cancelled it")
+}
+
+fn request_error(error: lwm2m_coap::RequestError) -> RequestError {
+    match error {
+        lwm2m_coap::RequestError::QueueFull => RequestError::QueueFull,
+        error => RequestError::Invalid(error.to_string()),
+    }
+}
+
+pub(super) fn failure_error(failure: Failure) -> RequestError {
+    match failure {
+        Failure::NotAcknowledged => RequestError::NotAcknowledged,
+        Failure::NoResponse => RequestError::NoResponse,
+        Failure::Reset => RequestError::Reset,
+        Failure::PeerGone => RequestError::RegistrationEnded,
+        other => RequestError::Protocol(other.to_string()),
+    }
+}

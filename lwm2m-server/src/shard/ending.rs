@@ -1,0 +1,123 @@
+//! How registrations end, and how queue-mode devices fall asleep and wake up.
+
+use std::sync::Arc;
+
+use super::{Now, Shard, ended};
+use crate::event::EventKind;
+use crate::registration::Location;
+use crate::registration::table::Entry;
+use crate::{Reason, RequestError};
+
+impl Shard {
+    /// The lifetime of a registration has passed.
+    pub(super) fn expire(&mut self, now: Now, location: Location) {
+        let ended = self.leave(
+            now,
+            location,
+            Reason::new("expired", "the registration expired"),
+        );
+        if let Some((entry, own)) = ended
+            && own
+        {
+            self.counters.expired += 1;
+            self.emit(now, Some(&entry.endpoint), || EventKind::Expired {
+                registration: Arc::new(entry.snapshot(location)),
+            });
+        }
+    }
+
+    /// A device leaves by itself.
+    pub(super) fn deregister(&mut self, now: Now, location: Location) {
+        let reason = Reason::new("deregistered", "the device de-registered");
+        if let Some((entry, own)) = self.leave(now, location, reason)
+            && own
+        {
+            self.counters.deregistered += 1;
+            self.emit(now, Some(&entry.endpoint), || EventKind::Deregistered {
+                registration: Arc::new(entry.snapshot(location)),
+            });
+        }
+    }
+
+    /// An application drops a registration without a word to the device.
+    pub(super) fn forget(&mut self, now: Now, location: Location) -> Result<(), RequestError> {
+        let reason = Reason::new("forgotten", "the application dropped the registration");
+        let Some((entry, own)) = self.leave(now, location, reason) else {
+            return ended();
+        };
+        if own {
+            self.emit(now, Some(&entry.endpoint), || EventKind::Deregistered {
+                registration: Arc::new(entry.snapshot(location)),
+            });
+        }
+        Ok(())
+    }
+
+    /// A younger registration has taken the name: the older one ends without an event of its own.
+    pub(super) fn replaced(&mut self, now: Now, location: Location) {
+        let reason = Reason::new("re-registered", "the device registered anew")
+            .hint("observe again: a device forgets its observations when it registers");
+        self.end(now, location, &reason);
+    }
+
+    /// Ends a registration and gives its name back; false when the name was another's already.
+    fn leave(&mut self, now: Now, location: Location, reason: Reason) -> Option<(Entry, bool)> {
+        let entry = self.end(now, location, &reason)?;
+        let own = self.shared.directory.release(&entry.endpoint, location);
+        Some((entry, own))
+    }
+
+    /// Takes a registration out with all that hangs on it.
+    fn end(&mut self, now: Now, location: Location, reason: &Reason) -> Option<Entry> {
+        let mut entry = self.table.remove(location)?;
+        self.wheel.disarm(location.slot);
+        if let Some(downlink) = entry.downlink.take()
+            && let Some(exchange) = downlink.fail_all(&RequestError::RegistrationEnded)
+        {
+            self.exchanges.remove(&exchange);
+            self.endpoint.cancel(exchange);
+        }
+        while let Some(observation) = self.observations.pop(&mut entry.observations) {
+            self.endpoint.cancel(observation.request);
+            self.emit(now, Some(&entry.endpoint), || EventKind::ObservationEnded {
+                id: observation.id,
+                target: observation.origin.target.clone(),
+                reason: reason.clone(),
+            });
+        }
+        Some(entry)
+    }
+
+    /// A device has said something, so a queue-mode device hears for a while (Core 1.2.2 §6.5).
+    pub(super) fn contact(&mut self, now: Now, location: Location) {
+        let now_ms = self.ms(now.instant);
+        let awake_ms = self.shared.config.awake_time.as_millis() as u64;
+        let Some(entry) = self.table.get_mut(location) else {
+            return;
+        };
+        entry.awake_until = now_ms + awake_ms;
+        if !entry.binding.queue || !std::mem::take(&mut entry.asleep) {
+            return;
+        }
+        let endpoint = Some(&entry.endpoint);
+        self.events.emit(now.wall, endpoint, || EventKind::Awake);
+    }
+
+    /// Notes that the awake window of a queue-mode device has passed.
+    pub(super) fn note_sleep(&mut self, now: Now, location: Location) {
+        let now_ms = self.ms(now.instant);
+        let Some(entry) = self.table.get_mut(location) else {
+            return;
+        };
+        let sleeps = entry.binding.queue && entry.awake_until <= now_ms;
+        if sleeps == entry.asleep {
+            return;
+        }
+        entry.asleep = sleeps;
+        let endpoint = Some(&entry.endpoint);
+        self.events.emit(now.wall, endpoint, || match sleeps {
+            true => EventKind::Asleep,
+            false => EventKind::Awake,
+        });
+    }
+}

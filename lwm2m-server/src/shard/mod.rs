@@ -1,0 +1,327 @@
+//! A shard: everything that concerns its devices, in tables that only it changes.
+//!
+//! ```text
+//! datagram ──> route (ours?) ──> endpoint ──┬─> uplink ──> register | update | deregister | send
+//!                │ no: relay to the owner   ├─> downlink: the answer to a request of ours
+//!                                           └─> observations: a notification
+//! command ───> downlink ──> device queue ──> management ──> endpoint
+//! timer ─────> expiry, end of the awake window, deadlines
+//! ```
+//!
+//! [`Shard`] does no I/O and reads no clock; [`run`] drives it with sockets and time, tests drive
+//! it with neither.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use hashbrown::HashMap;
+use lwm2m_coap::{Endpoint, Event, RequestId, Transmit};
+use lwm2m_core::ObjectModels;
+
+use crate::directory::Directory;
+use crate::event::{EventKind, EventSender};
+use crate::mailbox::{Command, Relay};
+use crate::management::DeviceContext;
+use crate::registration::objects::ObjectLists;
+use crate::registration::profile::Profiles;
+use crate::registration::table::{Entry, Table};
+use crate::registration::{EndpointName, Location};
+use crate::transport::Peer;
+use crate::{Authorizer, Interceptor, RequestError, ServerConfig};
+
+pub(crate) mod counters;
+pub(crate) mod downlink;
+mod ending;
+pub(crate) mod observations;
+mod refusal;
+mod registering;
+mod reporting;
+mod routes;
+pub(crate) mod run;
+#[cfg(test)]
+mod tests;
+mod uplink;
+mod wheel;
+
+use counters::Counters;
+use observations::Observations;
+use refusal::RefusalRate;
+use routes::Routes;
+use wheel::Wheel;
+
+/// What all shards share.
+pub(crate) struct Shared {
+    pub(crate) config: ServerConfig,
+    pub(crate) directory: Directory,
+    pub(crate) profiles: Profiles,
+    pub(crate) models: Arc<dyn ObjectModels>,
+    pub(crate) authorizer: Arc<dyn Authorizer>,
+    pub(crate) interceptors: Vec<Arc<dyn Interceptor>>,
+}
+
+/// The time, as the loop reads it once for each batch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Now {
+    pub(crate) instant: Instant,
+    /// For people only: it may jump.
+    pub(crate) wall: SystemTime,
+}
+
+/// One shard.
+pub(crate) struct Shard {
+    id: u16,
+    shared: Arc<Shared>,
+    events: EventSender,
+    endpoint: Endpoint<Peer>,
+    table: Table,
+    objects: ObjectLists,
+    observations: Observations,
+    /// Whose request is on its way.
+    exchanges: HashMap<RequestId, Location>,
+    /// How many observations there have been, for their ids.
+    observation_count: u64,
+    wheel: Wheel,
+    /// The zero of the clock that the tables and the wheel go by.
+    origin: Instant,
+    routes: Routes,
+    /// What waits to be told to other shards.
+    outbox: VecDeque<(u16, Relay)>,
+    refusals: RefusalRate,
+    counters: Counters,
+}
+
+impl Shard {
+    /// An empty shard; `seed` comes from the operating system outside tests.
+    pub(crate) fn new(
+        id: u16,
+        shared: Arc<Shared>,
+        events: EventSender,
+        now: Instant,
+        seed: u64,
+    ) -> Shard {
+        let config = &shared.config;
+        let limits = &config.limits;
+        Shard {
+            id,
+            endpoint: Endpoint::new(config.coap.clone(), seed),
+            table: Table::new(id),
+            objects: ObjectLists::new(),
+            observations: Observations::default(),
+            exchanges: HashMap::new(),
+            observation_count: 0,
+            wheel: Wheel::new(),
+            origin: now,
+            routes: Routes::new(limits.routes_max),
+            outbox: VecDeque::new(),
+            refusals: RefusalRate::new(limits.refusals_per_second),
+            counters: Counters::default(),
+            shared,
+            events,
+        }
+    }
+
+    /// Takes a datagram.
+    pub(crate) fn datagram(&mut self, now: Now, peer: Peer, datagram: &[u8]) {
+        match self.owner_of(&peer, datagram) {
+            Some(owner) => self.relay_datagram(owner, peer, datagram),
+            None => self.own_datagram(now, peer, datagram),
+        }
+    }
+
+    /// Takes what an application asks for.
+    pub(crate) fn command(&mut self, now: Now, command: Command) {
+        match command {
+            Command::Operation {
+                device,
+                request,
+                options,
+                answer,
+            } => self.submit_operation(now, device, request, options, answer),
+            Command::Cancel {
+                device,
+                observation,
+                mode,
+                answer,
+            } => self.submit_cancel(now, device, observation, mode, answer),
+            Command::Observations { device, answer } => {
+                let _ = answer.send(self.observations_of(device));
+            }
+            Command::Snapshots { devices, answer } => {
+                let snapshot = |device: &Location| {
+                    let entry = self.table.get(*device)?;
+                    Some(entry.snapshot(*device))
+                };
+                let _ = answer.send(devices.iter().filter_map(snapshot).collect());
+            }
+            Command::Forget { device, answer } => {
+                let _ = answer.send(self.forget(now, device));
+            }
+        }
+    }
+
+    /// Takes what another shard tells.
+    pub(crate) fn relay(&mut self, now: Now, relay: Relay) {
+        match relay {
+            Relay::Datagram { peer, datagram, .. } => self.own_datagram(now, peer, &datagram),
+            Relay::Replaced(location) => self.replaced(now, location),
+        }
+    }
+
+    /// Runs what is due; cheap when nothing is.
+    pub(crate) fn timers(&mut self, now: Now) {
+        let now_ms = self.ms(now.instant);
+        while let Some(slot) = self.wheel.fire(now_ms) {
+            if let Some(location) = self.table.at(slot) {
+                self.on_timer(now, location);
+            }
+        }
+        if self
+            .endpoint
+            .poll_timeout()
+            .is_some_and(|due| due <= now.instant)
+        {
+            self.endpoint.handle_timeout(now.instant);
+        }
+        while let Some(event) = self.endpoint.poll_event() {
+            self.on_event(now, event);
+        }
+    }
+
+    /// When [`Shard::timers`] has something to do.
+    pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
+        let wheel = self.wheel.next_ms();
+        let wheel = wheel.map(|due| self.origin + Duration::from_millis(due));
+        let endpoint = self.endpoint.poll_timeout();
+        wheel.into_iter().chain(endpoint).min()
+    }
+
+    /// The next datagram to send.
+    pub(crate) fn poll_transmit(&mut self, now: Instant) -> Option<Transmit<Peer>> {
+        loop {
+            let transmit = self.endpoint.poll_transmit()?;
+            let now_ms = self.ms(now);
+            if self.refusals.allow(now_ms, &transmit) {
+                return Some(transmit);
+            }
+            self.counters.refusals_dropped += 1;
+        }
+    }
+
+    /// True while something waits to be told to other shards.
+    pub(crate) fn has_relays(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
+    /// The next word to another shard.
+    pub(crate) fn poll_relay(&mut self) -> Option<(u16, Relay)> {
+        self.outbox.pop_front()
+    }
+
+    /// Takes a word back that found no room; it stays the first in line.
+    pub(crate) fn keep_relay(&mut self, shard: u16, relay: Relay) {
+        match relay {
+            // Lost like any other datagram; the device repeats it.
+            Relay::Datagram { .. } => self.counters.relays_dropped += 1,
+            Relay::Replaced(_) => self.outbox.push_front((shard, relay)),
+        }
+    }
+
+    /// The counters, and those of the engine.
+    pub(crate) fn counters(&self) -> (&Counters, &lwm2m_coap::Statistics) {
+        (&self.counters, self.endpoint.statistics())
+    }
+
+    fn own_datagram(&mut self, now: Now, peer: Peer, datagram: &[u8]) {
+        if let Some(event) = self.endpoint.receive(now.instant, peer, datagram) {
+            self.on_event(now, event);
+        }
+        while let Some(event) = self.endpoint.poll_event() {
+            self.on_event(now, event);
+        }
+    }
+
+    fn on_event(&mut self, now: Now, event: Event<'_, Peer>) {
+        match event {
+            Event::Request(request) => self.on_request(now, request),
+            Event::Response(response) => self.on_response(now, response),
+            Event::Notification(notification) => self.on_notification(now, notification),
+            Event::Failed {
+                request, failure, ..
+            } => self.on_failure(now, request, failure),
+            Event::Refused { peer, reason } => {
+                tracing::debug!(shard = self.id, peer = %peer.address(), reason, "datagram refused");
+            }
+            _ => {}
+        }
+    }
+
+    /// A registration's timer: whatever of it is due.
+    fn on_timer(&mut self, now: Now, location: Location) {
+        let now_ms = self.ms(now.instant);
+        let Some(entry) = self.table.get(location) else {
+            return;
+        };
+        if entry.expires_ms(&self.shared.config) <= now_ms {
+            return self.expire(now, location);
+        }
+        self.note_sleep(now, location);
+        self.pass_deadlines(now, location);
+        self.arm(location);
+    }
+
+    /// Arms the timer of a registration for whatever is due next.
+    fn arm(&mut self, location: Location) {
+        if let Some(entry) = self.table.get(location) {
+            self.wheel
+                .arm(location.slot, entry.next_due_ms(&self.shared.config));
+        }
+    }
+
+    fn ms(&self, instant: Instant) -> u64 {
+        instant.saturating_duration_since(self.origin).as_millis() as u64
+    }
+
+    fn context<'s>(shared: &'s Shared, entry: &'s Entry) -> DeviceContext<'s> {
+        DeviceContext {
+            version: entry.version,
+            objects: &entry.objects,
+            models: &*shared.models,
+        }
+    }
+
+    fn emit(&self, now: Now, endpoint: Option<&EndpointName>, kind: impl FnOnce() -> EventKind) {
+        self.events.emit(now.wall, endpoint, kind);
+    }
+}
+
+impl Entry {
+    /// When the registration expires, grace included; never for the lifetime 0.
+    fn expires_ms(&self, config: &ServerConfig) -> u64 {
+        match self.lifetime_s {
+            0 => u64::MAX,
+            seconds => {
+                let lifetime = u64::from(seconds) * 1000;
+                self.last_seen + lifetime + config.expiry_grace.as_millis() as u64
+            }
+        }
+    }
+
+    /// When something of this registration is due next.
+    fn next_due_ms(&self, config: &ServerConfig) -> u64 {
+        let sleep = match self.binding.queue && !self.asleep {
+            true => self.awake_until,
+            false => u64::MAX,
+        };
+        let deadline = self
+            .downlink
+            .as_ref()
+            .map_or(u64::MAX, |downlink| downlink.next_deadline_ms());
+        self.expires_ms(config).min(sleep).min(deadline)
+    }
+}
+
+/// Fails a request whose device is not there (any more).
+fn ended<T>() -> Result<T, RequestError> {
+    Err(RequestError::RegistrationEnded)
+}

@@ -1,0 +1,258 @@
+//! What devices report: notifications of observations, and Send (Core 1.2.2 §6.4).
+
+use std::sync::Arc;
+
+use lwm2m_coap::{Code, Failure, IncomingRequest, IncomingResponse, Notification, RequestId};
+use lwm2m_core::codec::Decoded;
+use lwm2m_core::{Path, Request};
+
+use super::observations::Observation;
+use super::{Now, Shard, ended};
+use crate::event::EventKind;
+use crate::management::{self, CoapAnswer};
+use crate::registration::Location;
+use crate::transport::Peer;
+use crate::{
+    Content, ObservationId, ObservationInfo, ObservationTarget, Reason, Refusal, RequestError,
+    Response,
+};
+
+impl Shard {
+    /// Notes the observation that an answer has established.
+    pub(super) fn observe(
+        &mut self,
+        now: Now,
+        device: Location,
+        request: &Request,
+        response: &IncomingResponse<'_, Peer>,
+    ) {
+        let Some(origin) = self.observations.origin(request) else {
+            // An observation that nobody asked for: a later notification is answered by a reset.
+            return self.endpoint.cancel(response.request);
+        };
+        let Some(entry) = self.table.get_mut(device) else {
+            return self.endpoint.cancel(response.request);
+        };
+        self.observation_count += 1;
+        let id = ObservationId(u64::from(self.id) << 48 | self.observation_count);
+        let target = origin.target.clone();
+        let observation = Observation::new(response.request, id, device, origin);
+        self.observations
+            .insert(&mut entry.observations, observation);
+        let endpoint = Some(&entry.endpoint);
+        self.events
+            .emit(now.wall, endpoint, || EventKind::ObservationStarted {
+                id,
+                target,
+            });
+    }
+
+    /// The first value of an observation is its first notification as well.
+    pub(super) fn first_notification(
+        &mut self,
+        now: Now,
+        request: RequestId,
+        outcome: &Response,
+    ) -> Option<ObservationId> {
+        let observation = self.observations.get(request)?;
+        let id = observation.id;
+        if let Content::Values(values) = &outcome.content {
+            self.counters.notifications += 1;
+            let endpoint = self.table.get(observation.device).map(|e| &e.endpoint);
+            self.emit(now, endpoint, || EventKind::Notification {
+                id,
+                target: observation.origin.target.clone(),
+                values: Arc::new(values.clone()),
+            });
+        }
+        Some(id)
+    }
+
+    /// A device notifies.
+    pub(super) fn on_notification(&mut self, now: Now, notification: Notification<'_, Peer>) {
+        let request = notification.request;
+        let Some(observation) = self.observations.get_mut(request) else {
+            return self.endpoint.cancel(request);
+        };
+        let device = observation.device;
+        self.contact(now, device);
+        let answer = CoapAnswer {
+            code: notification.message.code(),
+            content_format: notification.message.content_format(),
+            message: &notification.message,
+            body: &notification.body,
+        };
+        if answer.code.is_success() {
+            self.report(now, request, &answer);
+        }
+        if !notification.observing {
+            let reason = match answer.code.is_success() {
+                true => Reason::new("finished", "the device sent a last value"),
+                false => Reason::new(
+                    "ended-by-device",
+                    format!("the device ended it with {:?}", answer.code),
+                )
+                .hint("the resource is gone or cannot be read any more"),
+            };
+            if let Some(id) = self.observations.get(request).map(|o| o.id) {
+                self.drop_observation(now, device, id, reason);
+            }
+        }
+        self.pump(now, device);
+        self.arm(device);
+    }
+
+    /// Hands the values of a notification on.
+    fn report(&mut self, now: Now, request: RequestId, answer: &CoapAnswer<'_>) {
+        let Some(observation) = self.observations.get_mut(request) else {
+            return;
+        };
+        observation.notifications = observation.notifications.saturating_add(1);
+        let (id, device) = (observation.id, observation.device);
+        let origin = Arc::clone(&observation.origin);
+        let Some(entry) = self.table.get(device) else {
+            return;
+        };
+        let context = Shard::context(&self.shared, entry);
+        match management::decode_notification(&origin.target, &context, answer) {
+            Err(reason) => self.undecodable(now, device, "notification", answer, reason),
+            Ok(mut values) => {
+                self.counters.notifications += 1;
+                let path = match origin.target {
+                    ObservationTarget::Single(path) => path,
+                    ObservationTarget::Composite(_) => Path::ROOT,
+                };
+                self.intercept(device, &path, &mut values.records);
+                self.emit(now, Some(&entry.endpoint), || EventKind::Notification {
+                    id,
+                    target: origin.target.clone(),
+                    values: Arc::new(values),
+                });
+            }
+        }
+    }
+
+    /// The engine has given an observation up.
+    pub(super) fn on_observation_failure(
+        &mut self,
+        now: Now,
+        request: RequestId,
+        failure: Failure,
+    ) {
+        let Some(observation) = self.observations.get(request) else {
+            return;
+        };
+        let (device, id) = (observation.device, observation.id);
+        let reason = Reason::new("failed", failure.to_string());
+        self.drop_observation(now, device, id, reason);
+    }
+
+    /// Ends an observation on our side; a later notification is answered by a reset.
+    pub(super) fn drop_observation(
+        &mut self,
+        now: Now,
+        device: Location,
+        id: ObservationId,
+        reason: Reason,
+    ) {
+        let Some(request) = self.find_observation(device, id).map(|o| o.request) else {
+            return;
+        };
+        self.endpoint.cancel(request);
+        let Some(entry) = self.table.get_mut(device) else {
+            return;
+        };
+        let removed = self.observations.remove(&mut entry.observations, request);
+        if let Some(observation) = removed {
+            let endpoint = Some(&entry.endpoint);
+            self.events
+                .emit(now.wall, endpoint, || EventKind::ObservationEnded {
+                    id,
+                    target: observation.origin.target.clone(),
+                    reason,
+                });
+        }
+    }
+
+    /// The observation of this id, when it is one of the device's.
+    pub(super) fn find_observation(
+        &self,
+        device: Location,
+        id: ObservationId,
+    ) -> Option<&Observation> {
+        let entry = self.table.get(device)?;
+        self.observations
+            .chain(entry.observations)
+            .find(|observation| observation.id == id)
+    }
+
+    /// The observations of a device, the oldest first.
+    pub(super) fn observations_of(
+        &self,
+        device: Location,
+    ) -> Result<Vec<ObservationInfo>, RequestError> {
+        let Some(entry) = self.table.get(device) else {
+            return ended();
+        };
+        let info = |observation: &Observation| ObservationInfo {
+            id: observation.id,
+            target: observation.origin.target.clone(),
+            notifications: u64::from(observation.notifications),
+        };
+        let mut observations: Vec<ObservationInfo> = self
+            .observations
+            .chain(entry.observations)
+            .map(info)
+            .collect();
+        observations.reverse();
+        Ok(observations)
+    }
+
+    /// A device sends values by itself: `POST /dp`.
+    pub(super) fn on_send(&mut self, now: Now, request: IncomingRequest<'_, Peer>) {
+        let Some(device) = self.table.of_peer(&request.peer) else {
+            let refusal = Refusal {
+                code: Code::NOT_FOUND,
+                reason: Reason::new("not-registered", "nobody is registered from this address")
+                    .hint("register, or update the registration after a change of address"),
+            };
+            return self.refuse(now, "send", None, &request, refusal);
+        };
+        self.contact(now, device);
+        match self.read_send(device, &request) {
+            Err((code, reason)) => {
+                let endpoint = self.table.get(device).map(|entry| entry.endpoint.clone());
+                let refusal = Refusal { code, reason };
+                self.refuse(now, "send", endpoint.as_ref(), &request, refusal);
+            }
+            Ok(mut values) => {
+                self.counters.sends += 1;
+                self.intercept(device, &Path::ROOT, &mut values.records);
+                let endpoint = self.table.get(device).map(|entry| &entry.endpoint);
+                self.emit(now, endpoint, || EventKind::Send {
+                    values: Arc::new(values),
+                });
+                let changed = lwm2m_coap::Response::new(Code::CHANGED);
+                self.endpoint.respond(now.instant, request.handle, changed);
+            }
+        }
+        self.pump(now, device);
+        self.arm(device);
+    }
+
+    fn read_send(
+        &self,
+        device: Location,
+        request: &IncomingRequest<'_, Peer>,
+    ) -> Result<Decoded<'static>, (Code, Reason)> {
+        let Some(entry) = self.table.get(device) else {
+            return Err((
+                Code::NOT_FOUND,
+                Reason::new("not-registered", "it just left"),
+            ));
+        };
+        let context = Shard::context(&self.shared, entry);
+        let format = request.message.content_format();
+        management::decode_send(&context, format, &request.body)
+    }
+}

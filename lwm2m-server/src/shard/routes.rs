@@ -1,0 +1,131 @@
+//! Datagrams that the kernel gave to another shard than the one that owns the device.
+//!
+//! The kernel picks the socket by the peer's address. A device that comes from a new address may
+//! so land on a shard that knows nothing of it. Its Update names the owner (the registration id
+//! says the shard), so the datagram is passed on, and the address is remembered for what follows.
+
+use bytes::Bytes;
+use hashbrown::HashMap;
+use lwm2m_coap::{Code, Message, OptionNumber};
+
+use super::Shard;
+use super::uplink::Resource;
+use crate::mailbox::Relay;
+use crate::registration::RegistrationId;
+use crate::transport::Peer;
+
+/// Which shard owns a peer that is not ours; bounded, the least recently used ones go.
+#[derive(Debug)]
+pub(super) struct Routes {
+    // Two generations: what is used moves to the young one, and the old one is dropped when the
+    // young one is full.
+    young: HashMap<Peer, u16>,
+    old: HashMap<Peer, u16>,
+    max: usize,
+}
+
+impl Routes {
+    pub(super) fn new(max: usize) -> Routes {
+        Routes {
+            young: HashMap::new(),
+            old: HashMap::new(),
+            max,
+        }
+    }
+
+    pub(super) fn get(&mut self, peer: &Peer) -> Option<u16> {
+        if let Some(shard) = self.young.get(peer) {
+            return Some(*shard);
+        }
+        let shard = self.old.remove(peer)?;
+        self.insert(*peer, shard);
+        Some(shard)
+    }
+
+    pub(super) fn insert(&mut self, peer: Peer, shard: u16) {
+        if self.young.len() >= (self.max / 2).max(1) {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(peer, shard);
+    }
+
+    pub(super) fn remove(&mut self, peer: &Peer) {
+        self.young.remove(peer);
+        self.old.remove(peer);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.young.is_empty() && self.old.is_empty()
+    }
+}
+
+impl Shard {
+    /// The other shard that a datagram belongs to; none for ours.
+    pub(super) fn owner_of(&mut self, peer: &Peer, datagram: &[u8]) -> Option<u16> {
+        if self.shared.config.shards < 2 {
+            return None;
+        }
+        if let Some(owner) = named_owner(datagram) {
+            let elsewhere = owner != self.id && usize::from(owner) < self.shared.config.shards;
+            if elsewhere {
+                self.routes.insert(*peer, owner);
+                return Some(owner);
+            }
+            self.routes.remove(peer);
+            return None;
+        }
+        match self.routes.is_empty() {
+            true => None,
+            false => self.routes.get(peer),
+        }
+    }
+
+    pub(super) fn relay_datagram(&mut self, owner: u16, peer: Peer, datagram: &[u8]) {
+        if self.outbox.len() >= self.shared.config.limits.mailbox_max {
+            self.counters.relays_dropped += 1;
+            return;
+        }
+        self.counters.relayed += 1;
+        let relay = Relay::Datagram {
+            peer,
+            local: None,
+            datagram: Bytes::copy_from_slice(datagram),
+        };
+        self.outbox.push_back((owner, relay));
+    }
+}
+
+/// The shard that a request for `/rd/{id}` names; looks at nothing but POST and DELETE.
+fn named_owner(datagram: &[u8]) -> Option<u16> {
+    let code = Code(*datagram.get(1)?);
+    if code != Code::POST && code != Code::DELETE {
+        return None;
+    }
+    let message = Message::parse(datagram).ok()?;
+    match Resource::of(message.values(OptionNumber::URI_PATH)) {
+        Resource::Registration(id) => Some(RegistrationId::from_text(id)?.location().shard),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(port: u16) -> Peer {
+        Peer::new(0, ([127, 0, 0, 1], port).into(), 0)
+    }
+
+    #[test]
+    fn remembers_a_bounded_number_of_peers_and_keeps_those_in_use() {
+        let mut routes = Routes::new(8);
+        for port in 1..=100 {
+            routes.insert(peer(port), 3);
+            assert_eq!(routes.get(&peer(1)), Some(3), "in use");
+            assert!(routes.young.len() + routes.old.len() <= 8);
+        }
+        assert_eq!(routes.get(&peer(50)), None);
+        routes.remove(&peer(1));
+        assert_eq!(routes.get(&peer(1)), None);
+    }
+}

@@ -1,0 +1,206 @@
+//! The loop of a shard: an OS thread with a runtime of its own.
+//!
+//! Each turn takes one batch from each socket, some commands and some relays, runs the timers and
+//! sends what came of it; so that neither a flood of datagrams nor one of commands starves the
+//! other.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant, SystemTime};
+
+use lwm2m_coap::Transmit;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Sleep;
+
+use super::counters::Published;
+use super::{Now, Shard};
+use crate::mailbox::{Command, Relay};
+use crate::transport::{Batch, Peer, Sent, Transport};
+
+/// What the loop of a shard works with.
+pub(crate) struct Loop {
+    pub(crate) shard: Shard,
+    pub(crate) transport: Transport,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) relays: mpsc::Receiver<Relay>,
+    /// The other shards, this one included, by number.
+    pub(crate) peers: Vec<mpsc::Sender<Relay>>,
+    /// Changes, or closes, when the server stops.
+    pub(crate) stop: watch::Receiver<bool>,
+    pub(crate) published: Arc<Published>,
+}
+
+/// When a shard whose mailbox was full is told again.
+const RELAY_RETRY: Duration = Duration::from_millis(5);
+
+/// Commands and relays that one turn takes.
+const INBOX_MAX: usize = 64;
+
+impl Loop {
+    /// Runs until the server stops.
+    pub(crate) async fn run(mut self) {
+        let mut batch = Batch::new();
+        let mut inbox = Inbox::default();
+        let mut stalled = None;
+        let mut stop = std::pin::pin!(stopped(self.stop.clone()));
+        let mut alarm = std::pin::pin!(tokio::time::sleep_until(Instant::now().into()));
+        let mut more = false;
+        loop {
+            let retry = self
+                .shard
+                .has_relays()
+                .then(|| Instant::now() + RELAY_RETRY);
+            let due = self.shard.poll_timeout().into_iter().chain(retry).min();
+            let wait = Wait {
+                due,
+                more,
+                stalled: stalled.as_ref(),
+            };
+            let woken = std::future::poll_fn(|cx| {
+                self.poll_work(cx, &mut inbox, stop.as_mut(), alarm.as_mut(), &wait)
+            });
+            if woken.await == Woken::Stop {
+                break;
+            }
+            let now = now();
+            self.shard.timers(now);
+            if stalled.is_none() {
+                let shard = &mut self.shard;
+                more = self.transport.receive(&mut batch, |peer, datagram| {
+                    shard.datagram(now, peer, datagram)
+                });
+            }
+            for command in inbox.commands.drain(..) {
+                self.shard.command(now, command);
+            }
+            for relay in inbox.relays.drain(..) {
+                let relay = adopt(&mut self.transport, relay);
+                self.shard.relay(now, relay);
+            }
+            stalled = self.send(now, stalled);
+            self.relay();
+            let (counters, coap) = self.shard.counters();
+            self.published.publish(counters, coap);
+        }
+    }
+
+    /// Ready when there is something to do.
+    fn poll_work(
+        &mut self,
+        cx: &mut Context<'_>,
+        inbox: &mut Inbox,
+        stop: Pin<&mut impl Future<Output = ()>>,
+        mut alarm: Pin<&mut Sleep>,
+        wait: &Wait<'_>,
+    ) -> Poll<Woken> {
+        if stop.poll(cx).is_ready() {
+            return Poll::Ready(Woken::Stop);
+        }
+        let mut ready = wait.more && wait.stalled.is_none();
+        match wait.stalled {
+            Some(transmit) => ready |= self.transport.poll_writable(&transmit.peer, cx).is_ready(),
+            None => ready |= self.transport.poll_readable(cx).is_ready(),
+        }
+        let commands = &mut inbox.commands;
+        match self.commands.poll_recv_many(cx, commands, INBOX_MAX) {
+            // Every handle to the server is gone.
+            Poll::Ready(0) => return Poll::Ready(Woken::Stop),
+            Poll::Ready(_) => ready = true,
+            Poll::Pending => {}
+        }
+        let relays = &mut inbox.relays;
+        ready |= self.relays.poll_recv_many(cx, relays, INBOX_MAX).is_ready();
+        if let Some(due) = wait.due {
+            // Moving the alarm costs more than an early look, so it only moves forward.
+            if alarm.is_elapsed() || alarm.deadline() > due.into() {
+                alarm.as_mut().reset(due.into());
+            }
+            ready |= alarm.as_mut().poll(cx).is_ready();
+        }
+        match ready {
+            true => Poll::Ready(Woken::Work),
+            false => Poll::Pending,
+        }
+    }
+
+    /// Sends until nothing is left or a socket is full; answers what did not fit.
+    fn send(&mut self, now: Now, stalled: Option<Transmit<Peer>>) -> Option<Transmit<Peer>> {
+        let mut next = stalled.or_else(|| self.shard.poll_transmit(now.instant));
+        while let Some(transmit) = next {
+            if self.transport.send(&transmit) == Sent::Blocked {
+                return Some(transmit);
+            }
+            next = self.shard.poll_transmit(now.instant);
+        }
+        None
+    }
+
+    /// Tells the other shards what concerns them.
+    fn relay(&mut self) {
+        while let Some((shard, mut relay)) = self.shard.poll_relay() {
+            if let Relay::Datagram { peer, local, .. } = &mut relay {
+                *local = self.transport.local_of(peer);
+            }
+            let Some(other) = self.peers.get(usize::from(shard)) else {
+                continue;
+            };
+            if let Err(mpsc::error::TrySendError::Full(relay)) = other.try_send(relay) {
+                let retry = matches!(relay, Relay::Replaced(_));
+                self.shard.keep_relay(shard, relay);
+                if retry {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct Inbox {
+    commands: Vec<Command>,
+    relays: Vec<Relay>,
+}
+
+/// What a turn waits for.
+struct Wait<'w> {
+    due: Option<Instant>,
+    /// The last batch was full.
+    more: bool,
+    /// A datagram that waits for its socket; nothing is received meanwhile.
+    stalled: Option<&'w Transmit<Peer>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Woken {
+    Work,
+    Stop,
+}
+
+fn now() -> Now {
+    Now {
+        instant: Instant::now(),
+        wall: SystemTime::now(),
+    }
+}
+
+fn adopt(transport: &mut Transport, relay: Relay) -> Relay {
+    match relay {
+        Relay::Datagram {
+            peer,
+            local,
+            datagram,
+        } => Relay::Datagram {
+            peer: transport.adopt(peer, local),
+            local,
+            datagram,
+        },
+        other => other,
+    }
+}
+
+/// Ends when the server is told to stop, or nobody is left who could tell.
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}

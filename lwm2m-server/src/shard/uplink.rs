@@ -1,0 +1,153 @@
+//! Requests of devices: which of the server's resources they are for.
+
+use lwm2m_coap::{Code, IncomingRequest, OptionNumber, Response};
+use lwm2m_core::ContentFormat;
+
+use super::{Now, Shard};
+use crate::event::EventKind;
+use crate::registration::{EndpointName, RegistrationId};
+use crate::transport::Peer;
+use crate::{Reason, Refusal};
+
+/// A resource of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Resource<'d> {
+    /// `/rd`
+    Registrations,
+    /// `/rd/{id}`
+    Registration(&'d [u8]),
+    /// `/dp`
+    DataPush,
+    /// `/.well-known/core`
+    WellKnownCore,
+    /// Anything else.
+    Unknown,
+}
+
+impl<'d> Resource<'d> {
+    /// Reads the Uri-Path segments; an empty last one is left out.
+    pub(super) fn of(mut segments: impl Iterator<Item = &'d [u8]>) -> Resource<'d> {
+        let first = segments.next().unwrap_or_default();
+        let second = segments.next().unwrap_or_default();
+        let third = segments.next().unwrap_or_default();
+        match (first, second, third, segments.next()) {
+            (b"rd", b"", b"", None) => Resource::Registrations,
+            (b"rd", id, b"", None) => Resource::Registration(id),
+            (b"dp", b"", b"", None) => Resource::DataPush,
+            (b".well-known", b"core", b"", None) => Resource::WellKnownCore,
+            _ => Resource::Unknown,
+        }
+    }
+}
+
+impl Shard {
+    /// A device asks.
+    pub(super) fn on_request(&mut self, now: Now, request: IncomingRequest<'_, Peer>) {
+        let resource = Resource::of(request.message.values(OptionNumber::URI_PATH));
+        match (resource, request.message.code()) {
+            (Resource::Registrations, Code::POST) => self.on_register(now, request),
+            (Resource::Registration(id), Code::POST) => self.on_update(now, id, request),
+            (Resource::Registration(id), Code::DELETE) => self.on_deregister(now, id, request),
+            (Resource::DataPush, Code::POST) => self.on_send(now, request),
+            (Resource::WellKnownCore, Code::GET) => self.on_discover(now, request),
+            (Resource::Unknown, _) => {
+                let reason = Reason::new("unknown-path", "the server has no such resource")
+                    .hint("the server has /rd, /dp and /.well-known/core");
+                let refusal = Refusal {
+                    code: Code::NOT_FOUND,
+                    reason,
+                };
+                self.refuse(now, "request", None, &request, refusal);
+            }
+            (_, method) => {
+                let reason = Reason::new(
+                    "method-not-allowed",
+                    format!("the resource does not take {method:?}"),
+                )
+                .hint("/rd takes POST, /rd/{id} POST and DELETE, /dp POST");
+                let refusal = Refusal {
+                    code: Code::METHOD_NOT_ALLOWED,
+                    reason,
+                };
+                self.refuse(now, "request", None, &request, refusal);
+            }
+        }
+    }
+
+    fn on_discover(&mut self, now: Now, request: IncomingRequest<'_, Peer>) {
+        let links = Response::new(Code::CONTENT)
+            .uint(
+                OptionNumber::CONTENT_FORMAT,
+                u32::from(ContentFormat::Link.number()),
+            )
+            .payload(&b"</rd>;rt=\"core.rd\",</dp>"[..]);
+        self.endpoint.respond(now.instant, request.handle, links);
+    }
+
+    /// Refuses a request: the code to the device, the reason to whoever listens.
+    pub(super) fn refuse(
+        &mut self,
+        now: Now,
+        operation: &'static str,
+        endpoint: Option<&EndpointName>,
+        request: &IncomingRequest<'_, Peer>,
+        refusal: Refusal,
+    ) {
+        let Refusal { code, reason } = refusal;
+        self.counters.refused += 1;
+        let peer = request.peer.address();
+        tracing::debug!(shard = self.id, %peer, ?endpoint, operation, ?code, %reason.message, "refused");
+        let mut response = Response::new(code);
+        if code == Code::SERVICE_UNAVAILABLE {
+            let seconds = self.shared.config.retry_after_s;
+            response = response.uint(OptionNumber::MAX_AGE, seconds);
+        }
+        // An answer to an address that nobody has proven stays small, so that a forged request
+        // does not become a much larger one to somebody else (RFC 7252 §11.3).
+        if reason.message.len() <= DIAGNOSTIC_MAX {
+            response = response.payload(reason.message.as_bytes().to_vec());
+        }
+        self.emit(now, endpoint, || EventKind::Refused {
+            operation,
+            peer,
+            code,
+            reason,
+        });
+        self.endpoint.respond(now.instant, request.handle, response);
+    }
+
+    /// The registration that a path names, or the refusal.
+    pub(super) fn registered(&self, id: &[u8]) -> Result<crate::registration::Location, Refusal> {
+        RegistrationId::from_text(id)
+            .and_then(|id| self.table.with_id(id))
+            .ok_or_else(|| Refusal {
+                code: Code::NOT_FOUND,
+                reason: Reason::new("unknown-registration", "no such registration").hint(
+                    "it expired, was replaced by a younger one of the same endpoint, or the \
+                     server restarted: the device registers again",
+                ),
+            })
+    }
+}
+
+/// A diagnostic text longer than this is kept for the event, in bytes.
+const DIAGNOSTIC_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_paths_with_and_without_a_last_slash() {
+        let of = |path: &'static str| Resource::of(path.split('/').map(str::as_bytes));
+        assert_eq!(of("rd"), Resource::Registrations);
+        assert_eq!(of("rd/"), Resource::Registrations);
+        assert_eq!(of("rd/abc"), Resource::Registration(b"abc"));
+        assert_eq!(of("rd/abc/"), Resource::Registration(b"abc"));
+        assert_eq!(of("dp"), Resource::DataPush);
+        assert_eq!(of(".well-known/core"), Resource::WellKnownCore);
+        for path in ["", "bs", "rd/a/b", "rd/a//", "/rd", "RD", "dp/x"] {
+            assert_eq!(of(path), Resource::Unknown, "{path}");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! How a server starts: sockets, then shards, then subscribers.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::builder::Subscriber;
+use crate::directory::Directory;
+use crate::event::EventSender;
+use crate::mailbox::Mailbox;
+use crate::registration::profile::Profiles;
+use crate::server::{Handle, ShardHandle};
+use crate::shard::counters::Published;
+use crate::shard::run::Loop;
+use crate::shard::{Shard, Shared};
+use crate::transport::{self, Transport};
+use crate::{AllowAll, Events, Server, ServerBuilder, StartError};
+
+/// Listeners and shards that a peer and a registration id can name.
+const LISTENERS_MAX: usize = 255;
+const SHARDS_MAX: usize = 4096;
+
+pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
+    let ServerBuilder {
+        mut config,
+        listeners,
+        models,
+        authorizer,
+        interceptors,
+        subscribers,
+    } = builder;
+    config.shards = config.shards.max(1);
+    if listeners.is_empty() {
+        return Err(StartError::NoListener);
+    }
+    if listeners.len() > LISTENERS_MAX || config.shards > SHARDS_MAX {
+        return Err(StartError::TooMany {
+            listeners: LISTENERS_MAX,
+            shards: SHARDS_MAX,
+        });
+    }
+    let (sockets, addresses) = transport::bind(&listeners, config.shards)?;
+    let (sender, events) = EventSender::new(config.limits.subscriber_queue_max);
+    let shared = Arc::new(Shared {
+        directory: Directory::new(config.limits.registrations_max),
+        profiles: Profiles::new(config.profiles.clone(), config.limits.profiles_max),
+        models: models.unwrap_or_else(|| Arc::new(lwm2m_registry::Registry::embedded())),
+        authorizer: authorizer.unwrap_or_else(|| Arc::new(AllowAll)),
+        interceptors,
+        config,
+    });
+    // Subscribed before the first datagram is taken, so that nothing is missed.
+    for subscriber in subscribers {
+        tokio::spawn(call(subscriber, events.subscribe()));
+    }
+    let (stop, stopped) = watch::channel(false);
+    let mailbox_max = shared.config.limits.mailbox_max.max(1);
+    let (relay_senders, relay_receivers): (Vec<_>, Vec<_>) = (0..shared.config.shards)
+        .map(|_| mpsc::channel(mailbox_max))
+        .unzip();
+    let mut shards = Vec::new();
+    for (id, (sockets, relays)) in sockets.into_iter().zip(relay_receivers).enumerate() {
+        let (commands, inbox) = mpsc::channel(mailbox_max);
+        let published = Arc::new(Published::default());
+        let parts = Parts {
+            id: id as u16,
+            shared: Arc::clone(&shared),
+            sender: sender.clone(),
+            sockets,
+            inbox,
+            relays,
+            peers: relay_senders.clone(),
+            stop: stopped.clone(),
+            published: Arc::clone(&published),
+        };
+        let thread = parts.spawn().map_err(StartError::Shard)?;
+        shards.push(ShardHandle {
+            mailbox: Mailbox { commands },
+            published,
+            thread: std::sync::Mutex::new(Some(thread)),
+        });
+    }
+    tracing::info!(?addresses, shards = shards.len(), "server started");
+    Ok(Server::from(Handle {
+        addresses,
+        shards,
+        shared,
+        events,
+        stop,
+    }))
+}
+
+/// What one shard is made of; it is put together on its own thread.
+struct Parts {
+    id: u16,
+    shared: Arc<Shared>,
+    sender: EventSender,
+    sockets: Vec<std::net::UdpSocket>,
+    inbox: mpsc::Receiver<crate::mailbox::Command>,
+    relays: mpsc::Receiver<crate::mailbox::Relay>,
+    peers: Vec<mpsc::Sender<crate::mailbox::Relay>>,
+    stop: watch::Receiver<bool>,
+    published: Arc<Published>,
+}
+
+impl Parts {
+    fn spawn(self) -> std::io::Result<std::thread::JoinHandle<()>> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let transport = {
+            let _within = runtime.enter();
+            Transport::new(self.sockets)?
+        };
+        std::thread::Builder::new()
+            .name(format!("lwm2m-shard-{}", self.id))
+            .spawn(move || {
+                let seed = rand::random();
+                let now = Instant::now();
+                let work = Loop {
+                    shard: Shard::new(self.id, self.shared, self.sender, now, seed),
+                    transport,
+                    commands: self.inbox,
+                    relays: self.relays,
+                    peers: self.peers,
+                    stop: self.stop,
+                    published: self.published,
+                };
+                runtime.block_on(work.run());
+            })
+    }
+}
+
+async fn call(subscriber: Subscriber, mut events: Events) {
+    while let Some(next) = events.next().await {
+        match next {
+            Ok(event) => subscriber(&event),
+            Err(lagged) => tracing::warn!(dropped = lagged.0, "a subscriber was too slow"),
+        }
+    }
+}

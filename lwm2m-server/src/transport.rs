@@ -1,0 +1,347 @@
+//! The sockets: the only place where bytes leave and enter.
+//!
+//! Each shard has a socket of its own for each listener, all bound to the same address with
+//! `SO_REUSEPORT`; the kernel keeps a peer on one of them. Datagrams come in batches, with the
+//! don't-fragment bit set, and a reply leaves from the address that the request came to.
+
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::task::{Context, Poll};
+
+use lwm2m_coap::Transmit;
+use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::Interest;
+
+use crate::{Listener, StartError};
+
+/// A peer as one shard knows it: its address, the listener that it uses, and our address that it
+/// speaks to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Peer {
+    ip: Ipv6Addr,
+    scope: u32,
+    port: u16,
+    listener: u8,
+    /// Index into [`Transport::locals`]; 0 leaves the choice to the system.
+    local: u8,
+}
+
+impl Peer {
+    pub(crate) fn new(listener: u8, address: SocketAddr, local: u8) -> Peer {
+        let (ip, scope) = match address {
+            SocketAddr::V4(address) => (address.ip().to_ipv6_mapped(), 0),
+            SocketAddr::V6(address) => (*address.ip(), address.scope_id()),
+        };
+        Peer {
+            ip,
+            scope,
+            port: address.port(),
+            listener,
+            local,
+        }
+    }
+
+    /// The address; that of a dual-stack socket in its IPv4 form.
+    pub(crate) fn address(&self) -> SocketAddr {
+        match self.ip.to_ipv4_mapped() {
+            Some(ip) => (ip, self.port).into(),
+            None => SocketAddrV6::new(self.ip, self.port, 0, self.scope).into(),
+        }
+    }
+
+    /// The IP address, an IPv4 one in its mapped form.
+    pub(crate) fn ip(&self) -> Ipv6Addr {
+        self.ip
+    }
+}
+
+/// Binds every listener once for each shard; answers the sockets by shard, and the addresses.
+pub(crate) fn bind(
+    listeners: &[Listener],
+    shards: usize,
+) -> Result<(Vec<Vec<std::net::UdpSocket>>, Vec<SocketAddr>), StartError> {
+    let mut sockets: Vec<Vec<_>> = (0..shards).map(|_| Vec::new()).collect();
+    let mut addresses = Vec::new();
+    for listener in listeners {
+        let Listener::Coap(asked) = *listener;
+        let fail = |source| StartError::Bind {
+            address: asked,
+            source,
+        };
+        let dual = !listeners.iter().any(|Listener::Coap(other)| {
+            other.is_ipv4() && other.port() == asked.port() && asked.port() != 0
+        });
+        // Sharing a port is for our own shards: another process on it is an error.
+        if asked.port() != 0 {
+            bind_one(asked, dual, false).map_err(fail)?;
+        }
+        let mut address = asked;
+        for shard in &mut sockets {
+            let socket = bind_one(address, dual, shards > 1).map_err(fail)?;
+            address = socket.local_addr().map_err(fail)?;
+            shard.push(socket);
+        }
+        addresses.push(address);
+    }
+    Ok((sockets, addresses))
+}
+
+fn bind_one(address: SocketAddr, dual: bool, share: bool) -> io::Result<std::net::UdpSocket> {
+    const RECEIVE_BUFFER: usize = 4 << 20;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!(dual && address.ip().is_unspecified()))?;
+    }
+    #[cfg(unix)]
+    socket.set_reuse_port(share)?;
+    #[cfg(not(unix))]
+    let _ = share;
+    // The system may grant less; a storm then loses datagrams, which CoAP repeats.
+    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+/// The sockets of one shard.
+#[derive(Debug)]
+pub(crate) struct Transport {
+    sockets: Vec<ListenerSocket>,
+    /// Our addresses that peers speak to, where a socket is bound to all of them; the first
+    /// stands for "whichever".
+    locals: Vec<IpAddr>,
+}
+
+#[derive(Debug)]
+struct ListenerSocket {
+    io: tokio::net::UdpSocket,
+    state: UdpSocketState,
+    is_ipv6: bool,
+    /// Bound to all addresses, so that replies must name theirs.
+    wildcard: bool,
+}
+
+/// Buffers for one batch of datagrams.
+pub(crate) struct Batch {
+    bytes: Vec<u8>,
+    meta: [RecvMeta; BATCH_SIZE],
+}
+
+impl Batch {
+    // The system may put several datagrams of one peer together (GRO), up to 64 KiB. The odd size
+    // keeps the heads of the buffers out of one set of the cache.
+    const BUFFER: usize = (64 << 10) + 192;
+
+    pub(crate) fn new() -> Batch {
+        Batch {
+            bytes: vec![0; Batch::BUFFER * BATCH_SIZE],
+            meta: [RecvMeta::default(); BATCH_SIZE],
+        }
+    }
+}
+
+/// What became of a datagram that is to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// It left, or the system refused it for good.
+    Done,
+    /// The socket is full; try again when it is writable.
+    Blocked,
+}
+
+impl Transport {
+    /// Takes the sockets of a shard; within its runtime.
+    pub(crate) fn new(sockets: Vec<std::net::UdpSocket>) -> io::Result<Transport> {
+        let sockets = sockets
+            .into_iter()
+            .map(|socket| {
+                let address = socket.local_addr()?;
+                let io = tokio::net::UdpSocket::from_std(socket)?;
+                let state = UdpSocketState::new((&io).into())?;
+                Ok(ListenerSocket {
+                    io,
+                    state,
+                    is_ipv6: address.is_ipv6(),
+                    wildcard: address.ip().is_unspecified(),
+                })
+            })
+            .collect::<io::Result<_>>()?;
+        Ok(Transport {
+            sockets,
+            locals: vec![Ipv6Addr::UNSPECIFIED.into()],
+        })
+    }
+
+    /// Ready when a socket may have datagrams.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut ready = Poll::Pending;
+        for socket in &self.sockets {
+            if socket.io.poll_recv_ready(cx).is_ready() {
+                ready = Poll::Ready(());
+            }
+        }
+        ready
+    }
+
+    /// Ready when the socket of a peer may take datagrams again.
+    pub(crate) fn poll_writable(&self, peer: &Peer, cx: &mut Context<'_>) -> Poll<()> {
+        match self.sockets.get(usize::from(peer.listener)) {
+            Some(socket) => socket.io.poll_send_ready(cx).map(|_| ()),
+            None => Poll::Ready(()),
+        }
+    }
+
+    /// Receives one batch from each socket and hands out the datagrams; true when a socket may
+    /// have more.
+    pub(crate) fn receive(&mut self, batch: &mut Batch, mut each: impl FnMut(Peer, &[u8])) -> bool {
+        let mut more = false;
+        for (listener, socket) in self.sockets.iter().enumerate() {
+            let Batch { bytes, meta } = batch;
+            let mut buffers = bytes.chunks_exact_mut(Batch::BUFFER).map(IoSliceMut::new);
+            let mut slices: [IoSliceMut<'_>; BATCH_SIZE] = std::array::from_fn(|_| {
+                buffers
+                    .next()
+                    .expect("invariant: there are BATCH_SIZE buffers")
+            });
+            let received = socket.io.try_io(Interest::READABLE, || {
+                socket.state.recv((&socket.io).into(), &mut slices, meta)
+            });
+            let count = match received {
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                Err(error) => {
+                    // Left over from a datagram that we sent; the next one is not concerned.
+                    tracing::debug!(%error, "receive failed");
+                    more = true;
+                    continue;
+                }
+            };
+            more |= count == BATCH_SIZE;
+            for (meta, buffer) in meta
+                .iter()
+                .zip(bytes.chunks_exact(Batch::BUFFER))
+                .take(count)
+            {
+                let local = match meta.dst_ip {
+                    Some(ip) if socket.wildcard => local_index(&mut self.locals, ip),
+                    _ => 0,
+                };
+                let peer = Peer::new(listener as u8, meta.addr, local);
+                let received = &buffer[..meta.len.min(Batch::BUFFER)];
+                if meta.stride == 0 || received.len() <= meta.stride {
+                    each(peer, received);
+                } else {
+                    received
+                        .chunks(meta.stride)
+                        .for_each(|datagram| each(peer, datagram));
+                }
+            }
+        }
+        more
+    }
+
+    /// Sends one datagram.
+    pub(crate) fn send(&self, transmit: &Transmit<Peer>) -> Sent {
+        let peer = &transmit.peer;
+        let Some(socket) = self.sockets.get(usize::from(peer.listener)) else {
+            return Sent::Done;
+        };
+        let destination = match socket.is_ipv6 {
+            true => SocketAddrV6::new(peer.ip, peer.port, 0, peer.scope).into(),
+            false => peer.address(),
+        };
+        let datagram = quinn_udp::Transmit {
+            destination,
+            ecn: None,
+            contents: &transmit.datagram,
+            segment_size: None,
+            src_ip: match peer.local {
+                0 => None,
+                local => self.locals.get(usize::from(local)).copied(),
+            },
+        };
+        let sent = socket.io.try_io(Interest::WRITABLE, || {
+            socket.state.try_send((&socket.io).into(), &datagram)
+        });
+        match sent {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Sent::Blocked,
+            Err(error) => {
+                tracing::debug!(peer = %peer.address(), %error, "send failed");
+                Sent::Done
+            }
+            Ok(()) => Sent::Done,
+        }
+    }
+
+    /// The peer as another shard may know it, and the address of ours behind `local`.
+    pub(crate) fn local_of(&self, peer: &Peer) -> Option<IpAddr> {
+        match peer.local {
+            0 => None,
+            local => self.locals.get(usize::from(local)).copied(),
+        }
+    }
+
+    /// A peer that another shard has received from.
+    pub(crate) fn adopt(&mut self, peer: Peer, local: Option<IpAddr>) -> Peer {
+        let local = local.map_or(0, |ip| local_index(&mut self.locals, ip));
+        Peer { local, ..peer }
+    }
+}
+
+/// The index of one of our addresses. A machine with more than 255 of them answers from whichever
+/// for the rest.
+fn local_index(locals: &mut Vec<IpAddr>, ip: IpAddr) -> u8 {
+    if let Some(index) = locals.iter().skip(1).position(|known| *known == ip) {
+        return index as u8 + 1;
+    }
+    if locals.len() > usize::from(u8::MAX) {
+        return 0;
+    }
+    locals.push(ip);
+    (locals.len() - 1) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_keeps_its_address() {
+        for text in ["127.0.0.1:5683", "[2001:db8::1]:5683", "[fe80::1%3]:1"] {
+            let address: SocketAddr = text.parse().expect("an address");
+            assert_eq!(Peer::new(0, address, 0).address(), address);
+        }
+        let mapped: SocketAddr = "[::ffff:10.0.0.1]:7".parse().expect("an address");
+        let shown = Peer::new(0, mapped, 0).address().to_string();
+        assert_eq!(shown, "10.0.0.1:7");
+        assert_eq!(size_of::<Peer>(), 24);
+    }
+
+    #[test]
+    fn local_addresses_have_a_limit() {
+        let mut locals = vec![IpAddr::from(Ipv6Addr::UNSPECIFIED)];
+        for host in 0..=255u8 {
+            let index = local_index(&mut locals, [10, 0, 0, host].into());
+            assert_eq!(usize::from(index), (usize::from(host) + 1) % 256);
+        }
+        assert_eq!(local_index(&mut locals, [10, 0, 0, 7].into()), 8);
+    }
+
+    #[tokio::test]
+    async fn shards_share_a_port_that_was_chosen_by_the_system() {
+        let listener = Listener::coap(([127, 0, 0, 1], 0).into());
+        let (sockets, addresses) = bind(&[listener], 4).expect("bound");
+        assert_eq!((sockets.len(), addresses.len()), (4, 1));
+        for shard in &sockets {
+            assert_eq!(shard[0].local_addr().expect("bound"), addresses[0]);
+        }
+        // A second server on the port is refused, not let in.
+        let taken = bind(&[Listener::coap(addresses[0])], 2);
+        assert!(matches!(taken, Err(StartError::Bind { .. })));
+    }
+}

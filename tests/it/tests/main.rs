@@ -1,0 +1,5 @@
+//! Integration tests of the whole server, over real sockets.
+
+mod peer;
+mod registration;
+mod requests;
