@@ -1,8 +1,8 @@
 //! The rules of CBOR, SenML and LwM2M CBOR that no vector shows: limits, leniency, exactness.
 
-mod common;
-
 #![allow(clippy::unwrap_used)] // test code outside of #[test] functions
+
+mod common;
 
 use common::ByResource;
 use lwm2m_core::ContentFormat::SenmlJson;
