@@ -32,6 +32,8 @@ mod shard;
 mod start;
 mod transport;
 
+pub use lwm2m_coap::Code;
+
 pub use authorizer::{AllowAll, Authorizer, PeerIdentity, Refusal, RegistrationRequest};
 pub use builder::{Listener, ServerBuilder, StartError};
 pub use config::{Limits, ServerConfig};

@@ -1,1 +1,159 @@
-//! HTTP API over a running LwM2M server.
+//! The HTTP API over a running server. Only this crate knows HTTP.
+//!
+//! ```no_run
+//! # async fn serve(server: lwm2m_server::Server) -> std::io::Result<()> {
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//! axum::serve(listener, lwm2m_admin::router(server)).await
+//! # }
+//! ```
+//!
+//! All paths begin with `/api/v1`. `{ep}` is an endpoint name, percent-encoded; `{path}` an LwM2M
+//! path without its first slash, as in `3/0/9`.
+//!
+//! | Method | Path | What |
+//! | --- | --- | --- |
+//! | GET | `/status` | version, listeners, counters |
+//! | GET | `/events?endpoint=` | everything that happens, as server-sent events |
+//! | GET | `/objects/{id}?version=` | the model of an object: names, types, units |
+//! | GET | `/clients?after=&limit=&contains=` | registrations by endpoint name; `next` is the `after` of the next page |
+//! | GET | `/clients/{ep}` | one registration with its objects |
+//! | DELETE | `/clients/{ep}` | forgets the registration without telling the device |
+//! | GET | `/clients/{ep}/objects/{path}` | Read |
+//! | PUT | `/clients/{ep}/objects/{path}` | Write, replacing: [values](#values) |
+//! | POST | `/clients/{ep}/objects/{path}` | Write, changing only what is named |
+//! | DELETE | `/clients/{ep}/objects/{path}` | Delete |
+//! | GET | `/clients/{ep}/discover/{path}?depth=` | Discover |
+//! | PUT | `/clients/{ep}/attributes/{path}?pmin=10&st` | Write-Attributes; a key without value unsets it |
+//! | POST | `/clients/{ep}/execute/{path}` | Execute: `{"arguments": "0='text',1"}` or no body |
+//! | POST | `/clients/{ep}/create/{object}` | Create with the lowest free instance id; `?instance=device` leaves the choice to the device |
+//! | POST | `/clients/{ep}/create/{object}/{instance}` | Create of this instance |
+//! | POST | `/clients/{ep}/composite/read` | Read-Composite: `{"paths": ["/3/0", "/1/0/1"]}` |
+//! | POST | `/clients/{ep}/composite/write` | Write-Composite: `{"values": {"/1/0/1": 300}}` |
+//! | GET | `/clients/{ep}/observations` | the observations that stand |
+//! | POST | `/clients/{ep}/observations` | Observe: `{"path": "/3/0/9"}`, or `{"paths": […]}` for a composite; `attributes` (1.2) as in `{"pmin": 5}` |
+//! | DELETE | `/clients/{ep}/observations/{id}?mode=` | cancels, `active` (default) or `passive` |
+//!
+//! Everything that asks a device takes `?timeout_s=` (how long it may wait and run) and
+//! `?unchecked=true` (sends what the version or model of the device rules out); `?format=` names
+//! the format of what is sent, or for Read and Observe of the answer; composite reads take
+//! `?accept=` for the answer. A request whose caller goes away is withdrawn while it still waits.
+//!
+//! # Answers
+//!
+//! `{"code": "2.05 Content", "format": "senml-cbor", "elapsed_ms": 41.8, "values": […],
+//! "faults": […]}`; also `links` (Discover), `created` (Create), `observation` (the id, when one
+//! stands now). A value is `{"path", "value", "type", "name", "unit", "time"}`; the last three are
+//! left out when they are not known. A fault is `{"path", "error", "raw"}`: a value that could not
+//! be decoded, with its bytes in base64.
+//!
+//! # Values
+//!
+//! A Write takes `{"value": 5}` at the path itself, or `{"values": {"14": "+02:00", "6/0": 1,
+//! "/3/0/15": "Europe/Berlin"}}` below it. The object model gives the type; `{"value": "5",
+//! "type": "integer"}` gives it where no model does, at either place. Opaque is base64, or
+//! `{"hex": "00ff"}`, `{"base64": "AP8="}`; a time Unix seconds or RFC 3339; an object link
+//! `"21:3"`; every other type also goes as text. `null` in a composite write removes a resource
+//! instance.
+//!
+//! # Events
+//!
+//! The names are `registered`, `updated`, `deregistered`, `expired`, `refused`, `awake`, `asleep`,
+//! `observation_started`, `observation_ended`, `notification`, `undecodable`, `send` and `lagged`
+//! (events were dropped because the reader was slow). Their data is an object with `at`,
+//! `endpoint` where it is known, and what belongs to the event: `registration`, `observation` with
+//! `paths`, `values` with `faults`, `reason`.
+//!
+//! # Errors
+//!
+//! Problem documents (RFC 9457) with `type`, `title`, `status`, `detail` and where there is one
+//! `coap_code` and `hint`. `type` is `urn:lwm2m:problem:` and a word:
+//!
+//! | Status | Words |
+//! | --- | --- |
+//! | as the device's 4.xx | `device-refused`: 4.00, 4.04 to 4.06, 4.08, 4.09, 4.12, 4.13, 4.15, 4.22 and 4.29 keep their number, 4.01 and 4.03 become 403, others 502 |
+//! | 400 | `invalid-request`, `invalid-path`, `invalid-endpoint`, `invalid-parameter`, `invalid-body`, `invalid-value`, `unencodable` |
+//! | 403 | `cross-origin`: a web page of another origin asked for a change |
+//! | 404 | `not-registered`, `no-observation`, `unknown-object`, `unknown-route` |
+//! | 405 | `method-not-allowed` |
+//! | 410 | `registration-ended` while the request waited |
+//! | 413 | `body-too-large`: above [`BODY_MAX`] |
+//! | 422 | `against-model`, `not-in-version`: refused before sending, see `unchecked` |
+//! | 502 | `device-refused` (5.xx), `device-reset`, `protocol-violation`, `undecodable-answer` |
+//! | 503 | `queue-full`, `overloaded`, `shutting-down`, with Retry-After |
+//! | 504 | `asleep`, `deadline`, `device-silent`, `no-response` |
+//!
+//! There is no authentication and no CORS: listen on loopback, or put a proxy in front.
+
+mod answer;
+mod body;
+mod clients;
+mod events;
+mod models;
+mod naming;
+mod observations;
+mod operations;
+mod origin;
+mod problem;
+mod query;
+mod registration;
+mod status;
+mod target;
+mod time;
+mod value;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::Method;
+use axum::middleware;
+use axum::routing::{delete, get, post, put};
+use lwm2m_server::Server;
+
+use problem::Problem;
+
+/// The largest request body, in bytes; 1 MiB.
+pub const BODY_MAX: usize = 1 << 20;
+
+/// The API over `server`, with the paths of the [table](crate).
+pub fn router(server: Server) -> Router {
+    let client = Router::new()
+        .route("/", get(clients::one).delete(clients::forget))
+        .route(
+            "/objects/{*path}",
+            get(operations::read)
+                .put(operations::replace)
+                .post(operations::update)
+                .delete(operations::delete),
+        )
+        .route("/discover/{*path}", get(operations::discover))
+        .route("/attributes/{*path}", put(operations::write_attributes))
+        .route("/execute/{*path}", post(operations::execute))
+        .route("/create/{*path}", post(operations::create))
+        .route("/composite/read", post(operations::read_composite))
+        .route("/composite/write", post(operations::write_composite))
+        .route(
+            "/observations",
+            get(observations::list).post(observations::start),
+        )
+        .route("/observations/{id}", delete(observations::cancel));
+    let api = Router::new()
+        .route("/status", get(status::status))
+        .route("/events", get(events::stream))
+        .route("/objects/{id}", get(models::object))
+        .route("/clients", get(clients::list))
+        .nest("/clients/{endpoint}", client);
+    Router::new()
+        .nest("/api/v1", api)
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn(origin::same_origin))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .with_state(server)
+}
+
+async fn unknown_route(uri: axum::http::Uri) -> Problem {
+    Problem::unknown_route(uri.path())
+}
+
+async fn method_not_allowed(method: Method) -> Problem {
+    Problem::method_not_allowed(&method)
+}

@@ -189,10 +189,9 @@ proptest! {
             ObservationTarget::Single(Path::object(3)),
             ObservationTarget::Composite(vec![Path::object(3)]),
         ] {
-            for decoded in notified(&target, Code(code), format, &body) {
-                for record in decoded.records {
-                    prop_assert_eq!(record.path.object_id(), Some(3));
-                }
+            let decoded = notified(&target, Code(code), format, &body).unwrap_or_default();
+            for record in decoded.records {
+                prop_assert_eq!(record.path.object_id(), Some(3));
             }
         }
     }

@@ -1,0 +1,223 @@
+//! `/events`: everything that happens, as server-sent events.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::sse::{Event as Message, KeepAlive, Sse};
+use futures_util::Stream;
+use futures_util::stream::unfold;
+use lwm2m_server::{Event, EventKind, Events, Lagged, Reason, Registration, Server};
+use serde_json::{Map, Value as Json, json};
+
+use crate::answer::Values;
+use crate::naming::Naming;
+use crate::observations::About;
+use crate::problem::Problem;
+use crate::query::Query;
+use crate::registration::Client;
+use crate::time::rfc3339;
+use crate::value::base64;
+
+/// How often a comment keeps an idle stream open.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Registrations that one stream remembers, for the names of values.
+const REGISTRATIONS_MAX: usize = 1024;
+
+pub(crate) async fn stream(
+    State(server): State<Server>,
+    mut query: Query,
+) -> Result<Sse<impl Stream<Item = Result<Message, Infallible>>>, Problem> {
+    let endpoint = query.take("endpoint");
+    query.finish()?;
+    let reader = Reader {
+        events: server.events(),
+        server,
+        endpoint,
+        registrations: HashMap::new(),
+        sent: 0,
+    };
+    let messages = unfold(reader, async |mut reader| {
+        let message = reader.next().await?;
+        Some((Ok(message), reader))
+    });
+    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
+    Ok(Sse::new(messages).keep_alive(keep_alive))
+}
+
+/// One reader of the stream.
+struct Reader {
+    server: Server,
+    events: Events,
+    endpoint: Option<String>,
+    registrations: HashMap<String, Arc<Registration>>,
+    sent: u64,
+}
+
+impl Reader {
+    /// The next message; none when the server stops.
+    async fn next(&mut self) -> Option<Message> {
+        loop {
+            match self.events.next().await? {
+                Ok(event) if self.wanted(&event) => {
+                    let registration = self.registration(&event).await;
+                    let naming = Naming::new(self.server.models(), registration.as_deref());
+                    let (name, data) = (name(&event.kind), data(&event, &naming));
+                    return Some(self.message(name, &data));
+                }
+                Ok(_) => {}
+                Err(Lagged(dropped)) => {
+                    return Some(self.message("lagged", &json!({ "dropped": dropped })));
+                }
+            }
+        }
+    }
+
+    fn wanted(&self, event: &Event) -> bool {
+        let of = event.endpoint.as_ref().map(|endpoint| endpoint.as_str());
+        self.endpoint.is_none() || of == self.endpoint.as_deref()
+    }
+
+    fn message(&mut self, name: &str, data: &Json) -> Message {
+        self.sent += 1;
+        Message::default()
+            .event(name)
+            .id(self.sent.to_string())
+            .data(data.to_string())
+    }
+
+    /// The registration that an event with values belongs to; asked for once.
+    async fn registration(&mut self, event: &Event) -> Option<Arc<Registration>> {
+        let endpoint = event.endpoint.as_ref()?.as_str();
+        match &event.kind {
+            EventKind::Registered { registration, .. }
+            | EventKind::Updated { registration, .. } => {
+                self.remember(endpoint, registration);
+                None
+            }
+            EventKind::Deregistered { .. } | EventKind::Expired { .. } => {
+                self.registrations.remove(endpoint);
+                None
+            }
+            EventKind::Notification { .. } | EventKind::Send { .. } => {
+                if let Some(known) = self.registrations.get(endpoint) {
+                    return Some(Arc::clone(known));
+                }
+                let found = Arc::new(self.server.registration(endpoint).await?);
+                self.remember(endpoint, &found);
+                Some(found)
+            }
+            _ => None,
+        }
+    }
+
+    fn remember(&mut self, endpoint: &str, registration: &Arc<Registration>) {
+        if self.registrations.len() >= REGISTRATIONS_MAX {
+            self.registrations.clear();
+        }
+        self.registrations
+            .insert(endpoint.to_owned(), Arc::clone(registration));
+    }
+}
+
+fn name(kind: &EventKind) -> &'static str {
+    match kind {
+        EventKind::Registered { .. } => "registered",
+        EventKind::Updated { .. } => "updated",
+        EventKind::Deregistered { .. } => "deregistered",
+        EventKind::Expired { .. } => "expired",
+        EventKind::Refused { .. } => "refused",
+        EventKind::Awake => "awake",
+        EventKind::Asleep => "asleep",
+        EventKind::ObservationStarted { .. } => "observation_started",
+        EventKind::ObservationEnded { .. } => "observation_ended",
+        EventKind::Notification { .. } => "notification",
+        EventKind::Undecodable { .. } => "undecodable",
+        EventKind::Send { .. } => "send",
+        _ => "other",
+    }
+}
+
+/// What belongs to an event, beside its time and device.
+fn data(event: &Event, naming: &Naming<'_>) -> Json {
+    let mut data = Map::new();
+    data.insert("at".to_owned(), rfc3339(event.at).into());
+    if let Some(endpoint) = &event.endpoint {
+        data.insert("endpoint".to_owned(), endpoint.as_str().into());
+    }
+    let particulars = match &event.kind {
+        EventKind::Registered {
+            registration,
+            replaced,
+        } => json!({ "registration": Client::new(registration), "replaced": replaced }),
+        EventKind::Updated {
+            registration,
+            objects_changed,
+        } => json!({
+            "registration": Client::new(registration),
+            "objects_changed": objects_changed,
+        }),
+        EventKind::Deregistered { registration } | EventKind::Expired { registration } => {
+            json!({ "registration": Client::new(registration) })
+        }
+        EventKind::Refused {
+            operation,
+            peer,
+            code,
+            reason,
+        } => json!({
+            "operation": operation,
+            "peer": peer.to_string(),
+            "code": format!("{code:?}"),
+            "reason": reason_json(reason),
+        }),
+        EventKind::ObservationStarted { id, target } => {
+            with_about(json!({ "observation": id.0 }), target)
+        }
+        EventKind::ObservationEnded { id, target, reason } => with_about(
+            json!({ "observation": id.0, "reason": reason_json(reason) }),
+            target,
+        ),
+        EventKind::Notification { id, target, values } => merged(
+            with_about(json!({ "observation": id.0 }), target),
+            json!(Values::new(values, naming, event.at)),
+        ),
+        EventKind::Undecodable {
+            operation,
+            format,
+            payload,
+            reason,
+        } => json!({
+            "operation": operation,
+            "format": format,
+            "payload": base64(payload),
+            "reason": reason_json(reason),
+        }),
+        EventKind::Send { values } => json!(Values::new(values, naming, event.at)),
+        _ => Json::Null,
+    };
+    merged(Json::Object(data), particulars)
+}
+
+fn with_about(data: Json, target: &lwm2m_server::ObservationTarget) -> Json {
+    merged(data, json!(About::new(target)))
+}
+
+fn reason_json(reason: &Reason) -> Json {
+    json!({
+        "code": reason.code,
+        "message": reason.message,
+        "hint": reason.hint,
+    })
+}
+
+/// The fields of both objects.
+fn merged(mut data: Json, more: Json) -> Json {
+    if let (Json::Object(data), Json::Object(more)) = (&mut data, more) {
+        data.extend(more);
+    }
+    data
+}
