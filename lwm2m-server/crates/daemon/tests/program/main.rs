@@ -1,0 +1,5 @@
+//! The binary as people meet it: the demo, the commands of the README, and wrong arguments.
+
+mod demo;
+mod errors;
+mod readme;
