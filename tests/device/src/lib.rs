@@ -1,1 +1,23 @@
-//! A LwM2M client: a library, the lwm2m-device binary and a fleet simulator.
+//! A LwM2M client: a library, the `lwm2m-device` binary and a fleet simulator.
+
+mod client;
+mod demo;
+mod device;
+mod object;
+pub mod objects;
+mod refusal;
+mod reporting;
+mod tree;
+
+pub use client::{
+    Client, ClientConfig, ClientStatistics, DeviceEvent, ObservationId, Quirks, RegistrationError,
+    Retry, SendError, SendId,
+};
+pub use demo::demo_devices;
+pub use device::{Device, DeviceBuilder, DeviceError, DeviceHandle, DeviceStatus, StartError};
+pub use object::{
+    Context, Definition, DownloadError, Effect, Object, ResourceValue, SimpleObject, Store,
+};
+pub use refusal::Refusal;
+pub use reporting::{Conditions, Situation, Verdict, evaluate};
+pub use tree::ObjectTree;

@@ -1,0 +1,394 @@
+//! The client as a state machine without sockets and clock.
+//!
+//! ```text
+//!   datagram, now ──> receive ─┐
+//!   timer ──> handle_timeout ──┼──> poll_transmit ──> datagram
+//!   set, update, send, ... ────┘    poll_event ──> DeviceEvent
+//!                                   poll_timeout ──> when handle_timeout is due
+//! ```
+//!
+//! Drain [`Client::poll_transmit`] and [`Client::poll_event`] after every call.
+
+mod composite;
+mod config;
+mod download;
+mod event;
+mod formats;
+mod observe;
+mod operation;
+mod quirks;
+mod registration;
+mod requested;
+mod send;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use lwm2m_coap::{Endpoint, Event, IncomingRequest, Response, ResponseHandle, Transmit};
+use lwm2m_core::{Attributes, Path, Value, Version};
+
+use crate::reporting::AttributeTable;
+use crate::{Effect, Object, ObjectTree, ResourceValue};
+
+pub use config::{ClientConfig, Retry};
+pub use event::{DeviceEvent, ObservationId, RegistrationError, SendError, SendId};
+pub use quirks::Quirks;
+
+use download::Download;
+use formats::Formats;
+use observe::Observation;
+use registration::Registration;
+
+/// A LwM2M client without I/O.
+#[derive(Debug)]
+pub struct Client {
+    config: Box<ClientConfig>,
+    tree: ObjectTree,
+    endpoint: Endpoint<SocketAddr>,
+    /// Increased with every reboot, so that message ids and tokens differ.
+    seed: u64,
+    version: Version,
+    formats: Formats,
+    registration: Registration,
+    attributes: AttributeTable,
+    observations: Vec<Observation>,
+    next_id: u64,
+    sends: Vec<(lwm2m_coap::RequestId, SendId)>,
+    download: Option<Download>,
+    delayed: Vec<Delayed>,
+    awake_until: Option<Instant>,
+    asleep: bool,
+    offline: bool,
+    /// Wall-clock time at an instant, for the times of stored notifications.
+    wall_clock: Option<(Instant, f64)>,
+    outbox: VecDeque<Transmit<SocketAddr>>,
+    events: VecDeque<DeviceEvent>,
+    statistics: ClientStatistics,
+}
+
+/// What a client has done since it was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ClientStatistics {
+    /// Registers that were accepted.
+    pub registered: u64,
+    /// Updates that were accepted.
+    pub updated: u64,
+    /// Notifications that went out.
+    pub notified: u64,
+    /// Requests of the server that were answered.
+    pub answered: u64,
+    /// Registers and Updates that failed.
+    pub failed: u64,
+}
+
+#[derive(Debug)]
+struct Delayed {
+    at: Instant,
+    handle: ResponseHandle<SocketAddr>,
+    response: Response,
+}
+
+impl Client {
+    /// A client that has not started. `seed` feeds message ids and tokens: random outside tests.
+    pub fn new(config: ClientConfig, tree: ObjectTree, seed: u64) -> Client {
+        let version = config.version;
+        Client {
+            endpoint: Endpoint::new(coap_config(&config), seed),
+            seed,
+            version,
+            formats: Formats::new(&config, version),
+            registration: Registration::default(),
+            attributes: AttributeTable::default(),
+            observations: Vec::new(),
+            next_id: 0,
+            sends: Vec::new(),
+            download: None,
+            delayed: Vec::new(),
+            awake_until: None,
+            asleep: false,
+            offline: false,
+            wall_clock: None,
+            outbox: VecDeque::new(),
+            events: VecDeque::new(),
+            statistics: ClientStatistics::default(),
+            config: Box::new(config),
+            tree,
+        }
+    }
+
+    /// Starts: the objects begin to live, the Register goes out.
+    pub fn start(&mut self, now: Instant) {
+        let effects = self.tree.started(now);
+        self.tree.take_changes();
+        self.perform(now, effects);
+        self.register(now);
+        self.settle(now);
+    }
+
+    /// Takes a datagram. Those of strangers, and all while the client sleeps, are dropped.
+    pub fn receive(&mut self, now: Instant, peer: SocketAddr, datagram: &[u8]) {
+        if !self.hears(peer) {
+            return;
+        }
+        self.touch(now);
+        match self.endpoint.receive(now, peer, datagram) {
+            Some(Event::Request(request)) => self.answer(now, request),
+            Some(event) => self.take_event(now, event),
+            None => {}
+        }
+        self.settle(now);
+    }
+
+    /// Runs what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.endpoint.handle_timeout(now);
+        let effects = self.tree.elapsed(now);
+        self.perform(now, effects);
+        while let Some(at) = self.delayed.iter().position(|delayed| delayed.at <= now) {
+            let Delayed {
+                handle, response, ..
+            } = self.delayed.swap_remove(at);
+            self.endpoint.respond(now, handle, response);
+        }
+        self.registration_due(now);
+        self.evaluate_due(now);
+        self.settle(now);
+        self.fall_asleep(now);
+    }
+
+    /// When [`Client::handle_timeout`] is due; none when nothing waits.
+    pub fn poll_timeout(&mut self) -> Option<Instant> {
+        let sleep = self
+            .awake_until
+            .filter(|_| self.config.queue_mode && !self.asleep);
+        let delayed = self.delayed.iter().map(|delayed| delayed.at).min();
+        let observations = self.observations.iter().filter_map(|o| o.look_at).min();
+        [
+            self.endpoint.poll_timeout(),
+            self.tree.deadline(),
+            self.registration.deadline(),
+            observations.filter(|_| self.is_registered()),
+            delayed,
+            sleep,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit<SocketAddr>> {
+        self.outbox.pop_front()
+    }
+
+    /// The next thing that happened.
+    pub fn poll_event(&mut self) -> Option<DeviceEvent> {
+        self.events.pop_front()
+    }
+
+    /// Sets a value, as the device itself does. Observers are told by their attributes.
+    pub fn set(&mut self, now: Instant, path: &Path, value: impl Into<ResourceValue>) {
+        self.tree.set(path, value);
+        self.settle(now);
+    }
+
+    /// Changes an object in any way, instances included.
+    pub fn with_object<R>(
+        &mut self,
+        now: Instant,
+        object: u16,
+        change: impl FnOnce(&mut dyn Object) -> R,
+    ) -> Option<R> {
+        let result = self.tree.object_mut(object).ok().map(change);
+        self.settle(now);
+        result
+    }
+
+    /// Switches the network off or on. While it is off nothing is sent or received; when it comes
+    /// back, an Update goes out first.
+    pub fn set_offline(&mut self, now: Instant, offline: bool) {
+        let back = self.offline && !offline;
+        self.offline = offline;
+        if back && self.is_registered() {
+            self.update(now);
+            self.flush_stored(now);
+        }
+        self.settle(now);
+    }
+
+    /// Tells the wall-clock time, in seconds since 1970, for the times of stored notifications.
+    pub fn set_wall_clock(&mut self, now: Instant, unix_s: f64) {
+        self.wall_clock = Some((now, unix_s));
+    }
+
+    /// The value of a single-instance resource, or of a resource instance.
+    pub fn value(&self, path: &Path) -> Option<Value<'static>> {
+        self.tree.value(path)
+    }
+
+    /// The objects.
+    pub fn objects(&self) -> &ObjectTree {
+        &self.tree
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &ClientConfig {
+        &self.config
+    }
+
+    /// The version that the client registers with now.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// How many observations stand.
+    pub fn observation_count(&self) -> usize {
+        self.observations.len()
+    }
+
+    /// Counters since the client was made.
+    pub fn statistics(&self) -> &ClientStatistics {
+        &self.statistics
+    }
+
+    /// Does what objects have asked for.
+    fn perform(&mut self, now: Instant, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Update if self.config.quirks.ignore_update_trigger => {}
+                Effect::Update => self.update(now),
+                Effect::Reboot => self.registration.reboot_at = Some(now + self.config.reboot_time),
+                Effect::Disable => self.disable(now),
+                Effect::Set(path, value) => self.tree.set(&path, value),
+                Effect::Download(uri) => self.start_download(now, &uri),
+                Effect::CancelDownload => self.cancel_download(),
+            }
+        }
+    }
+
+    /// Brings everything to rest after a call: events of the engine, changed values, datagrams.
+    fn settle(&mut self, now: Instant) {
+        while let Some(event) = self.endpoint.poll_event() {
+            self.take_event(now, event);
+        }
+        let changes = self.tree.take_changes();
+        if !changes.paths.is_empty() {
+            self.values_changed(now, &changes.paths);
+        }
+        if changes.instances {
+            self.instances_changed(now, &changes.paths);
+        }
+        let before = self.outbox.len();
+        while let Some(mut transmit) = self.endpoint.poll_transmit() {
+            if self.offline {
+                continue;
+            }
+            if self.config.quirks.wrong_tokens {
+                transmit.datagram = with_wrong_token(&transmit.datagram);
+            }
+            self.outbox.push_back(transmit);
+        }
+        if self.outbox.len() > before {
+            self.touch(now);
+        }
+    }
+
+    fn answer(&mut self, now: Instant, request: IncomingRequest<'_, SocketAddr>) {
+        let handle = request.handle;
+        let Some(response) = self.serve(now, &request) else {
+            return;
+        };
+        self.statistics.answered += 1;
+        let quirks = &self.config.quirks;
+        if quirks.answer_delay.is_zero() && !quirks.separate_responses {
+            self.endpoint.respond(now, handle, response);
+        } else {
+            // At the next turn at the earliest: by then the empty acknowledgement is out.
+            let at = now
+                + quirks
+                    .answer_delay
+                    .max(std::time::Duration::from_millis(10));
+            self.delayed.push(Delayed {
+                at,
+                handle,
+                response,
+            });
+        }
+    }
+
+    fn take_event(&mut self, now: Instant, event: Event<'_, SocketAddr>) {
+        match event {
+            Event::Response(response) => self.response(now, response),
+            Event::Failed {
+                request, failure, ..
+            } => self.failed(now, request, failure),
+            Event::ObserverGone { token, .. } => self.end_observation(&token),
+            _ => {}
+        }
+    }
+
+    fn hears(&self, peer: SocketAddr) -> bool {
+        let download = self.download.as_ref().map(|download| download.peer);
+        let known = peer == self.config.server || Some(peer) == download;
+        known && !self.offline && !self.asleep && self.registration.is_active()
+    }
+
+    /// A message came or went: in queue mode the client stays awake a while longer.
+    fn touch(&mut self, now: Instant) {
+        if !self.config.queue_mode {
+            return;
+        }
+        self.awake_until = Some(now + self.config.awake_for);
+        if self.asleep {
+            self.asleep = false;
+            self.events.push_back(DeviceEvent::Awake);
+        }
+    }
+
+    fn fall_asleep(&mut self, now: Instant) {
+        let due = self.awake_until.is_some_and(|at| at <= now);
+        if due && self.config.queue_mode && !self.asleep && self.is_registered() {
+            self.asleep = true;
+            self.events.push_back(DeviceEvent::Asleep);
+        }
+    }
+
+    /// The default periods of the Server object as attributes.
+    fn default_attributes(&self) -> Attributes {
+        let seconds = |resource| {
+            let path = Path::resource(1, self.config.server_instance, resource);
+            let value = self.tree.integer(&path)?;
+            u32::try_from(value).ok().map(Some)
+        };
+        Attributes {
+            pmin: seconds(2),
+            pmax: seconds(3),
+            ..Attributes::default()
+        }
+    }
+
+    fn server_setting(&self, resource: u16) -> Option<i64> {
+        self.tree
+            .integer(&Path::resource(1, self.config.server_instance, resource))
+    }
+}
+
+fn coap_config(config: &ClientConfig) -> lwm2m_coap::Config {
+    let mut coap = config.coap.clone();
+    if config.quirks.separate_responses {
+        coap.piggyback_window = std::time::Duration::ZERO;
+    }
+    coap
+}
+
+/// The same message with the first bit of its token turned, if it is a response that has one.
+fn with_wrong_token(datagram: &[u8]) -> bytes::Bytes {
+    let mut bytes = datagram.to_vec();
+    let is_response = bytes.get(1).is_some_and(|code| code >> 5 >= 2);
+    let has_token = bytes.first().is_some_and(|first| first & 0x0f != 0);
+    if let Some(byte) = bytes.get_mut(4).filter(|_| is_response && has_token) {
+        *byte ^= 0x80;
+    }
+    bytes.into()
+}

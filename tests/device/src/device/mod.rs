@@ -1,0 +1,9 @@
+//! A device that runs: a client with a socket on the tokio runtime.
+
+mod builder;
+mod driver;
+mod handle;
+
+pub use builder::{Device, DeviceBuilder, StartError};
+
+pub use handle::{DeviceError, DeviceHandle, DeviceStatus};

@@ -1,0 +1,159 @@
+//! Devices on real sockets, against a small server on loopback.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use lwm2m_coap::{Code, Endpoint, Event, OptionNumber, Response};
+use lwm2m_core::{Path, Value};
+use lwm2m_device::{Device, DeviceError, DeviceEvent, RegistrationError, demo_devices};
+use tokio::net::UdpSocket;
+
+/// What the server has got: the peer, and the request line.
+type Log = Arc<Mutex<Vec<(SocketAddr, String)>>>;
+
+/// Accepts every registration, or refuses all; forgets the rest.
+async fn server(refuse: bool) -> (SocketAddr, Log) {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let log: Log = Log::default();
+    let seen = Arc::clone(&log);
+    tokio::spawn(async move {
+        let mut endpoint: Endpoint<SocketAddr> = Endpoint::new(Default::default(), 1);
+        let mut buffer = vec![0; 2048];
+        while let Ok((length, peer)) = socket.recv_from(&mut buffer).await {
+            let now = Instant::now();
+            let event = endpoint.receive(now, peer, &buffer[..length]);
+            if let Some(Event::Request(request)) = event {
+                let segments: Vec<String> = request
+                    .message
+                    .values(OptionNumber::URI_PATH)
+                    .map(|segment| String::from_utf8_lossy(segment).into_owned())
+                    .collect();
+                let method = request.message.code();
+                let line = format!("{method:?} /{}", segments.join("/"));
+                seen.lock().unwrap().push((peer, line));
+                let response = match (method, segments.join("/").as_str()) {
+                    (Code::POST, "rd") if refuse => Response::new(Code::FORBIDDEN),
+                    (Code::POST, "rd") => Response::new(Code::CREATED)
+                        .option(OptionNumber::LOCATION_PATH, &b"rd"[..])
+                        .option(OptionNumber::LOCATION_PATH, &b"1"[..]),
+                    (Code::DELETE, _) => Response::new(Code::DELETED),
+                    _ => Response::new(Code::CHANGED),
+                };
+                endpoint.respond(now, request.handle, response);
+            }
+            while let Some(transmit) = endpoint.poll_transmit() {
+                socket
+                    .send_to(&transmit.datagram, transmit.peer)
+                    .await
+                    .unwrap();
+            }
+        }
+    });
+    (address, log)
+}
+
+/// No test here lasts long; one that hangs fails.
+async fn in_time<T>(future: impl Future<Output = T>) -> T {
+    let limit = Duration::from_secs(20);
+    tokio::time::timeout(limit, future).await.expect("in time")
+}
+
+#[tokio::test]
+async fn registers_updates_sends_and_deregisters() {
+    let (address, log) = server(false).await;
+    let device = Device::builder("dev")
+        .server(address)
+        .start()
+        .await
+        .unwrap();
+    in_time(device.wait_registered()).await.unwrap();
+    assert_eq!(device.status().location.as_deref(), Some("rd/1"));
+
+    device.update().await.unwrap();
+    in_time(device.wait_for(|status| status.statistics.updated == 1)).await;
+    let path = Path::resource(3, 0, 9);
+    device.set(&path, 42).await.unwrap();
+    assert_eq!(device.value(&path).await.unwrap(), Some(Value::Integer(42)));
+    assert_eq!(in_time(device.send(&[path])).await, Ok(Code::CHANGED));
+
+    let before = device.status().local_address.unwrap();
+    let after = device.rebind().await.unwrap().unwrap();
+    assert_ne!(before, after);
+    in_time(device.deregister()).await.unwrap();
+    assert_eq!(device.set(&path, 43).await, Err(DeviceError::Stopped));
+
+    let log = log.lock().unwrap();
+    let lines: Vec<&str> = log.iter().map(|(_, line)| line.as_str()).collect();
+    let expected = [
+        "0.02 POST /rd",
+        "0.02 POST /rd/1",
+        "0.02 POST /dp",
+        "0.04 DELETE /rd/1",
+    ];
+    assert_eq!(lines, expected);
+    assert_eq!((log[0].0, log[3].0), (before, after));
+}
+
+#[tokio::test]
+async fn a_reboot_may_change_the_port() {
+    let (address, log) = server(false).await;
+    let builder = Device::builder("dev").server(address);
+    let device = builder.new_port_on_reboot(true).start().await.unwrap();
+    in_time(device.wait_registered()).await.unwrap();
+    device.reboot().await.unwrap();
+    in_time(device.wait_for(|status| status.statistics.registered == 2)).await;
+    device.stop().await;
+    let log = log.lock().unwrap();
+    assert_eq!(log.len(), 2, "{log:?}");
+    assert_ne!(log[0].0, log[1].0);
+}
+
+#[tokio::test]
+async fn a_refusal_is_told() {
+    let (address, _log) = server(true).await;
+    let device = Device::builder("dev")
+        .server(address)
+        .start()
+        .await
+        .unwrap();
+    let refused = RegistrationError::Refused {
+        code: Code::FORBIDDEN,
+        reason: String::new(),
+    };
+    let outcome = in_time(device.wait_registered()).await;
+    assert_eq!(outcome, Err(DeviceError::Registration(refused)));
+}
+
+#[tokio::test]
+async fn events_are_told() {
+    let (address, _log) = server(false).await;
+    let device = Device::builder("dev")
+        .server(address)
+        .start()
+        .await
+        .unwrap();
+    let mut events = device.events();
+    in_time(device.wait_registered()).await.unwrap();
+    device.update().await.unwrap();
+    loop {
+        if in_time(events.recv()).await.unwrap() == DeviceEvent::Updated {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn demo_devices_register() {
+    let (address, _log) = server(false).await;
+    let devices = demo_devices(address).await.unwrap();
+    let names: Vec<&str> = devices
+        .iter()
+        .map(|device| device.endpoint_name())
+        .collect();
+    assert_eq!(names, ["demo-thermometer", "demo-meter", "demo-tracker"]);
+    for device in &devices {
+        in_time(device.wait_registered()).await.unwrap();
+    }
+}
