@@ -1,6 +1,7 @@
 //! Project tasks, run as `cargo xtask TASK`.
 
 mod arrows;
+mod bench;
 mod interop;
 mod process;
 mod tidy;
@@ -22,6 +23,8 @@ enum Task {
     Tidy,
     /// Drives devices that this project did not write against the running server.
     Interop(interop::Arguments),
+    /// Measures CPU time and allocations of operations, and the server under load.
+    Bench(bench::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -30,6 +33,7 @@ fn main() -> anyhow::Result<()> {
     match arguments.task {
         Task::Tidy => tidy::run(&root),
         Task::Interop(arguments) => interop::run(&root, &arguments),
+        Task::Bench(arguments) => bench::run(&root, &arguments),
     }
 }
 

@@ -4,42 +4,36 @@
 //! answer into a buffer that is used again.
 
 use std::hint::black_box;
-use std::time::Duration;
 
 use anyhow::ensure;
 use coap_lite::{CoapOption, MessageClass, MessageType as PacketType, Packet, ResponseType};
 use lwm2m_coap::{Code, Message, MessageBuilder, MessageType, OptionNumber, Token};
 
 use crate::report::{Cell, Report};
-use crate::timing::{Timing, allocations, measure};
-
-/// How long to measure.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {
-    /// Rounds for each figure.
-    #[arg(long, default_value_t = 30)]
-    rounds: usize,
-    /// Time of a round, in milliseconds.
-    #[arg(long, default_value_t = 10)]
-    round_ms: u64,
-}
+use crate::timing::{COUNTING, Rounds, measure};
 
 /// Measures all messages with both codecs.
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Report> {
-    let mut columns = vec![
-        "message",
-        "bytes",
-        "codec",
-        "parse_ns",
-        "parse_median_ns",
-        "turn_ns",
-        "turn_median_ns",
-    ];
-    let counted = allocations(|| {}).is_some();
-    if counted {
-        columns.extend(["parse_allocations", "turn_allocations"]);
-    }
-    let mut report = Report::new("CoAP messages, read and answered", &columns);
+pub(crate) fn run(rounds: &Rounds) -> anyhow::Result<Report> {
+    let columns: &[_] = if COUNTING {
+        &[
+            "message",
+            "bytes",
+            "codec",
+            "parse_allocations",
+            "turn_allocations",
+        ]
+    } else {
+        &[
+            "message",
+            "bytes",
+            "codec",
+            "parse_ns",
+            "parse_median_ns",
+            "turn_ns",
+            "turn_median_ns",
+        ]
+    };
+    let mut report = Report::new("CoAP messages, read and answered", columns);
     for (name, datagram) in [
         ("register, 20 links", register()),
         ("update", update()),
@@ -49,21 +43,20 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Report> {
             ours_turn(&datagram, &mut Vec::new()).is_some() && theirs_turn(&datagram).is_some(),
             "{name} is no message"
         );
-        let timed = |operation: &mut dyn FnMut()| -> Figure {
-            let round = Duration::from_millis(arguments.round_ms);
-            Figure {
-                timing: measure(arguments.rounds, round, &mut *operation),
-                allocations: allocations(operation),
-            }
-        };
         let mut out = Vec::new();
         let ours = [
-            timed(&mut || _ = black_box(Message::parse(black_box(&datagram)))),
-            timed(&mut || _ = black_box(ours_turn(black_box(&datagram), &mut out))),
+            measure(rounds, || {
+                _ = black_box(Message::parse(black_box(&datagram)))
+            }),
+            measure(rounds, || {
+                _ = black_box(ours_turn(black_box(&datagram), &mut out))
+            }),
         ];
         let theirs = [
-            timed(&mut || _ = black_box(Packet::from_bytes(black_box(&datagram)))),
-            timed(&mut || _ = black_box(theirs_turn(black_box(&datagram)))),
+            measure(rounds, || {
+                _ = black_box(Packet::from_bytes(black_box(&datagram)))
+            }),
+            measure(rounds, || _ = black_box(theirs_turn(black_box(&datagram)))),
         ];
         for (codec, figures) in [("lwm2m-coap", ours), ("coap-lite", theirs)] {
             let mut row = vec![
@@ -71,25 +64,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Report> {
                 Cell::Number(datagram.len() as f64, 0),
                 Cell::Text(codec.to_owned()),
             ];
-            for figure in &figures {
-                row.push(Cell::Number(figure.timing.best_ns, 1));
-                row.push(Cell::Number(figure.timing.median_ns, 1));
-            }
-            let counts = figures.iter().filter_map(|figure| figure.allocations);
-            row.extend(counts.map(|count| Cell::Number(count as f64, 0)));
+            row.extend(figures.into_iter().flatten());
             report.row(row);
         }
     }
-    report.note("Times are those of the best round, and of the one in the middle.");
-    if counted {
-        report.note("Counting slows every allocation: take the times from a build without.");
-    }
     Ok(report)
-}
-
-struct Figure {
-    timing: Timing,
-    allocations: Option<u64>,
 }
 
 /// What the server does with a message before and after its own work.
@@ -150,12 +129,6 @@ fn theirs_turn(datagram: &[u8]) -> Option<usize> {
 
 /// A Register with 20 links, 294 bytes.
 fn register() -> Vec<u8> {
-    let links = [
-        "1/0", "3/0", "4/0", "5/0", "6/0", "7/0", "10/0", "3303/0", "3303/1", "3303/2", "3304/0",
-        "3304/1", "3305/0", "3306/0", "3311/0", "3312/0", "3313/0", "3323/0", "3336/0", "3347/0",
-    ];
-    let links: Vec<String> = links.iter().map(|path| format!("</{path}>")).collect();
-    let payload = format!("</>;rt=\"oma.lwm2m\";ct=112,{}", links.join(","));
     request(&[b"rd"], |message| {
         message
             .uint(OptionNumber::CONTENT_FORMAT, 40)
@@ -166,8 +139,18 @@ fn register() -> Vec<u8> {
             .option(OptionNumber::URI_QUERY, b"lt=86400")
             .option(OptionNumber::URI_QUERY, b"lwm2m=1.2")
             .option(OptionNumber::URI_QUERY, b"b=UQ")
-            .payload(payload.as_bytes());
+            .payload(object_links().as_bytes());
     })
+}
+
+/// The payload of a Register: the root and 20 object instances.
+pub(crate) fn object_links() -> String {
+    let links = [
+        "1/0", "3/0", "4/0", "5/0", "6/0", "7/0", "10/0", "3303/0", "3303/1", "3303/2", "3304/0",
+        "3304/1", "3305/0", "3306/0", "3311/0", "3312/0", "3313/0", "3323/0", "3336/0", "3347/0",
+    ];
+    let links: Vec<String> = links.iter().map(|path| format!("</{path}>")).collect();
+    format!("</>;rt=\"oma.lwm2m\";ct=112,{}", links.join(","))
 }
 
 /// An Update without parameters.

@@ -4,6 +4,7 @@
 //! JSON. Run with `cargo run --release -p lwm2m-bench -- parse`.
 
 mod coap_parse;
+mod codecs;
 mod report;
 mod storm;
 mod timing;
@@ -30,7 +31,9 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Bench {
     /// Reading and answering CoAP messages, compared with coap-lite.
-    Parse(coap_parse::Arguments),
+    Parse(timing::Rounds),
+    /// Reading and writing payloads, object lists and object models.
+    Codecs(timing::Rounds),
     /// Many devices register, update and notify: CPU time and memory of the server.
     Storm(storm::Arguments),
     /// The server of `storm`.
@@ -44,7 +47,8 @@ enum Bench {
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let reports = match &arguments.bench {
-        Bench::Parse(arguments) => vec![coap_parse::run(arguments)?],
+        Bench::Parse(rounds) => vec![coap_parse::run(rounds)?],
+        Bench::Codecs(rounds) => vec![codecs::run(rounds)?],
         Bench::Storm(arguments) => storm::run(arguments)?,
         Bench::Serve(arguments) => return storm::serve(arguments),
         Bench::Echo => return storm::echo(),

@@ -1,18 +1,27 @@
-//! Time of one operation, on a machine that others use too.
+//! Time, or allocations, of one operation.
 
+#[cfg(not(feature = "count-allocations"))]
 use std::time::{Duration, Instant};
 
-/// Time of one operation, in nanoseconds.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Timing {
-    /// Of the best round: what the operation takes when nothing disturbs.
-    pub(crate) best_ns: f64,
-    /// Of the round in the middle.
-    pub(crate) median_ns: f64,
+use crate::report::Cell;
+
+/// True in a build that counts allocations, and does not measure time: counting takes time.
+pub(crate) const COUNTING: bool = cfg!(feature = "count-allocations");
+
+/// How long to measure, on a machine that others use too.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Rounds {
+    /// Rounds for each figure: the best one counts, and the one in the middle is shown.
+    #[arg(long, default_value_t = 30)]
+    rounds: usize,
+    /// Time of a round, in milliseconds.
+    #[arg(long, default_value_t = 10)]
+    round_ms: u64,
 }
 
-/// Runs `operation` in `rounds` rounds of about `round_time` each.
-pub(crate) fn measure(rounds: usize, round_time: Duration, mut operation: impl FnMut()) -> Timing {
+/// The nanoseconds that an operation takes in the best round, and in the round in the middle.
+#[cfg(not(feature = "count-allocations"))]
+pub(crate) fn measure(rounds: &Rounds, mut operation: impl FnMut()) -> Vec<Cell> {
     let mut repeat = |count: u64| {
         let start = Instant::now();
         for _ in 0..count {
@@ -22,30 +31,22 @@ pub(crate) fn measure(rounds: usize, round_time: Duration, mut operation: impl F
     };
     // Warms up, and finds how many operations fill a round.
     let mut count = 1;
-    while repeat(count) < round_time {
+    while repeat(count) < Duration::from_millis(rounds.round_ms) {
         count *= 2;
     }
-    let mut times: Vec<f64> = (0..rounds.max(1))
+    let mut times: Vec<f64> = (0..rounds.rounds.max(1))
         .map(|_| repeat(count).as_secs_f64() * 1e9 / count as f64)
         .collect();
     times.sort_by(f64::total_cmp);
-    Timing {
-        best_ns: times[0],
-        median_ns: times[times.len() / 2],
-    }
+    let middle = times[times.len() / 2];
+    vec![Cell::Number(times[0], 1), Cell::Number(middle, 1)]
 }
 
-/// Allocations of one operation, counted in a build with the feature `count-allocations`.
+/// The allocations of one operation.
 #[cfg(feature = "count-allocations")]
-pub(crate) fn allocations(operation: impl FnMut()) -> Option<u64> {
-    let mut operation = operation;
+pub(crate) fn measure(_rounds: &Rounds, mut operation: impl FnMut()) -> Vec<Cell> {
     // What is made once, as the capacity of a reused buffer, is not the operation's.
     operation();
-    Some(allocation_counter::measure(operation).count_total)
-}
-
-/// Allocations of one operation, counted in a build with the feature `count-allocations`.
-#[cfg(not(feature = "count-allocations"))]
-pub(crate) fn allocations(_operation: impl FnMut()) -> Option<u64> {
-    None
+    let counted = allocation_counter::measure(operation).count_total;
+    vec![Cell::Number(counted as f64, 0)]
 }

@@ -1,0 +1,82 @@
+//! `cargo xtask bench`: builds the benches in release, and runs them one after the other.
+
+use std::path::Path;
+
+use anyhow::bail;
+
+use crate::process;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Only these: parse, codecs, storm.
+    names: Vec<String>,
+    /// A tenth of the devices, and short rounds.
+    #[arg(long)]
+    quick: bool,
+    /// Prints JSON: a line for each run.
+    #[arg(long)]
+    json: bool,
+}
+
+struct Bench {
+    name: &'static str,
+    quick: &'static [&'static str],
+    /// Run once more in a build that counts allocations.
+    allocations: bool,
+}
+
+const BENCHES: &[Bench] = &[
+    Bench {
+        name: "parse",
+        quick: &["--rounds=10", "--round-ms=2"],
+        allocations: true,
+    },
+    Bench {
+        name: "codecs",
+        quick: &["--rounds=10", "--round-ms=2"],
+        allocations: true,
+    },
+    Bench {
+        name: "storm",
+        quick: &["--devices=10000"],
+        allocations: false,
+    },
+];
+
+pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
+    for name in &arguments.names {
+        if !BENCHES.iter().any(|bench| bench.name == name) {
+            bail!("no bench '{name}': use parse, codecs or storm");
+        }
+    }
+    for bench in BENCHES {
+        let all = arguments.names.is_empty();
+        if !all && !arguments.names.iter().any(|name| name == bench.name) {
+            continue;
+        }
+        run_bench(root, arguments, bench, &[])?;
+        if bench.allocations {
+            let features = ["--features", "count-allocations"];
+            run_bench(root, arguments, bench, &features)?;
+        }
+    }
+    Ok(())
+}
+
+fn run_bench(
+    root: &Path,
+    arguments: &Arguments,
+    bench: &Bench,
+    features: &[&str],
+) -> anyhow::Result<()> {
+    let mut all = vec!["run", "--release", "--quiet", "--package", "lwm2m-bench"];
+    all.extend(features);
+    all.extend(["--", bench.name]);
+    if arguments.json {
+        all.push("--json");
+    }
+    if arguments.quick {
+        all.extend(bench.quick);
+    }
+    process::run(root, "cargo", &all)
+}
