@@ -6,7 +6,8 @@ mod interop;
 mod process;
 mod tidy;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -27,13 +28,22 @@ enum Task {
     Bench(bench::Arguments),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let root = workspace_root();
-    match arguments.task {
-        Task::Tidy => tidy::run(&root),
-        Task::Interop(arguments) => interop::run(&root, &arguments),
-        Task::Bench(arguments) => bench::run(&root, &arguments),
+    match run(&arguments.task, &workspace_root()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: &Task, root: &Path) -> anyhow::Result<()> {
+    match task {
+        Task::Tidy => tidy::run(root),
+        Task::Interop(arguments) => interop::run(root, arguments),
+        Task::Bench(arguments) => bench::run(root, arguments),
     }
 }
 

@@ -16,7 +16,7 @@ use clap::{Parser, Subcommand};
 #[derive(Parser)]
 #[command(name = "lwm2m-server", version, about = "An LwM2M 1.0, 1.1 and 1.2 server", long_about = None)]
 #[command(after_help = "Start here: `lwm2m-server --demo`, then `lwm2m-server clients`.")]
-struct Arguments {
+struct Program {
     #[command(flatten)]
     run: run::Arguments,
 
@@ -36,7 +36,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Program::parse();
     let outcome = match arguments.command {
         None | Some(Command::Run) => run::run(&arguments.run),
         Some(Command::Cli(command)) => cli::run(&arguments.api, &command),
@@ -47,5 +47,17 @@ fn main() -> ExitCode {
             cli::print_error(&error, arguments.api.json);
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Program::command().debug_assert();
     }
 }

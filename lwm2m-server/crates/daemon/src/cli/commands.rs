@@ -35,7 +35,7 @@ pub(crate) enum Command {
         endpoint: String,
         /// The path; with --composite, the first `PATH=VALUE`.
         path: String,
-        #[arg(value_name = "VALUE", allow_hyphen_values = true)]
+        #[arg(value_name = "VALUE", allow_negative_numbers = true)]
         values: Vec<String>,
         /// Changes only what is named (POST).
         #[arg(long)]
