@@ -165,7 +165,7 @@ impl ObjectList {
 
     fn take_root(&mut self, link: &RawLink<'_>) {
         let target = link.target.trim_start_matches('/');
-        if !target.is_empty() && !has_numeric_segment(target) {
+        if !target.is_empty() && !has_numeric_segment(target) && is_uri_path(target) {
             self.alternate_path = format!("/{target}");
         }
     }
@@ -267,6 +267,13 @@ fn is_root(link: &RawLink<'_>) -> bool {
             .split_ascii_whitespace()
             .any(|rt| rt == ROOT_TYPE)
     })
+}
+
+/// True for the characters of a URI path, and `%` (RFC 3986 §3.3): the alternate path goes into
+/// every request and every SenML name.
+fn is_uri_path(path: &str) -> bool {
+    path.bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%/".contains(&b))
 }
 
 fn has_numeric_segment(path: &str) -> bool {

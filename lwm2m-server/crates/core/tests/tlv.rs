@@ -327,6 +327,20 @@ fn any_records() -> impl Strategy<Value = Vec<Record<'static>>> {
     })
 }
 
+#[test]
+fn contradictions_are_refused() {
+    // Resource 1 as a value and as instances.
+    let payload = b"\xc1\x01\x07\x83\x01\x41\x00\x07";
+    let duplicate = Err(DecodeError::Duplicate {
+        path: path("/3/0/1"),
+    });
+    assert_eq!(decode("/3/0", payload), duplicate);
+    // A resource for an instance that the device chooses, and instance 1 around another.
+    let payload = b"\xc1\x01\x07\x03\x01\xc1\x01\x07";
+    let mixed = decode("/3", payload);
+    assert!(matches!(mixed, Err(DecodeError::Malformed { at: 3, .. })));
+}
+
 proptest! {
     #[test]
     fn what_is_written_is_read_again(records in any_records()) {

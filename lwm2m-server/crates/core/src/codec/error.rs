@@ -85,7 +85,8 @@ pub enum DecodeError {
         /// The path of the request.
         scope: Path,
     },
-    /// A path given twice in a format without timestamps.
+    /// A path given twice, or a resource given both as a value and as instances, in a format
+    /// without timestamps.
     #[error("{path} is given twice")]
     Duplicate {
         /// The path.

@@ -27,9 +27,7 @@ pub(super) fn decode<'a>(
     };
     tree.map(Path::ROOT)?;
     tree.reader.finish()?;
-    let decoded = tree.sink.finish();
-    refuse_conflicts(&decoded)?;
-    Ok(decoded)
+    tree.sink.finish_unique()
 }
 
 pub(super) fn encode(
@@ -116,20 +114,6 @@ impl Tree<'_, '_> {
         }
         let value = datum.and_then(|scalar| scalar.into_value(self.sink.data_type(&path)));
         self.sink.push_value(path, None, value, &[])
-    }
-}
-
-/// Refuses a path that comes twice, and a resource that is given as a value and as instances.
-fn refuse_conflicts(decoded: &Decoded<'_>) -> Result<(), DecodeError> {
-    let records = decoded.records.iter().map(|record| record.path);
-    let mut paths: Vec<Path> = records
-        .chain(decoded.faults.iter().map(|fault| fault.path))
-        .collect();
-    // What lies below a path sorts directly after it.
-    paths.sort_unstable();
-    match paths.windows(2).find(|pair| pair[0].contains(&pair[1])) {
-        Some(pair) => Err(DecodeError::Duplicate { path: pair[0] }),
-        None => Ok(()),
     }
 }
 

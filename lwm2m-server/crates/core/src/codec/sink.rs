@@ -60,7 +60,8 @@ impl<'a, 't> Sink<'a, 't> {
         self.decoded
     }
 
-    /// What was collected, refused when a path came twice, as a value and as a fault included.
+    /// What was collected, refused when a path came twice, as a value and as a fault included, or
+    /// a resource came both as a value and as instances.
     pub(super) fn finish_unique(self) -> Result<Decoded<'a>, DecodeError> {
         let records = self.decoded.records.iter().map(|record| record.path);
         let faults = self.decoded.faults.iter().map(|fault| fault.path);
@@ -81,17 +82,18 @@ pub(super) fn data_type(types: &dyn ResourceTypes, path: &Path) -> Option<DataTy
     }
 }
 
-/// A path that comes twice; sorts only when the paths are not in order already.
+/// A path that comes twice, or at which a value stands beside the values of its instances; sorts
+/// only when the paths are not in order already.
 pub(super) fn first_duplicate(paths: impl Iterator<Item = Path> + Clone) -> Option<Path> {
-    let ascending = paths.clone().is_sorted_by(|a, b| a < b);
-    if ascending {
+    // What lies below a path sorts directly after it.
+    if paths.clone().is_sorted_by(|a, b| a < b && !a.contains(b)) {
         return None;
     }
     let mut sorted: Vec<Path> = paths.collect();
     sorted.sort_unstable();
     sorted
         .windows(2)
-        .find(|pair| pair[0] == pair[1])
+        .find(|pair| pair[0].contains(&pair[1]))
         .map(|pair| pair[0])
 }
 

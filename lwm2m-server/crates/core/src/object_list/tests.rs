@@ -59,6 +59,10 @@ fn strips_the_alternate_path_wherever_the_root_link_stands() {
     assert_eq!(list.ignored, ["/3/0", "/a/c/1"]);
     // A number in it would make paths ambiguous.
     assert_eq!(parse("</4>;rt=\"oma.lwm2m\",</4/3/0>").alternate_path, "");
+    for target in ["/a\rb", "/<a", "/a\"b", "/ü", "/a//b"] {
+        let text = format!("<{target}>;rt=\"oma.lwm2m\"");
+        assert_eq!(parse(&text).alternate_path, "", "{target:?}");
+    }
 }
 
 #[test]

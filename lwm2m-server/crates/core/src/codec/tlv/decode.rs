@@ -31,8 +31,14 @@ pub(in crate::codec) fn decode<'a>(
         scope: scope.path,
         sink: Sink::new(FORMAT, scope, types),
     };
+    let mut wrapped = None;
     for item in Items::new(payload, 0) {
-        reader.top(item?)?;
+        let item = item?;
+        let is_wrapped = item.kind == Kind::ObjectInstance;
+        if wrapped.replace(is_wrapped) == Some(!is_wrapped) {
+            return Err(misplaced(&item, "object instances and resources are mixed"));
+        }
+        reader.top(item)?;
     }
     reader.sink.finish_unique()
 }

@@ -87,11 +87,6 @@ fn leaves<'r>(
     if let Some(path) = first_duplicate(leaves.iter().map(|leaf| leaf.path)) {
         return Err(EncodeError::Duplicate { path });
     }
-    // A resource sorts directly before its instances.
-    let both = |pair: &&[Leaf<'_>]| pair[0].path.contains(&pair[1].path);
-    if let Some(pair) = leaves.windows(2).find(both) {
-        return Err(EncodeError::Duplicate { path: pair[0].path });
-    }
     Ok(leaves)
 }
 
