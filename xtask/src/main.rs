@@ -1,7 +1,10 @@
 //! Project tasks, run as `cargo xtask TASK`.
 
+#![allow(clippy::print_stdout, clippy::print_stderr)] // a program speaks to its terminal
+
 mod arrows;
 mod bench;
+mod fuzz;
 mod interop;
 mod process;
 mod tidy;
@@ -26,6 +29,8 @@ enum Task {
     Interop(interop::Arguments),
     /// Measures CPU time and allocations of operations, and the server under load.
     Bench(bench::Arguments),
+    /// Runs the fuzz targets, on the stable compiler.
+    Fuzz(fuzz::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -44,6 +49,7 @@ fn run(task: &Task, root: &Path) -> anyhow::Result<()> {
         Task::Tidy => tidy::run(root),
         Task::Interop(arguments) => interop::run(root, arguments),
         Task::Bench(arguments) => bench::run(root, arguments),
+        Task::Fuzz(arguments) => fuzz::run(root, arguments),
     }
 }
 
