@@ -10,7 +10,7 @@ use super::outbox::{EngineOptions, Header, is_engines};
 use super::reliability::Purpose;
 use super::short::Short;
 use super::stored::{Slice, slice};
-use super::timers::{Timer, millis};
+use super::timers::Timer;
 use super::{Endpoint, RequestError, RequestId, Response, ResponseHandle};
 use crate::{Block, Code, MessageType, OptionNumber};
 
@@ -208,7 +208,9 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
     /// there is none.
     pub(super) fn answer_from_stored(&mut self, handle: &ResponseHandle<P>) -> bool {
         let asked = handle.block2.and_then(decode_block);
-        let Some(stored) = self.stored.get(handle.peer, handle.resource) else {
+        let deadline = self.exchange_deadline();
+        let (peer, resource) = (handle.peer, handle.resource);
+        let Some((slot, stored)) = self.stored.renew(peer, resource, deadline) else {
             return false;
         };
         let mut additions = Additions {
@@ -216,6 +218,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             ..Additions::default()
         };
         let mut response = stored.response.clone();
+        self.arm(deadline, Timer::Stored(slot));
         let (response, suppressed) = match slice(response.payload.len(), asked, &self.config) {
             Slice::Block(block, range) => {
                 cut(&mut response, &mut additions, block, range);
@@ -232,8 +235,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
     }
 
     fn keep(&mut self, handle: &ResponseHandle<P>, response: Response, etag: Option<Short>) {
-        let lifetime = millis(self.config.transmission.exchange_lifetime());
-        let deadline = self.clock.now().saturating_add(lifetime);
+        let deadline = self.exchange_deadline();
         let key = (handle.peer, handle.resource);
         let max = self.config.transfers_max;
         if let Some(slot) = self.stored.insert(key, response, etag, deadline, max) {

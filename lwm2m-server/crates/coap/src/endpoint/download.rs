@@ -2,7 +2,7 @@
 
 use super::short::Short;
 use super::upload::BLOCKS_MAX;
-use crate::{Block, BlockSize, Message, OptionNumber};
+use crate::{Block, BlockSize, Code, Message, OptionNumber};
 
 /// How often a body is fetched anew because it changed meanwhile.
 const RESTARTS_MAX: u8 = 3;
@@ -48,6 +48,21 @@ impl Download {
         })
     }
 
+    /// True when an error means that the body changed under way and is worth another attempt:
+    /// the block lies past the end, or the response is not kept any more.
+    pub(super) fn is_lost(&self, code: Code) -> bool {
+        let lost = matches!(code, Code::BAD_OPTION | Code::REQUEST_ENTITY_INCOMPLETE);
+        lost && !self.body.is_empty() && self.restarts < RESTARTS_MAX
+    }
+
+    /// The same body once more.
+    pub(super) fn start_over(mut self) -> Download {
+        self.restarts += 1;
+        self.etag = None;
+        self.body.clear();
+        self
+    }
+
     /// Takes a response, `transfer` being what came before it.
     pub(super) fn advance(
         transfer: Option<Download>,
@@ -83,7 +98,7 @@ impl Download {
 
     /// The body changed: what came before is worthless.
     fn restart(
-        mut self,
+        self,
         block: Block,
         etag: Option<Short>,
         message: &Message<'_>,
@@ -92,14 +107,15 @@ impl Download {
         if self.restarts == RESTARTS_MAX {
             return DownloadStep::Failed("the body keeps changing");
         }
-        self.restarts += 1;
-        self.etag = etag;
-        self.body.clear();
+        let anew = Download {
+            etag,
+            size: Some(block.size),
+            ..self.start_over()
+        };
         if block.number == 0 {
-            return self.append(block, message, body_max);
+            return anew.append(block, message, body_max);
         }
-        self.size = Some(block.size);
-        DownloadStep::Ask(self)
+        DownloadStep::Ask(anew)
     }
 
     fn append(mut self, block: Block, message: &Message<'_>, body_max: usize) -> DownloadStep {
@@ -135,7 +151,7 @@ fn too_large() -> DownloadStep {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Code, MessageBuilder, MessageType, Token};
+    use crate::{MessageBuilder, MessageType, Token};
 
     /// A 2.05 with this block of 16 bytes.
     fn response(number: u32, more: bool, etag: &[u8], payload: &[u8]) -> Vec<u8> {

@@ -94,8 +94,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             content_format: message.content_format(),
             announced: message.uint(OptionNumber::SIZE1),
         };
-        let lifetime = millis(self.config.transmission.exchange_lifetime());
-        let deadline = self.clock.now().saturating_add(lifetime);
+        let deadline = self.exchange_deadline();
         handle.block1 = Some(block.encode());
         match self.assemblies.take(part, &self.config, deadline) {
             PartStep::Whole => Ok(Cow::Borrowed(message.payload())),

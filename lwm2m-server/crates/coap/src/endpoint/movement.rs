@@ -42,6 +42,12 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         }
     }
 
+    /// When a transfer that is not continued from now on ends.
+    pub(super) fn exchange_deadline(&self) -> super::timers::Millis {
+        let lifetime = millis(self.config.transmission.exchange_lifetime());
+        self.clock.now().saturating_add(lifetime)
+    }
+
     /// The second in which something that lives so long has ended.
     pub(super) fn expiry_s(&self, lifetime: super::timers::Millis) -> u32 {
         seconds(

@@ -2,6 +2,7 @@
 
 use std::hash::Hash;
 
+use super::download::Download;
 use super::exchange::Active;
 use super::outbox::{EngineOptions, Header, decode_options, encode_options};
 use super::peer::NONE;
@@ -273,21 +274,22 @@ impl Active {
         !self.fetches_rest && self.download.is_none() && (first || self.observe.is_some())
     }
 
-    /// The engine's options and the payload of the next message.
+    /// The engine's options and the payload of the next message. A later block of the response
+    /// is asked for without payload; its first block, when it changed, like anew.
     fn plan(&self) -> (EngineOptions, bytes::Bytes) {
         let mut added = EngineOptions::default();
-        if let Some(download) = &self.download {
-            let block = download.block();
-            if let Some(block) = block {
-                added.push_uint(OptionNumber::BLOCK2, block.encode());
-            }
+        let asked = self.download.as_ref().and_then(Download::block);
+        match (asked, self.observe) {
+            (Some(block), _) => added.push_uint(OptionNumber::BLOCK2, block.encode()),
+            (None, Some(register)) => added.push_uint(OptionNumber::OBSERVE, u32::from(!register)),
+            (None, None) => {}
+        }
+        if asked.is_some_and(|block| block.number > 0) {
             return (added, bytes::Bytes::new());
         }
-        if let Some(register) = self.observe {
-            added.push_uint(OptionNumber::OBSERVE, u32::from(!register));
-        }
         let Some(upload) = &self.upload else {
-            if let (Some(size), Code::GET | Code::FETCH) = (self.block_size, self.code) {
+            if let (None, Some(size), Code::GET | Code::FETCH) = (asked, self.block_size, self.code)
+            {
                 let block = Block {
                     number: 0,
                     more: false,

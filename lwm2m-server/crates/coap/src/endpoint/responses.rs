@@ -11,7 +11,7 @@ use super::short::Short;
 use super::timers::millis;
 use super::upload::{Upload, UploadStep};
 use super::{Endpoint, Event, Failure, IncomingResponse, Notification};
-use crate::{Message, MessageType, OptionNumber};
+use crate::{Code, Message, MessageType, OptionNumber};
 
 impl<P: Copy + Eq + Hash> Endpoint<P> {
     /// A response came as CON or NON.
@@ -105,19 +105,40 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             UploadStep::Failed(reason) => return self.fail(slot, Failure::Block(reason)),
             UploadStep::Final => {}
         }
+        if active.fetches_rest && !message.code().is_success() {
+            return self.fail(slot, Failure::Block("a block was refused"));
+        }
         self.establish(slot, &message);
         let active = self.exchanges.active_mut(slot)?;
-        let body = match Download::advance(active.download.take(), &message, body_max) {
+        let safe = matches!(active.code, Code::GET | Code::FETCH);
+        let lost = |download: &mut Download| safe && download.is_lost(message.code());
+        let step = match active.download.take_if(lost) {
+            Some(download) => DownloadStep::Ask(download.start_over()),
+            None => Download::advance(active.download.take(), &message, body_max),
+        };
+        let body = match step {
             DownloadStep::Whole => Cow::Borrowed(message.payload()),
             DownloadStep::Complete(body) => Cow::Owned(body),
-            DownloadStep::Ask(download) => {
-                active.download = Some(download);
-                self.send_next(slot);
-                return None;
-            }
+            DownloadStep::Ask(download) => return self.ask(slot, download),
             DownloadStep::Failed(reason) => return self.fail(slot, Failure::Block(reason)),
         };
         self.complete(slot, message, body)
+    }
+
+    /// Asks for a block of a body, the first one when it changed under way.
+    fn ask<'d>(&mut self, slot: u32, download: Download) -> Option<Event<'d, P>> {
+        let active = self.exchanges.active_mut(slot)?;
+        let anew = download.block().is_some_and(|block| block.number == 0);
+        if anew && active.fetches_rest && active.code != Code::GET {
+            let reason = "the body changed, and what selected it is not known any more";
+            return self.fail(slot, Failure::Block(reason));
+        }
+        active.download = Some(download);
+        if anew {
+            active.upload = active.upload.map(Upload::start_over);
+        }
+        self.send_next(slot);
+        None
     }
 
     /// A later message with the token of an observation.
@@ -150,7 +171,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         &mut self,
         slot: u32,
         message: Message<'d>,
-        (code, options): (crate::Code, Box<[u8]>),
+        (code, options): (Code, Box<[u8]>),
     ) -> Option<Event<'d, P>> {
         let peer = self.peers.at(self.exchanges.at(slot).peer).name;
         let body = match Download::advance(None, &message, self.config.body_max) {
@@ -165,7 +186,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         self.complete(slot, message, body)
     }
 
-    fn fetch_rest(&mut self, slot: u32, download: Download, code: crate::Code, options: Box<[u8]>) {
+    fn fetch_rest(&mut self, slot: u32, download: Download, code: Code, options: Box<[u8]>) {
         let timeout = millis(self.config.response_timeout);
         if let Some(active) = self.exchanges.active_mut(slot) {
             active.download = Some(download);
@@ -273,7 +294,8 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
 impl Active {
     /// Takes a response while the body of the request is on its way.
     fn advance_upload(&mut self, message: &Message<'_>) -> UploadStep {
-        if self.download.is_some() {
+        let asked = self.download.as_ref().and_then(Download::block);
+        if asked.is_some_and(|block| block.number > 0) {
             return UploadStep::Final;
         }
         let block1 = message.block1().and_then(Result::ok);

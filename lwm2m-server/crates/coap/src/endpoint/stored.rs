@@ -84,9 +84,17 @@ impl<P: Copy + Eq + Hash> StoredResponses<P> {
         Some(slot)
     }
 
-    /// The response kept for a request.
-    pub(super) fn get(&self, peer: P, key: u64) -> Option<&Stored<P>> {
-        self.find(peer, key).map(|slot| &self.slab[slot as usize])
+    /// The response kept for a request and its slot; it is kept until the deadline from now on.
+    pub(super) fn renew(
+        &mut self,
+        peer: P,
+        key: u64,
+        deadline: Millis,
+    ) -> Option<(u32, &Stored<P>)> {
+        let slot = self.find(peer, key)?;
+        let stored = &mut self.slab[slot as usize];
+        stored.deadline = deadline;
+        Some((slot, stored))
     }
 
     pub(super) fn remove(&mut self, slot: u32) {
@@ -193,7 +201,7 @@ mod tests {
         assert_eq!(insert(3), None);
         assert_eq!(insert(2), Some(1));
         kept.remove(0);
-        assert!(kept.get(1, 1).is_none() && kept.get(1, 2).is_some());
+        assert!(kept.renew(1, 1, 9).is_none() && kept.renew(1, 2, 9).is_some());
         assert_eq!(kept.len(), 1);
     }
 }

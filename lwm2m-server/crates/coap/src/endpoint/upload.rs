@@ -39,6 +39,11 @@ impl Upload {
         }
     }
 
+    /// The same body once more.
+    pub(super) fn start_over(self) -> Upload {
+        Upload { offset: 0, ..self }
+    }
+
     /// The outstanding block of a body of `total` bytes, and its part of the body.
     pub(super) fn block(&self, total: usize) -> (Block, Range<usize>) {
         let end = self.end(total);
