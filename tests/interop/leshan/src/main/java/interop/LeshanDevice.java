@@ -154,7 +154,9 @@ public final class LeshanDevice {
     /** Object 3303. */
     public static final class Temperature extends SimpleInstanceEnabler {
         public Temperature() {
-            super(0, SENSOR_VALUE, 21.5, 5701, "Cel", 5601, 20.0, 5602, 23.0, 5603, -20.0, 5604, 60.0);
+            // Without an id: the server creates further instances.
+            initialValues = Map.of(SENSOR_VALUE, 21.5, 5701, "Cel", 5601, 20.0, 5602, 23.0, 5603, -20.0, 5604,
+                    60.0);
         }
 
         void measure(double value) {
