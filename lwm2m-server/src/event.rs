@@ -137,6 +137,14 @@ impl Events {
     }
 }
 
+#[cfg(test)]
+impl Events {
+    /// The next event that is there already.
+    pub(crate) fn try_next(&mut self) -> Option<Arc<Event>> {
+        self.receiver.try_recv().ok()
+    }
+}
+
 /// Events were dropped because a subscriber was slow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0} events were dropped because the subscriber was slow")]

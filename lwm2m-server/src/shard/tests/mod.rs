@@ -1,0 +1,8 @@
+//! Shards without sockets and with a clock of their own: what depends on time and on the order in
+//! which things happen.
+
+mod observing;
+mod queueing;
+mod sharding;
+mod sleeping;
+mod world;

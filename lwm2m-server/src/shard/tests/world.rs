@@ -1,0 +1,386 @@
+//! Some shards, their clock, and the datagrams between them and scripted devices.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use lwm2m_coap::{Code, Message, MessageBuilder, MessageType, OptionNumber, Token};
+use lwm2m_core::{Path, Request};
+use tokio::sync::oneshot;
+
+use super::super::{Now, Shard, Shared};
+use crate::directory::Directory;
+use crate::event::EventSender;
+use crate::mailbox::Command;
+use crate::registration::profile::Profiles;
+use crate::registration::{EndpointName, Location};
+use crate::transport::Peer;
+use crate::{
+    AllowAll, CancelMode, Event, EventKind, Events, ObservationId, ObservationInfo, Registration,
+    RequestError, RequestOptions, Response, ServerConfig,
+};
+
+pub(super) type Answer<T> = oneshot::Receiver<Result<T, RequestError>>;
+
+pub(super) struct World {
+    pub(super) shards: Vec<Shard>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) now: Now,
+    events: Events,
+    /// What devices have been sent: port and datagram.
+    pub(super) sent: VecDeque<(u16, Vec<u8>)>,
+    /// False holds back what shards tell each other.
+    pub(super) relaying: bool,
+    pub(super) message_id: u16,
+}
+
+/// A message as a test looks at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) message_type: MessageType,
+    pub(super) code: Code,
+    pub(super) message_id: u16,
+    pub(super) token: Vec<u8>,
+    pub(super) path: String,
+    pub(super) location: String,
+    pub(super) observe: Option<u32>,
+    pub(super) max_age: Option<u32>,
+}
+
+impl World {
+    pub(super) fn new(shards: usize, configure: impl FnOnce(&mut ServerConfig)) -> World {
+        let mut config = ServerConfig {
+            shards,
+            ..ServerConfig::default()
+        };
+        configure(&mut config);
+        let (sender, source) = EventSender::new(config.limits.subscriber_queue_max);
+        let shared = Arc::new(Shared {
+            directory: Directory::new(config.limits.registrations_max),
+            profiles: Profiles::new(config.profiles.clone(), config.limits.profiles_max),
+            models: Arc::new(lwm2m_registry::Registry::embedded()),
+            authorizer: Arc::new(AllowAll),
+            interceptors: Vec::new(),
+            config,
+        });
+        let now = Now {
+            instant: Instant::now(),
+            wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
+        };
+        let shard = |id: usize| {
+            let id = id as u16;
+            Shard::new(
+                id,
+                Arc::clone(&shared),
+                sender.clone(),
+                now.instant,
+                7 + u64::from(id),
+            )
+        };
+        World {
+            shards: (0..shards).map(shard).collect(),
+            shared: Arc::clone(&shared),
+            now,
+            events: source.subscribe(),
+            sent: VecDeque::new(),
+            relaying: true,
+            message_id: 100,
+        }
+    }
+
+    /// A datagram from the device at `port`, which the kernel gives to `shard`.
+    pub(super) fn deliver(&mut self, shard: usize, port: u16, datagram: &[u8]) {
+        self.shards[shard].datagram(self.now, peer(port), datagram);
+        self.settle();
+    }
+
+    /// Lets time pass, step by step, as the loop would.
+    pub(super) fn pass(&mut self, time: Duration) {
+        let end = self.now.instant + time;
+        loop {
+            let due = self.shards.iter_mut().filter_map(Shard::poll_timeout).min();
+            let next = due.filter(|due| *due <= end).unwrap_or(end);
+            let step = next.saturating_duration_since(self.now.instant);
+            self.now.instant += step;
+            self.now.wall += step;
+            for shard in &mut self.shards {
+                shard.timers(self.now);
+            }
+            self.settle();
+            if due.is_none_or(|due| due > end) {
+                return;
+            }
+        }
+    }
+
+    /// Carries what shards have to say, until they say nothing more.
+    pub(super) fn settle(&mut self) {
+        loop {
+            let mut relays = Vec::new();
+            for shard in &mut self.shards {
+                while let Some(transmit) = shard.poll_transmit(self.now.instant) {
+                    let port = transmit.peer.address().port();
+                    self.sent.push_back((port, transmit.datagram.to_vec()));
+                }
+                if self.relaying {
+                    relays.extend(std::iter::from_fn(|| shard.poll_relay()));
+                }
+            }
+            if relays.is_empty() {
+                return;
+            }
+            for (to, relay) in relays {
+                self.shards[usize::from(to)].relay(self.now, relay);
+            }
+        }
+    }
+
+    /// The next message to the device at `port`.
+    pub(super) fn take(&mut self, port: u16) -> Option<Seen> {
+        let at = self.sent.iter().position(|(to, _)| *to == port)?;
+        let (_, datagram) = self.sent.remove(at)?;
+        Some(seen(&datagram))
+    }
+
+    /// The next message to the device at `port`, which has to be there.
+    pub(super) fn expect(&mut self, port: u16) -> Seen {
+        self.take(port).expect("a message to the device")
+    }
+
+    /// A confirmable request of a device; answers what it is answered.
+    pub(super) fn ask(&mut self, shard: usize, port: u16, code: Code, path: &str) -> Seen {
+        self.ask_with(shard, port, code, path, b"")
+    }
+
+    pub(super) fn ask_with(
+        &mut self,
+        shard: usize,
+        port: u16,
+        code: Code,
+        path: &str,
+        payload: &[u8],
+    ) -> Seen {
+        self.message_id += 1;
+        let datagram = request(self.message_id, code, path, payload);
+        self.deliver(shard, port, &datagram);
+        let answer = self.expect(port);
+        assert_eq!(answer.message_id, self.message_id);
+        answer
+    }
+
+    /// Registers; answers the location.
+    pub(super) fn register(&mut self, shard: usize, port: u16, query: &str) -> String {
+        let path = format!("rd?{query}");
+        let answer = self.ask_with(shard, port, Code::POST, &path, b"</1/0>,</3/0>");
+        assert_eq!(answer.code, Code::CREATED);
+        answer.location
+    }
+
+    pub(super) fn location(&self, endpoint: &str) -> Location {
+        self.find(endpoint).expect("registered")
+    }
+
+    pub(super) fn find(&self, endpoint: &str) -> Option<Location> {
+        let name = EndpointName::new(endpoint).expect("a name");
+        self.shared.directory.find(&name)
+    }
+
+    /// How many registrations the tables hold.
+    pub(super) fn registration(&mut self, endpoint: &str) -> Option<Registration> {
+        let device = self.find(endpoint)?;
+        let (answer, mut snapshots) = oneshot::channel();
+        let devices = vec![device];
+        self.command(device, Command::Snapshots { devices, answer });
+        snapshots.try_recv().expect("answered").pop()
+    }
+
+    pub(super) fn command(&mut self, device: Location, command: Command) {
+        self.shards[usize::from(device.shard)].command(self.now, command);
+        self.settle();
+    }
+
+    pub(super) fn send(&mut self, endpoint: &str, request: Request) -> Answer<Response> {
+        self.send_within(endpoint, request, None)
+    }
+
+    pub(super) fn send_within(
+        &mut self,
+        endpoint: &str,
+        request: Request,
+        timeout: Option<Duration>,
+    ) -> Answer<Response> {
+        let device = self.location(endpoint);
+        let (answer, received) = oneshot::channel();
+        let options = RequestOptions {
+            timeout,
+            ..RequestOptions::default()
+        };
+        let command = Command::Operation {
+            device,
+            request,
+            options,
+            answer,
+        };
+        self.command(device, command);
+        received
+    }
+
+    pub(super) fn read(&mut self, endpoint: &str, resource: u16) -> Answer<Response> {
+        self.send(endpoint, read(resource))
+    }
+
+    pub(super) fn cancel(
+        &mut self,
+        endpoint: &str,
+        observation: ObservationId,
+        mode: CancelMode,
+    ) -> Answer<()> {
+        let device = self.location(endpoint);
+        let (answer, received) = oneshot::channel();
+        let command = Command::Cancel {
+            device,
+            observation,
+            mode,
+            answer,
+        };
+        self.command(device, command);
+        received
+    }
+
+    pub(super) fn observations(&mut self, endpoint: &str) -> Vec<ObservationInfo> {
+        let device = self.location(endpoint);
+        let (answer, mut received) = oneshot::channel();
+        self.command(device, Command::Observations { device, answer });
+        received.try_recv().expect("answered").expect("registered")
+    }
+
+    /// The device at `port` answers a request with text.
+    pub(super) fn answer(&mut self, shard: usize, port: u16, to: &Seen, text: &str) {
+        let datagram = reply(to, Code::CONTENT, None, text.as_bytes());
+        self.deliver(shard, port, &datagram);
+    }
+
+    /// The next event; none when nothing (more) happened.
+    pub(super) fn event(&mut self) -> Option<Arc<Event>> {
+        self.events.try_next()
+    }
+
+    /// The names of all events since the last look.
+    pub(super) fn happened(&mut self) -> Vec<&'static str> {
+        std::iter::from_fn(|| self.event())
+            .map(|event| name(&event.kind))
+            .collect()
+    }
+}
+
+pub(super) fn name(kind: &EventKind) -> &'static str {
+    match kind {
+        EventKind::Registered { replaced: true, .. } => "replaced",
+        EventKind::Registered { .. } => "registered",
+        EventKind::Updated { .. } => "updated",
+        EventKind::Deregistered { .. } => "deregistered",
+        EventKind::Expired { .. } => "expired",
+        EventKind::Refused { reason, .. } => reason.code,
+        EventKind::Awake => "awake",
+        EventKind::Asleep => "asleep",
+        EventKind::ObservationStarted { .. } => "observed",
+        EventKind::ObservationEnded { reason, .. } => reason.code,
+        EventKind::Notification { .. } => "notification",
+        EventKind::Undecodable { .. } => "undecodable",
+        EventKind::Send { .. } => "send",
+    }
+}
+
+pub(super) fn peer(port: u16) -> Peer {
+    Peer::new(0, ([127, 0, 0, 1], port).into(), 0)
+}
+
+pub(super) fn read(resource: u16) -> Request {
+    Request::Read {
+        path: Path::resource(3, 0, resource),
+        accept: None,
+    }
+}
+
+/// A confirmable request, `path` with `?` and query.
+pub(super) fn request(message_id: u16, code: Code, path: &str, payload: &[u8]) -> Vec<u8> {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let token = Token::new(&message_id.to_be_bytes()).expect("a token");
+    let mut out = Vec::new();
+    let confirmable = MessageType::Confirmable;
+    let mut builder = MessageBuilder::new(&mut out, confirmable, code, message_id, &token);
+    for segment in path.split('/') {
+        builder = builder.option(OptionNumber::URI_PATH, segment.as_bytes());
+    }
+    if path == "dp" {
+        builder = builder.uint(OptionNumber::CONTENT_FORMAT, 110);
+    }
+    for item in query.split('&').filter(|item| !item.is_empty()) {
+        builder = builder.option(OptionNumber::URI_QUERY, item.as_bytes());
+    }
+    builder.payload(payload);
+    out
+}
+
+/// A piggybacked answer.
+pub(super) fn reply(to: &Seen, code: Code, observe: Option<u32>, payload: &[u8]) -> Vec<u8> {
+    message(
+        MessageType::Acknowledgement,
+        to.message_id,
+        to,
+        code,
+        observe,
+        payload,
+    )
+}
+
+/// A confirmable notification for an observe request.
+pub(super) fn notification(
+    to: &Seen,
+    message_id: u16,
+    code: Code,
+    observe: Option<u32>,
+    payload: &[u8],
+) -> Vec<u8> {
+    let confirmable = MessageType::Confirmable;
+    message(confirmable, message_id, to, code, observe, payload)
+}
+
+fn message(
+    message_type: MessageType,
+    message_id: u16,
+    to: &Seen,
+    code: Code,
+    observe: Option<u32>,
+    payload: &[u8],
+) -> Vec<u8> {
+    let token = Token::new(&to.token).expect("a token");
+    let mut out = Vec::new();
+    let mut builder = MessageBuilder::new(&mut out, message_type, code, message_id, &token);
+    if let Some(observe) = observe {
+        builder = builder.uint(OptionNumber::OBSERVE, observe);
+    }
+    if !payload.is_empty() {
+        builder = builder.uint(OptionNumber::CONTENT_FORMAT, 0);
+    }
+    builder.payload(payload);
+    out
+}
+
+fn seen(datagram: &[u8]) -> Seen {
+    let message = Message::parse(datagram).expect("CoAP");
+    let joined = |number| {
+        let values = message.values(number).map(String::from_utf8_lossy);
+        values.collect::<Vec<_>>().join("/")
+    };
+    Seen {
+        message_type: message.message_type(),
+        code: message.code(),
+        message_id: message.message_id(),
+        token: message.token().to_vec(),
+        path: joined(OptionNumber::URI_PATH),
+        location: joined(OptionNumber::LOCATION_PATH),
+        observe: message.uint(OptionNumber::OBSERVE),
+        max_age: message.uint(OptionNumber::MAX_AGE),
+    }
+}
