@@ -94,7 +94,7 @@ pub enum StartError {
     #[error("the server has no listener: name one, as in coap://127.0.0.1:5683")]
     NoListener,
     /// An address cannot be bound.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}")]
     Bind {
         /// The address.
         address: SocketAddr,

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::table::{print, text};
+use super::table::{print, print_facts, printable, text};
 
 /// The list of devices.
 pub(crate) fn clients(clients: &Value, json: bool) -> anyhow::Result<()> {
@@ -46,14 +46,49 @@ pub(crate) fn client(client: &Value, json: bool) -> anyhow::Result<()> {
     if json {
         return as_json(client);
     }
-    let rows = client
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(key, _)| vec![key.replace('_', " "), text(client, key)])
-        .collect();
-    print(&["", ""], rows, "Nothing is known of it.");
+    let facts = client.as_object().into_iter().flatten();
+    print_facts(
+        facts
+            .map(|(key, value)| (key.replace('_', " "), fact(value)))
+            .filter(|(_, value)| !value.is_empty())
+            .collect(),
+    );
     Ok(())
+}
+
+/// A fact of a registration: lists on one line, objects one a line.
+fn fact(value: &Value) -> String {
+    match value {
+        Value::Array(items) => {
+            let separator = if items.iter().any(Value::is_object) {
+                "\n"
+            } else {
+                " "
+            };
+            items
+                .iter()
+                .map(fact)
+                .collect::<Vec<String>>()
+                .join(separator)
+        }
+        Value::Object(object) if object.contains_key("instances") => {
+            let instances = value.get("instances").map(fact).unwrap_or_default();
+            let of = |key| text(value, key);
+            format!(
+                "/{} {} {}, instances: {instances}",
+                of("id"),
+                of("name"),
+                of("version")
+            )
+        }
+        Value::Object(object) => object
+            .iter()
+            .map(|(key, value)| format!("{}={}", printable(key), fact(value)))
+            .collect::<Vec<String>>()
+            .join(" "),
+        Value::String(text) => printable(text),
+        other => other.to_string(),
+    }
 }
 
 /// Values that were read or notified.
@@ -150,22 +185,22 @@ pub(crate) fn status(answer: &Value, json: bool) -> anyhow::Result<()> {
     if json {
         return as_json(answer);
     }
-    let mut rows = Vec::new();
-    flatten("", answer, &mut rows);
-    print(&["", ""], rows, "");
+    let mut facts = Vec::new();
+    flatten("", answer, &mut facts);
+    print_facts(facts);
     Ok(())
 }
 
-fn flatten(prefix: &str, value: &Value, rows: &mut Vec<Vec<String>>) {
+fn flatten(prefix: &str, value: &Value, facts: &mut Vec<(String, String)>) {
     let Some(object) = value.as_object() else {
         return;
     };
     for (key, inner) in object {
         let name = format!("{prefix}{}", key.replace('_', " "));
         if inner.is_object() {
-            flatten(&format!("{name} "), inner, rows);
+            flatten(&format!("{name} "), inner, facts);
         } else {
-            rows.push(vec![name, text(value, key)]);
+            facts.push((name, fact(inner)));
         }
     }
 }

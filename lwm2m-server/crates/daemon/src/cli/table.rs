@@ -4,20 +4,40 @@ use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{ContentArrangement, Table};
 use serde_json::Value;
 
-/// Prints rows under a header; a sentence when there is none.
+/// Prints rows under a header, without the columns that are empty in every row; a sentence when
+/// there is no row.
 pub(crate) fn print(header: &[&str], rows: Vec<Vec<String>>, nothing: &str) {
     if rows.is_empty() {
         println!("{nothing}");
         return;
     }
+    let filled = |column: usize| {
+        rows.iter()
+            .any(|row| row.get(column).is_some_and(|c| !c.is_empty()))
+    };
+    let kept: Vec<usize> = (0..header.len()).filter(|column| filled(*column)).collect();
+    let mut table = empty_table();
+    table.set_header(kept.iter().filter_map(|column| header.get(*column)));
+    for row in &rows {
+        table.add_row(kept.iter().filter_map(|column| row.get(*column)));
+    }
+    println!("{table}");
+}
+
+/// Prints facts, one a row, name and value.
+pub(crate) fn print_facts(facts: Vec<(String, String)>) {
+    let mut table = empty_table();
+    for (name, value) in facts {
+        table.add_row(vec![name, value]);
+    }
+    println!("{table}");
+}
+
+fn empty_table() -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_BORDERS_ONLY);
     table.set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(header.to_vec());
-    for row in rows {
-        table.add_row(row);
-    }
-    println!("{table}");
+    table
 }
 
 /// A field of an answer as people read it, safe for a terminal.

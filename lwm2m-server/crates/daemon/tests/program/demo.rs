@@ -42,7 +42,12 @@ impl Demo {
             rest[..end].to_owned()
         };
         let http = address("http://").trim_end_matches("/api/v1").to_owned();
-        let demo = Demo { http, coap: address("coap://"), child, welcome };
+        let demo = Demo {
+            http,
+            coap: address("coap://"),
+            child,
+            welcome,
+        };
         demo.wait_for_devices();
         demo
     }
@@ -65,7 +70,10 @@ impl Demo {
             if DEVICES.iter().all(|device| text.contains(device)) {
                 return;
             }
-            assert!(Instant::now() < deadline, "the devices did not register: {text}");
+            assert!(
+                Instant::now() < deadline,
+                "the devices did not register: {text}"
+            );
             std::thread::yield_now();
         }
     }

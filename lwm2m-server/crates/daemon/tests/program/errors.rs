@@ -5,7 +5,10 @@ use std::process::{Command, Output};
 use crate::demo::{BINARY, Demo};
 
 fn run(arguments: &[&str]) -> Output {
-    Command::new(BINARY).args(arguments).output().expect("the binary starts")
+    Command::new(BINARY)
+        .args(arguments)
+        .output()
+        .expect("the binary starts")
 }
 
 fn fails_with(output: &Output, part: &str) {
@@ -18,8 +21,10 @@ fn fails_with(output: &Output, part: &str) {
 #[test]
 fn without_anything_it_says_how_to_start() {
     let folder = tempfile::tempdir().expect("a folder");
-    let output =
-        Command::new(BINARY).current_dir(folder.path()).output().expect("the binary starts");
+    let output = Command::new(BINARY)
+        .current_dir(folder.path())
+        .output()
+        .expect("the binary starts");
     fails_with(&output, "--demo");
 }
 
@@ -32,14 +37,20 @@ fn a_configuration_error_names_file_line_and_key() {
     for part in ["wrong.toml", "line 3", "bind_prot"] {
         fails_with(&output, part);
     }
-    fails_with(&run(&["--config", "/nowhere/at-all.toml"]), "/nowhere/at-all.toml");
+    fails_with(
+        &run(&["--config", "/nowhere/at-all.toml"]),
+        "/nowhere/at-all.toml",
+    );
 }
 
 #[test]
 fn a_port_that_is_taken_is_named() {
     let taken = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port().to_string();
-    fails_with(&run(&["--demo", "--coap-port", &port, "--http-port", "0"]), &port);
+    fails_with(
+        &run(&["--demo", "--coap-port", &port, "--http-port", "0"]),
+        &port,
+    );
 }
 
 #[test]
@@ -48,7 +59,10 @@ fn no_server_is_a_sentence() {
     let url = format!("http://{}", free.local_addr().expect("an address"));
     drop(free);
     fails_with(&run(&["--server", &url, "clients"]), "no server answers");
-    fails_with(&run(&["--server", "https://x", "clients"]), "http://HOST:PORT");
+    fails_with(
+        &run(&["--server", "https://x", "clients"]),
+        "http://HOST:PORT",
+    );
 }
 
 #[test]

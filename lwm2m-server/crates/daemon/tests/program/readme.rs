@@ -38,7 +38,9 @@ fn the_commands_of_the_welcome_work_when_pasted() {
 
 #[test]
 fn the_configuration_of_the_readme_starts_a_server() {
-    let text = block(README, "```toml").replace("5683", "0").replace("8080", "0");
+    let text = block(README, "```toml")
+        .replace("5683", "0")
+        .replace("8080", "0");
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("lwm2m-server.toml");
     std::fs::write(&file, text).expect("the file is written");
@@ -96,16 +98,28 @@ fn run(demo: &Demo, command: &str) -> bool {
 
 /// Does what these curl arguments ask for.
 fn curl(arguments: &str) -> String {
-    let url = arguments.split(' ').find(|word| word.starts_with("http://")).expect("a URL");
-    let agent: ureq::Agent =
-        ureq::Agent::config_builder().http_status_as_error(true).build().into();
+    let url = arguments
+        .split(' ')
+        .find(|word| word.starts_with("http://"))
+        .expect("a URL");
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(true)
+        .build()
+        .into();
     let response = match arguments.split_once("-d '") {
         None => agent.get(url).call(),
         Some((before, rest)) => {
             assert!(before.contains("-X PUT"), "{arguments}");
             let body = rest.split('\'').next().expect("a body");
-            agent.put(url).header("content-type", "application/json").send(body)
+            agent
+                .put(url)
+                .header("content-type", "application/json")
+                .send(body)
         }
     };
-    response.expect(arguments).body_mut().read_to_string().expect("text")
+    response
+        .expect(arguments)
+        .body_mut()
+        .read_to_string()
+        .expect("text")
 }
