@@ -121,9 +121,10 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         if response.code.is_success() {
             additions.observe = Some(self.peers.at_mut(slot).next_sequence());
         }
-        // The Block1 echo belongs to the answer of the observe request.
+        // Of the request's Block options, only the size is of interest any more.
         let handle = &ResponseHandle {
             block1: None,
+            block2: handle.block2.map(|asked| asked & 0xf),
             ..*handle
         };
         self.divide(handle, &mut response, &mut additions);

@@ -11,9 +11,10 @@ use slab::Slab;
 
 use super::RequestId;
 use super::download::Download;
+use super::observation::Observation;
 use super::peer::NONE;
 use super::short::Short;
-use super::timers::{Millis, NEVER};
+use super::timers::Millis;
 use super::upload::Upload;
 use crate::{BlockSize, Code};
 
@@ -29,10 +30,8 @@ pub(super) struct Exchange {
     pub(super) next: u32,
     /// The token of the request, and of the observation that comes of it.
     pub(super) token: Short,
-    /// When the response is due.
-    pub(super) deadline: Millis,
     pub(super) active: Option<Box<Active>>,
-    pub(super) observation: Option<Box<Observation>>,
+    pub(super) observation: Option<Observation>,
 }
 
 /// A request under way.
@@ -45,6 +44,8 @@ pub(super) struct Active {
     pub(super) payload: Bytes,
     pub(super) observe: Option<bool>,
     pub(super) timeout: Millis,
+    /// When the response is due.
+    pub(super) deadline: Millis,
     pub(super) block_size: Option<BlockSize>,
     /// True while it waits for its turn.
     pub(super) queued: bool,
@@ -56,18 +57,6 @@ pub(super) struct Active {
     pub(super) transmission: u32,
     pub(super) upload: Option<Upload>,
     pub(super) download: Option<Download>,
-}
-
-/// An observation that stands with a peer.
-#[derive(Debug)]
-pub(super) struct Observation {
-    /// The sequence number of the latest notification.
-    pub(super) sequence: u32,
-    /// When it came.
-    pub(super) received_s: u32,
-    /// Of the request, to fetch the rest of a large notification.
-    pub(super) code: Code,
-    pub(super) options: Box<[u8]>,
 }
 
 /// What a token of a response names.
@@ -88,6 +77,9 @@ pub(super) struct Exchanges {
     serial: u32,
     veil: u32,
 }
+
+// Each observation costs one entry, and there may be a million of them.
+const _: () = assert!(size_of::<Exchange>() <= 64);
 
 impl Exchanges {
     pub(super) fn new(random: &mut StdRng) -> Exchanges {
@@ -123,7 +115,6 @@ impl Exchanges {
             previous: NONE,
             next: NONE,
             token,
-            deadline: NEVER,
             active,
             observation: None,
         });
@@ -193,6 +184,11 @@ impl Exchanges {
     /// An id that belongs to no exchange.
     pub(super) fn detached_id(&mut self) -> RequestId {
         RequestId((u64::from(self.next_serial()) << 32) | u64::from(NONE))
+    }
+
+    /// When the response to a request is due.
+    pub(super) fn deadline(&self, slot: u32) -> Option<Millis> {
+        Some(self.get(slot)?.active.as_deref()?.deadline)
     }
 
     /// What a token from a peer names.

@@ -47,6 +47,7 @@ use rand::rngs::StdRng;
 use self::assembly::Assemblies;
 use self::deduplication::Deduplication;
 use self::exchange::Exchanges;
+use self::observation::Templates;
 use self::outbox::Outbox;
 use self::peer::Peers;
 use self::reliability::Transmissions;
@@ -67,6 +68,7 @@ pub struct Endpoint<P> {
     timers: Timers,
     peers: Peers<P>,
     exchanges: Exchanges,
+    templates: Templates,
     transmissions: Transmissions,
     deduplication: Deduplication<P>,
     assemblies: Assemblies<P>,
@@ -88,6 +90,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             timers: Timers::default(),
             peers: Peers::new(),
             exchanges: Exchanges::new(&mut random),
+            templates: Templates::default(),
             transmissions: Transmissions::default(),
             deduplication: Deduplication::new(config.deduplication_max),
             assemblies: Assemblies::default(),
@@ -275,7 +278,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         let peer = self.peers.at(slot);
         PeerStatus {
             outstanding: peer.in_flight as usize,
-            queued: peer.queue.len(),
+            queued: peer.queued(),
             observations: peer.observations as usize,
         }
     }
@@ -304,7 +307,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
     fn is_current(&self, at: timers::Millis, timer: Timer) -> bool {
         let deadline = match timer {
             Timer::Transmission(slot) => self.transmissions.get(slot).map(|owner| owner.deadline),
-            Timer::Exchange(slot) => self.exchanges.get(slot).map(|owner| owner.deadline),
+            Timer::Exchange(slot) => self.exchanges.deadline(slot),
             Timer::Peer(slot) => self
                 .peers
                 .contains(slot)

@@ -69,6 +69,9 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             let request = self.exchanges.id(next);
             let exchange = self.exchanges.remove(next);
             next = exchange.next;
+            if let Some(observation) = exchange.observation {
+                self.templates.release(observation.template);
+            }
             let Some(active) = exchange.active else {
                 continue;
             };
@@ -99,7 +102,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
     /// Takes over all that another peer has.
     fn absorb(&mut self, slot: u32, other: u32) {
         let serial = self.peers.at(slot).serial;
-        let absorbed = self.peers.remove(other);
+        let mut absorbed = self.peers.remove(other);
         let mut messages = 0;
         if absorbed.in_flight > 0 || absorbed.messages > 0 {
             for message in self.transmissions.of_peer(other, absorbed.serial) {
@@ -117,7 +120,9 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         peer.in_flight += absorbed.in_flight;
         peer.messages += messages;
         peer.observations += absorbed.observations;
-        peer.queue.extend(absorbed.queue);
+        while let Some(waiting) = absorbed.next_in_line() {
+            peer.line_up(waiting);
+        }
         peer.sequence = peer.sequence.max(absorbed.sequence);
         // Message ids go on as the address knows them.
         peer.message_id = absorbed.message_id;

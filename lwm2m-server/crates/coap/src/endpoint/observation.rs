@@ -1,12 +1,83 @@
-//! Which of two notifications is newer (RFC 7641 §3.4).
+//! Observations of ours, and which of two notifications is newer (RFC 7641 §3.4).
 
-use super::exchange::Observation;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use crate::Code;
 
 /// Seconds after which any notification is newer.
 const FRESH_S: u32 = 128;
 
 /// Half of the sequence numbers' range.
 const HALF: u32 = 1 << 23;
+
+/// An observation that stands with a peer.
+#[derive(Debug)]
+pub(super) struct Observation {
+    /// The sequence number of the latest notification.
+    pub(super) sequence: u32,
+    /// When it came.
+    pub(super) received_s: u32,
+    /// To fetch the rest of a large notification.
+    pub(super) template: Arc<Template>,
+}
+
+/// What the request of an observation was, without its body. The same for many peers.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Template {
+    pub(super) code: Code,
+    /// Encoded, without those of the engine.
+    pub(super) options: Box<[u8]>,
+}
+
+/// Templates in use, each once.
+#[derive(Debug, Default)]
+pub(super) struct Templates {
+    table: HashTable<Arc<Template>>,
+    hasher: DefaultHashBuilder,
+}
+
+impl Templates {
+    /// The shared template of this request.
+    pub(super) fn intern(&mut self, code: Code, options: &[u8]) -> Arc<Template> {
+        let hash = self.hasher.hash_one((code, options));
+        let same = |other: &Arc<Template>| other.code == code && *other.options == *options;
+        if let Some(template) = self.table.find(hash, same) {
+            return Arc::clone(template);
+        }
+        let template = Arc::new(Template {
+            code,
+            options: Box::from(options),
+        });
+        let hasher = &self.hasher;
+        self.table
+            .insert_unique(hash, Arc::clone(&template), |other| {
+                hasher.hash_one((other.code, &other.options[..]))
+            });
+        template
+    }
+
+    /// Gives a template back; it goes with its last user.
+    pub(super) fn release(&mut self, template: Arc<Template>) {
+        // One is the table's, one is this.
+        if Arc::strong_count(&template) > 2 {
+            return;
+        }
+        let hash = self.hasher.hash_one((template.code, &template.options[..]));
+        let same = |other: &Arc<Template>| Arc::ptr_eq(other, &template);
+        if let Ok(entry) = self.table.find_entry(hash, same) {
+            entry.remove();
+        }
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.table.len()
+    }
+}
 
 impl Observation {
     /// Takes note of a notification; false when it is older than the latest.
@@ -29,7 +100,21 @@ fn is_newer(last: u32, next: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Code;
+
+    #[test]
+    fn a_template_is_kept_once_and_goes_with_its_last_user() {
+        let mut templates = Templates::default();
+        let first = templates.intern(Code::GET, b"\xb13");
+        let second = templates.intern(Code::GET, b"\xb13");
+        let other = templates.intern(Code::FETCH, b"\xb13");
+        assert!(Arc::ptr_eq(&first, &second) && !Arc::ptr_eq(&first, &other));
+        templates.release(first);
+        assert_eq!(templates.len(), 2);
+        templates.release(second);
+        assert_eq!(templates.len(), 1);
+        templates.release(other);
+        assert_eq!(templates.len(), 0);
+    }
 
     #[test]
     fn numbers_wrap_at_24_bits() {
@@ -44,8 +129,7 @@ mod tests {
         let mut observation = Observation {
             sequence: 9,
             received_s: 100,
-            code: Code::GET,
-            options: Box::default(),
+            template: Templates::default().intern(Code::GET, b""),
         };
         assert!(!observation.is_fresh(8, 228));
         assert!(observation.is_fresh(8, 229));

@@ -26,7 +26,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         };
         let active = Box::new(self.prepare(request)?);
         let peer = self.peer_slot(peer);
-        if !self.has_turn(peer) && self.peers.at(peer).queue.len() >= self.config.peer_queue_max {
+        if !self.has_turn(peer) && self.peers.at(peer).queued() >= self.config.peer_queue_max {
             return Err(RequestError::QueueFull);
         }
         let standing = token.and_then(|token| self.exchanges.find_owner(peer, token));
@@ -52,7 +52,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         if self.has_turn(peer) {
             self.start(slot);
         } else {
-            self.peers.at_mut(peer).queue.push_back(slot);
+            self.peers.at_mut(peer).line_up(slot);
         }
     }
 
@@ -85,7 +85,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         };
         let options = decode_options(&active.options);
         let datagram = self.outbox.encode(header, options, &added, &payload);
-        exchange.deadline = NEVER;
+        active.deadline = NEVER;
         let purpose = Purpose::Request(slot);
         let sent = self.send_tracked(peer, message_id, datagram, confirmable, purpose);
         if let Some(active) = self.exchanges.active_mut(slot) {
@@ -103,7 +103,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             return;
         };
         let deadline = now.saturating_add(active.timeout);
-        self.exchanges.at_mut(slot).deadline = deadline;
+        active.deadline = deadline;
         self.arm(deadline, Timer::Exchange(slot));
     }
 
@@ -130,14 +130,13 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
     /// peer's next request has its turn.
     pub(super) fn finish(&mut self, slot: u32) {
         let exchange = self.exchanges.at_mut(slot);
-        exchange.deadline = NEVER;
         let peer = exchange.peer;
         let active = exchange.active.take();
         let observes = exchange.observation.is_some();
         if let Some(active) = active {
             self.settle(active.transmission);
             if active.queued {
-                self.peers.at_mut(peer).queue.retain(|other| *other != slot);
+                self.peers.at_mut(peer).step_out(slot);
             } else {
                 self.peers.at_mut(peer).in_flight -= 1;
             }
@@ -160,7 +159,8 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
     pub(super) fn end_observation(&mut self, slot: u32) {
         let exchange = self.exchanges.at_mut(slot);
         let peer = exchange.peer;
-        if exchange.observation.take().is_some() {
+        if let Some(observation) = exchange.observation.take() {
+            self.templates.release(observation.template);
             self.peers.at_mut(peer).observations -= 1;
         }
     }
@@ -193,6 +193,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             payload,
             observe,
             timeout: millis(timeout.unwrap_or(self.config.response_timeout)),
+            deadline: NEVER,
             block_size,
             queued: true,
             fetches_rest: false,
@@ -220,7 +221,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
 
     fn has_turn(&self, peer: u32) -> bool {
         let peer = self.peers.at(peer);
-        (peer.in_flight as usize) < self.config.nstart.max(1) && peer.queue.is_empty()
+        (peer.in_flight as usize) < self.config.nstart.max(1) && peer.queued() == 0
     }
 
     fn start(&mut self, slot: u32) {
@@ -234,7 +235,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
 
     fn start_waiting(&mut self, peer: u32) {
         while (self.peers.at(peer).in_flight as usize) < self.config.nstart.max(1)
-            && let Some(slot) = self.peers.at_mut(peer).queue.pop_front()
+            && let Some(slot) = self.peers.at_mut(peer).next_in_line()
         {
             self.start(slot);
         }

@@ -15,6 +15,10 @@ pub(super) const NONE: u32 = u32::MAX;
 #[derive(Debug, Default)]
 struct Notified(VecDeque<(u16, Box<[u8]>)>);
 
+/// Exchanges in the order of their turns.
+#[derive(Debug, Default)]
+struct Queue(VecDeque<u32>);
+
 /// State of one peer.
 #[derive(Debug)]
 pub(super) struct Peer<P> {
@@ -33,8 +37,8 @@ pub(super) struct Peer<P> {
     pub(super) observations: u32,
     /// The first of its exchanges.
     pub(super) first: u32,
-    /// Exchanges that wait for their turn.
-    pub(super) queue: VecDeque<u32>,
+    /// Exchanges that wait for their turn; most peers have none.
+    queue: Option<Box<Queue>>,
     /// Non-confirmable notifications to it that it may still refuse: message id and token.
     notified: Option<Box<Notified>>,
     /// When a message id was last used.
@@ -47,6 +51,31 @@ impl<P> Peer<P> {
     /// True when nothing is under way or stands with the peer.
     pub(super) fn is_idle(&self) -> bool {
         self.in_flight == 0 && self.messages == 0 && self.first == NONE
+    }
+
+    /// How many exchanges wait.
+    pub(super) fn queued(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.0.len())
+    }
+
+    /// Lets an exchange wait for its turn.
+    pub(super) fn line_up(&mut self, exchange: u32) {
+        self.queue.get_or_insert_default().0.push_back(exchange);
+    }
+
+    /// The exchange whose turn it is.
+    pub(super) fn next_in_line(&mut self) -> Option<u32> {
+        let next = self.queue.as_mut()?.0.pop_front();
+        self.queue.take_if(|queue| queue.0.is_empty());
+        next
+    }
+
+    /// Takes an exchange out of the line.
+    pub(super) fn step_out(&mut self, exchange: u32) {
+        if let Some(queue) = &mut self.queue {
+            queue.0.retain(|other| *other != exchange);
+        }
+        self.queue.take_if(|queue| queue.0.is_empty());
     }
 
     /// The sequence number for a notification (RFC 7641 §4.4).
@@ -119,7 +148,7 @@ impl<P: Copy + Eq + Hash> Peers<P> {
             messages: 0,
             observations: 0,
             first: NONE,
-            queue: VecDeque::new(),
+            queue: None,
             notified: None,
             last_used: 0,
             deadline: NEVER,

@@ -2,13 +2,15 @@
 
 use std::borrow::Cow;
 use std::hash::Hash;
+use std::sync::Arc;
 
 use super::deduplication::Answer;
 use super::download::{Download, DownloadStep};
-use super::exchange::{Active, Match, Observation};
+use super::exchange::{Active, Match};
+use super::observation::{Observation, Template};
 use super::peer::NONE;
 use super::short::Short;
-use super::timers::millis;
+use super::timers::{NEVER, millis};
 use super::upload::{Upload, UploadStep};
 use super::{Endpoint, Event, Failure, IncomingResponse, Notification};
 use crate::{Code, Message, MessageType, OptionNumber};
@@ -144,25 +146,19 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
     /// A later message with the token of an observation.
     fn take_notification<'d>(&mut self, slot: u32, message: Message<'d>) -> Option<Event<'d, P>> {
         let now_s = self.clock.seconds();
-        let observation = self.exchanges.at_mut(slot).observation.as_deref_mut()?;
+        let observation = self.exchanges.at_mut(slot).observation.as_mut()?;
+        let template = Arc::clone(&observation.template);
         match message.observe().filter(|_| message.code().is_success()) {
             Some(sequence) if !observation.is_fresh(sequence, now_s) => {
                 self.statistics.duplicates += 1;
                 return None;
             }
             Some(_) => {}
-            None => {
-                let template = (observation.code, observation.options.clone());
-                self.end_observation(slot);
-                return self.take_value(slot, message, template);
-            }
+            None => self.end_observation(slot),
         }
-        // Copied only when there is something to fetch.
-        let template = match message.block2() {
-            Some(Ok(block)) if block.more => (observation.code, observation.options.clone()),
-            _ => (observation.code, Box::default()),
-        };
-        self.take_value(slot, message, template)
+        let event = self.take_value(slot, message, &template);
+        self.templates.release(template);
+        event
     }
 
     /// Delivers a notification, or starts to fetch the rest of it; what was being fetched of an
@@ -171,14 +167,14 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         &mut self,
         slot: u32,
         message: Message<'d>,
-        (code, options): (Code, Box<[u8]>),
+        template: &Template,
     ) -> Option<Event<'d, P>> {
         let peer = self.peers.at(self.exchanges.at(slot).peer).name;
         let body = match Download::advance(None, &message, self.config.body_max) {
             DownloadStep::Whole => Cow::Borrowed(message.payload()),
             DownloadStep::Complete(body) => Cow::Owned(body),
             DownloadStep::Ask(download) => {
-                self.fetch_rest(slot, download, code, options);
+                self.fetch_rest(slot, download, template);
                 return None;
             }
             DownloadStep::Failed(reason) => return self.refuse(peer, reason),
@@ -186,7 +182,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         self.complete(slot, message, body)
     }
 
-    fn fetch_rest(&mut self, slot: u32, download: Download, code: Code, options: Box<[u8]>) {
+    fn fetch_rest(&mut self, slot: u32, download: Download, template: &Template) {
         let timeout = millis(self.config.response_timeout);
         if let Some(active) = self.exchanges.active_mut(slot) {
             active.download = Some(download);
@@ -198,12 +194,13 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             return;
         }
         self.exchanges.at_mut(slot).active = Some(Box::new(Active {
-            code,
+            code: template.code,
             confirmable: true,
-            options,
+            options: template.options.clone(),
             payload: bytes::Bytes::new(),
             observe: None,
             timeout,
+            deadline: NEVER,
             block_size: None,
             queued: true,
             fetches_rest: true,
@@ -267,16 +264,12 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         let observation = Observation {
             sequence,
             received_s: now_s,
-            code: active.code,
-            options: active.options.clone(),
+            template: self.templates.intern(active.code, &active.options),
         };
         let peer = exchange.peer;
-        if exchange
-            .observation
-            .replace(Box::new(observation))
-            .is_none()
-        {
-            self.peers.at_mut(peer).observations += 1;
+        match exchange.observation.replace(observation) {
+            Some(earlier) => self.templates.release(earlier.template),
+            None => self.peers.at_mut(peer).observations += 1,
         }
     }
 

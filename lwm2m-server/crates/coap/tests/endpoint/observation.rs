@@ -124,6 +124,7 @@ fn an_error_or_a_value_without_sequence_ends_it() {
             ] if of == request
         ));
         assert_eq!(status(&pair), (0, 0));
+        assert!(!format!("{:?}", pair.server.endpoint).contains("Template {"));
         let reactions = pair.headers(Side::Server);
         let reactions = &reactions[reactions.len() - 2..];
         assert_eq!(
@@ -138,7 +139,9 @@ fn forgetting_is_the_passive_cancel() {
     for confirmable in [true, false] {
         let mut pair = Pair::new(1, Network::CALM);
         let (request, handle) = observing(&mut pair);
+        assert!(format!("{:?}", pair.server.endpoint).contains("Template {"));
         pair.server.endpoint.cancel(request);
+        assert!(!format!("{:?}", pair.server.endpoint).contains("Template {"));
         assert_eq!(status(&pair), (0, 0));
         notify(&mut pair, handle, confirmable, b"late");
         assert_eq!(
