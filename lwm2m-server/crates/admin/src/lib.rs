@@ -75,6 +75,7 @@
 //! | 403 | `cross-origin`: a web page of another origin asked for a change |
 //! | 404 | `not-registered`, `no-observation`, `unknown-object`, `unknown-route` |
 //! | 405 | `method-not-allowed` |
+//! | 409 | `too-many-observations` of one device |
 //! | 410 | `registration-ended` while the request waited |
 //! | 413 | `body-too-large`: above [`BODY_MAX`] |
 //! | 422 | `against-model`, `not-in-version`: refused before sending, see `unchecked` |

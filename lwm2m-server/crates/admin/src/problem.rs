@@ -277,6 +277,12 @@ impl From<RequestError> for Problem {
                 StatusCode::SERVICE_UNAVAILABLE,
             )
             .retry_after_s(10),
+            RequestError::TooManyObservations { .. } => of(
+                "too-many-observations",
+                "Too many observations of this device",
+                StatusCode::CONFLICT,
+            )
+            .hint("cancel one first, or observe several paths in one composite"),
             RequestError::Overloaded => of(
                 "overloaded",
                 "The server is overloaded",

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use lwm2m_core::{DataType, Path, PathLevel, Record, Value};
+use lwm2m_core::{DataType, Path, PathError, PathLevel, Record, Value};
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
@@ -82,14 +82,21 @@ fn below(
     for (key, value) in values {
         let path = match key.strip_prefix('/') {
             Some(_) => key.parse(),
-            None if base.is_root() => format!("/{key}").parse(),
-            None => format!("{base}/{key}").parse(),
+            None if key.is_empty() => Err(PathError::EmptySegment),
+            None => format!("/{key}")
+                .parse()
+                .and_then(|key: Path| join(base, key)),
         };
         let path: Path = path.map_err(|error| Problem::path(format!("{key:?}: {error}")))?;
         records.push(Typed::from(value).record(path, naming)?);
     }
     records.sort_by_key(|record| record.path);
     Ok(records)
+}
+
+/// `tail` below `base`, whose instance may be 65535, which the text form does not have.
+fn join(base: Path, tail: Path) -> Result<Path, PathError> {
+    tail.ids().iter().try_fold(base, |path, id| path.child(*id))
 }
 
 /// A value, and the type that the caller gives it.

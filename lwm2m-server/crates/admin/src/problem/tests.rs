@@ -113,6 +113,11 @@ async fn every_error_has_its_word_and_status() {
         (RequestError::Deadline, "deadline", 504),
         (RequestError::RegistrationEnded, "registration-ended", 410),
         (RequestError::QueueFull, "queue-full", 503),
+        (
+            RequestError::TooManyObservations { max: 256 },
+            "too-many-observations",
+            409,
+        ),
         (RequestError::Overloaded, "overloaded", 503),
         (RequestError::ShuttingDown, "shutting-down", 503),
     ] {
