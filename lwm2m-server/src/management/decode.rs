@@ -17,7 +17,7 @@ use crate::{Content, RequestError, Response};
 /// The longest diagnostic that is kept, in bytes.
 const DIAGNOSTIC_MAX: usize = 512;
 
-/// The content format of link lists, and what some stacks write for "none".
+/// What some stacks write for "no Content-Format".
 const NO_FORMAT: u16 = u16::MAX;
 
 /// Reads the answer to a request. `observation` stays none; the shard fills it in.

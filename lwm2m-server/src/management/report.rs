@@ -4,6 +4,7 @@ use lwm2m_coap::Code;
 use lwm2m_core::codec::{self, Decoded, Scope};
 use lwm2m_core::{ContentFormat, Path};
 
+use super::check::is_closed;
 use super::decode::{values, within};
 use super::types::Types;
 use super::{CoapAnswer, DeviceContext};
@@ -96,8 +97,7 @@ fn send_format(content_format: Option<u16>) -> Result<ContentFormat, Reason> {
 
 fn registered(device: &DeviceContext<'_>, path: &Path) -> Result<(), Reason> {
     let instance = path.truncated(2);
-    let closed = matches!(path.object_id(), Some(0 | 21 | 23));
-    if closed {
+    if path.object_id().is_some_and(is_closed) {
         let message = format!("the Send holds {path}, of an object that is closed to servers");
         return Err(Reason::new("send-object-closed", message));
     }
