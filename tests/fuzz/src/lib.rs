@@ -3,6 +3,8 @@
 //! A target fails when a decoder panics, and when what it read cannot be written and read again as
 //! the same.
 
+pub mod steps;
+
 use lwm2m_core::codec::{self, Decoded, EncodeError, Scope};
 use lwm2m_core::{
     ContentFormat, DataType, Path, Record, ResourceType, ResourceTypes, Untyped, Value,

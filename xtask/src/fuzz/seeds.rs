@@ -18,6 +18,8 @@ enum Seeds {
     Requests(&'static [&'static str]),
     /// The messages of a transport, behind these bytes.
     Messages(&'static str, &'static [u8]),
+    /// The messages of a transport, each as the one step of a run of the engine.
+    Steps(&'static str),
     Texts(&'static [&'static str]),
 }
 
@@ -31,6 +33,7 @@ const TARGETS: &[(&str, Seeds)] = &[
         ]),
     ),
     ("cbor", Seeds::Requests(&["cbor"])),
+    ("coap_endpoint", Seeds::Steps("udp")),
     ("coap_message", Seeds::Messages("udp", &[])),
     ("coap_tcp", Seeds::Messages("tcp", &[0])),
     (
@@ -91,6 +94,11 @@ pub(super) fn plant(root: &Path, fuzz: &Path, target: &str) -> anyhow::Result<us
         Seeds::Requests(formats) => read(&root.join(PAYLOADS), |vector| {
             let selector = selector(&vector.path);
             formats.contains(&&*vector.format).then(|| vec![selector])
+        })?,
+        // The seed of the engine, the peer, "receive", the length.
+        Seeds::Steps(transport) => read(&root.join(MESSAGES), |vector| {
+            let length = u8::try_from(vector.hex.len() / 2).ok()?;
+            (vector.transport == *transport).then(|| vec![0, 0, 0, length])
         })?,
         Seeds::Messages(transport, before) => read(&root.join(MESSAGES), |vector| {
             (vector.transport == *transport).then(|| before.to_vec())
