@@ -3,6 +3,7 @@
 mod client;
 mod demo;
 mod device;
+mod fleet;
 mod object;
 pub mod objects;
 mod refusal;
@@ -15,6 +16,10 @@ pub use client::{
 };
 pub use demo::demo_devices;
 pub use device::{Device, DeviceBuilder, DeviceError, DeviceHandle, DeviceStatus, StartError};
+pub use fleet::{
+    Fleet, FleetConfig, FleetCounters, FleetError, FleetStatus, Job, Storm, StormConfig,
+    StormError, StormOutcome,
+};
 pub use object::{
     Context, Definition, DownloadError, Effect, Object, ResourceValue, SimpleObject, Store,
 };

@@ -167,7 +167,7 @@ impl Driver {
 }
 
 /// Gives the client what the socket has.
-fn drain(socket: &UdpSocket, client: &mut Client) {
+pub(crate) fn drain(socket: &UdpSocket, client: &mut Client) {
     thread_local! {
         // One buffer for all devices of a thread: a fleet has thousands of sockets.
         static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; DATAGRAM_MAX]);
@@ -180,7 +180,7 @@ fn drain(socket: &UdpSocket, client: &mut Client) {
 }
 
 /// Sends what the client has. A datagram that the system does not take is lost, as on a network.
-async fn flush(socket: &UdpSocket, client: &mut Client) {
+pub(crate) async fn flush(socket: &UdpSocket, client: &mut Client) {
     while let Some(transmit) = client.poll_transmit() {
         let sent = match socket.try_send_to(&transmit.datagram, transmit.peer) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -200,7 +200,8 @@ pub(super) fn unix_now() -> f64 {
     since.map_or(0.0, |since| since.as_secs_f64())
 }
 
-async fn sleep_until(at: Option<Instant>) {
+/// Never ends when nothing waits.
+pub(crate) async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,

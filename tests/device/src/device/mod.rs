@@ -6,4 +6,5 @@ mod handle;
 
 pub use builder::{Device, DeviceBuilder, StartError};
 
+pub(crate) use driver::{drain, flush, sleep_until};
 pub use handle::{DeviceError, DeviceHandle, DeviceStatus};

@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 
 use lwm2m_coap::{Code, Endpoint, Event, OptionNumber, Response};
 use lwm2m_core::{Path, Value};
-use lwm2m_device::{Device, DeviceError, DeviceEvent, RegistrationError, demo_devices};
+use lwm2m_device::{
+    Device, DeviceError, DeviceEvent, Fleet, FleetConfig, FleetError, Job, RegistrationError,
+    Storm, StormConfig, demo_devices,
+};
 use tokio::net::UdpSocket;
 
 /// What the server has got: the peer, and the request line.
@@ -156,4 +159,63 @@ async fn demo_devices_register() {
     for device in &devices {
         in_time(device.wait_registered()).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_fleet_registers_and_leaves() {
+    let (address, log) = server(false).await;
+    let mut config = FleetConfig::new(address, 20);
+    config.ramp_per_s = 1000.0;
+    let fleet = Fleet::start(config).unwrap();
+    in_time(async {
+        while fleet.status().registered < 20 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(fleet.status().registrations, 20);
+    assert_eq!(fleet.last_error(), None);
+    fleet.deregister(Duration::from_secs(10)).await;
+    let log = log.lock().unwrap();
+    let peers: std::collections::HashSet<SocketAddr> = log.iter().map(|(peer, _)| *peer).collect();
+    assert_eq!((log.len(), peers.len()), (40, 20));
+    assert!(log.iter().any(|(_, line)| line == "0.04 DELETE /rd/1"));
+}
+
+#[tokio::test]
+async fn a_fleet_is_bounded() {
+    let address = "127.0.0.1:5683".parse().unwrap();
+    let count = FleetConfig::COUNT_MAX + 1;
+    let refused = Fleet::start(FleetConfig::new(address, count)).unwrap_err();
+    assert_eq!(refused, FleetError::TooMany { count });
+}
+
+#[tokio::test]
+async fn a_storm_registers_updates_and_leaves() {
+    let (address, log) = server(false).await;
+    let mut config = StormConfig::new(address, 500);
+    config.sockets = 3;
+    let storm = Storm::start(config).await.unwrap();
+    for job in [Job::Register, Job::Update, Job::Deregister] {
+        let outcome = in_time(storm.run(job, None)).await;
+        assert_eq!((outcome.done, outcome.failed), (500, 0), "{job:?}");
+    }
+    let status = storm.status();
+    assert_eq!(
+        (status.registered, status.registrations, status.updates),
+        (0, 500, 500)
+    );
+    let log = log.lock().unwrap();
+    let peers: std::collections::HashSet<SocketAddr> = log.iter().map(|(peer, _)| *peer).collect();
+    assert_eq!((log.len(), peers.len()), (1500, 3));
+}
+
+#[tokio::test]
+async fn a_storm_tells_refusals() {
+    let (address, _log) = server(true).await;
+    let storm = Storm::start(StormConfig::new(address, 10)).await.unwrap();
+    let outcome = in_time(storm.run(Job::Register, Some(1000.0))).await;
+    assert_eq!((outcome.done, outcome.failed), (0, 10));
+    assert_eq!(outcome.refused, Some(Code::FORBIDDEN));
+    assert_eq!(storm.status().errors, 10);
 }
