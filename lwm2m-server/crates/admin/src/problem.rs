@@ -185,7 +185,8 @@ impl Problem {
 
 impl From<RequestError> for Problem {
     fn from(error: RequestError) -> Problem {
-        let unchecked = "?unchecked=true, or --unchecked in the command line, sends it nevertheless";
+        let unchecked =
+            "?unchecked=true, or --unchecked in the command line, sends it nevertheless";
         let detail = error.to_string();
         let of = |word, title, status| Problem::new(word, title, status, detail.clone());
         match error {
