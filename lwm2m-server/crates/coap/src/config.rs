@@ -83,6 +83,9 @@ pub struct Config {
     pub options_max: usize,
     /// The longest token accepted, in bytes; 64. 8 refuses extended tokens (RFC 8974).
     pub token_max: usize,
+    /// Resets, answers to pings and refusals of malformed requests to one peer in a second; 100.
+    /// Peers may share a counter.
+    pub rejections_per_second_max: u16,
     /// Options of a request that the application understands beyond those of the engine.
     pub understood_options: Vec<crate::OptionNumber>,
 }
@@ -104,6 +107,7 @@ impl Default for Config {
             deduplication_max: 1 << 18,
             options_max: 64,
             token_max: crate::Token::MAX,
+            rejections_per_second_max: 100,
             understood_options: Vec::new(),
         }
     }

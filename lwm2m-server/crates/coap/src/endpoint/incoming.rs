@@ -23,7 +23,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             .filter(|token| token.as_bytes().len() <= self.config.token_max);
         let Some(token) = token else {
             if confirmable {
-                self.send_empty(MessageType::Reset, peer, message.message_id());
+                self.send_reset(peer, message.message_id());
             }
             return self.refuse(peer, "the token is too long");
         };
@@ -40,7 +40,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         };
         if let Err((code, reason)) = self.check_request(&message) {
             // What is refused is not remembered: a duplicate is refused again.
-            if confirmable || code != Code::BAD_OPTION {
+            if (confirmable || code != Code::BAD_OPTION) && self.may_reject(peer) {
                 self.reply_at_once(&handle, &Response::new(code), Additions::default());
             }
             return self.refuse(peer, reason);

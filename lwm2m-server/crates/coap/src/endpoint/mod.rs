@@ -27,6 +27,7 @@ mod observation;
 mod outbox;
 mod outgoing;
 mod peer;
+mod rejection;
 mod reliability;
 mod responses;
 mod retransmission;
@@ -50,6 +51,7 @@ use self::exchange::Exchanges;
 use self::observation::Templates;
 use self::outbox::Outbox;
 use self::peer::Peers;
+use self::rejection::Rejections;
 use self::reliability::Transmissions;
 use self::stored::StoredResponses;
 use self::timers::{Clock, NEVER, Timer, Timers};
@@ -75,6 +77,7 @@ pub struct Endpoint<P> {
     stored: StoredResponses<P>,
     /// Fingerprints of what requests ask for.
     resources: DefaultHashBuilder,
+    rejections: Rejections,
     outbox: Outbox<P>,
     events: VecDeque<Event<'static, P>>,
     statistics: Statistics,
@@ -96,6 +99,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             assemblies: Assemblies::default(),
             stored: StoredResponses::default(),
             resources: DefaultHashBuilder::default(),
+            rejections: Rejections::default(),
             outbox: Outbox::default(),
             events: VecDeque::new(),
             statistics: Statistics::default(),
@@ -119,7 +123,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             Err(error) => {
                 self.statistics.malformed += 1;
                 if let Some(message_id) = error.reset_id() {
-                    self.send_empty(MessageType::Reset, peer, message_id);
+                    self.send_reset(peer, message_id);
                 }
                 let reason = error.reason();
                 return Some(Event::Refused { peer, reason });
@@ -128,7 +132,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         let message_id = message.message_id();
         match (message.message_type(), message.code()) {
             (MessageType::Confirmable, Code::EMPTY) => {
-                self.send_empty(MessageType::Reset, peer, message_id);
+                self.send_reset(peer, message_id);
                 Some(Event::Ping { peer })
             }
             (MessageType::Acknowledgement, Code::EMPTY) => self.take_ack(peer, message_id),
@@ -340,6 +344,19 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
     fn send_empty(&mut self, message_type: MessageType, peer: P, message_id: u16) {
         let datagram = self.outbox.encode_empty(message_type, message_id);
         self.outbox.push(peer, datagram);
+    }
+
+    /// Sends a RST, unless the peer has had too many.
+    fn send_reset(&mut self, peer: P, message_id: u16) {
+        if self.may_reject(peer) {
+            self.send_empty(MessageType::Reset, peer, message_id);
+        }
+    }
+
+    /// Counts a reset or refusal to be sent; false when it must not.
+    fn may_reject(&mut self, peer: P) -> bool {
+        let max = self.config.rejections_per_second_max;
+        self.rejections.allow(self.clock.seconds(), peer, max)
     }
 
     /// Counts a datagram that is refused.

@@ -45,7 +45,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         }
         let Some(found) = found else {
             if confirmable || message.observe().is_some() {
-                self.send_empty(MessageType::Reset, peer, message_id);
+                self.send_reset(peer, message_id);
             }
             return self.refuse(peer, "a response to nothing that was asked");
         };

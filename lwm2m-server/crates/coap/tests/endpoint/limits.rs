@@ -227,12 +227,32 @@ fn many_short_lived_timers_do_not_pile_up() {
 }
 
 #[test]
-fn a_flood_of_pings_leaves_no_state() {
+fn a_flood_of_pings_leaves_no_state_and_is_answered_within_limits() {
     let mut pair = device(Config::default());
-    for id in 0..1000_u16 {
-        let [high, low] = id.to_be_bytes();
-        pair.inject(Side::Device, &[0x40, 0, high, low]);
-    }
+    let flood = |pair: &mut Pair| {
+        pair.device.sent.clear();
+        for id in 0..1000_u16 {
+            let [high, low] = id.to_be_bytes();
+            pair.inject(Side::Device, &[0x40, 0, high, low]);
+        }
+        pair.flush();
+        pair.device.sent.len()
+    };
+    assert_eq!(flood(&mut pair), 100);
     assert_eq!(pair.device.endpoint.poll_timeout(), None);
     assert!(pair.device.seen.iter().all(|seen| *seen == Seen::Ping));
+    pair.drive_s(1);
+    assert_eq!(flood(&mut pair), 100);
+}
+
+#[test]
+fn refusals_are_answered_within_limits() {
+    let mut pair = device(Config::default());
+    let bad = bytes::Bytes::from_static(&[0x40, 0x1f, 0, 1]);
+    for _ in 0..101 {
+        pair.inject(Side::Device, &bad);
+    }
+    pair.flush();
+    let refused = [(Acknowledgement, Code::METHOD_NOT_ALLOWED); 100];
+    assert_eq!(pair.headers(Side::Device), refused);
 }
