@@ -71,7 +71,7 @@ pub(crate) fn decode_send(
     }
     Ok(Decoded {
         records,
-        faults: Vec::new(),
+        ..Decoded::default()
     }
     .into_owned())
 }

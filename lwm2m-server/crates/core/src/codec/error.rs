@@ -7,6 +7,12 @@ use crate::{ContentFormat, Path, PathError, ValueError};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
+    /// Values of a device behind a gateway, where only the gateway itself was asked.
+    #[error("the payload holds values of the device '{prefix}' behind the gateway")]
+    Gateway {
+        /// The prefix that the gateway gave the device.
+        prefix: String,
+    },
     /// A record is at fault and the caller wants all or nothing.
     #[error(transparent)]
     Fault(Fault),

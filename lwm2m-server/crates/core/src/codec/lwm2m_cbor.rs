@@ -2,7 +2,9 @@
 //!
 //! A key is an identifier or an array of identifiers, relative to the map around it. A value is a
 //! datum, or a map that goes deeper. So `{[3, 0]: {9: 100}}` and `{[3, 0, 9]: 100}` say the same.
+//! A key of the outermost map may start with text: the prefix of a device behind a gateway.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use minicbor::data::Type;
@@ -10,11 +12,14 @@ use minicbor::data::Type;
 use super::cbor_reader::{Key, Reader};
 use super::cbor_writer::Writer;
 use super::scalar::Scalar;
-use super::sink::Sink;
-use super::{DecodeError, Decoded, EncodeError, Scope, source};
-use crate::{ContentFormat, Path, PathError, PathLevel, Record, ResourceTypes, Value};
+use super::sink::{Sink, first_duplicate};
+use super::{DecodeError, Decoded, EncodeError, Fault, GatewayRecord, RECORDS_MAX, Scope, source};
+use crate::{ContentFormat, Path, PathError, PathLevel, Record, ResourceTypes, Value, ValueError};
 
 const FORMAT: ContentFormat = ContentFormat::Lwm2mCbor;
+
+/// The longest prefix of a device behind a gateway, in bytes.
+const GATEWAY_PREFIX_MAX: usize = 255;
 
 pub(super) fn decode<'a>(
     scope: Scope<'_>,
@@ -24,10 +29,15 @@ pub(super) fn decode<'a>(
     let mut tree = Tree {
         reader: Reader::new(FORMAT, payload),
         sink: Sink::new(FORMAT, scope, types),
+        behind: None,
+        gateway: Vec::new(),
     };
     tree.map(Path::ROOT)?;
     tree.reader.finish()?;
-    tree.sink.finish_unique()
+    let gateway = tree.gateway;
+    check_unique(&gateway)?;
+    let decoded = tree.sink.finish_unique()?;
+    Ok(Decoded { gateway, ..decoded })
 }
 
 pub(super) fn encode(
@@ -49,9 +59,12 @@ pub(super) fn encode(
 struct Tree<'a, 't> {
     reader: Reader<'a>,
     sink: Sink<'a, 't>,
+    /// The device behind a gateway whose values are being read.
+    behind: Option<Cow<'a, str>>,
+    gateway: Vec<GatewayRecord<'a>>,
 }
 
-impl Tree<'_, '_> {
+impl<'a> Tree<'a, '_> {
     /// Reads a map that lies at `above`. Every key adds a level, so the recursion ends at four.
     fn map(&mut self, above: Path) -> Result<(), DecodeError> {
         let at = self.reader.at();
@@ -59,6 +72,9 @@ impl Tree<'_, '_> {
         let mut empty = true;
         while self.reader.another(&mut remaining)? {
             empty = false;
+            if above.is_root() {
+                self.behind = None;
+            }
             let path = self.key(above)?;
             match self.reader.kind()? {
                 Type::Map | Type::MapIndef => self.map(path)?,
@@ -78,8 +94,14 @@ impl Tree<'_, '_> {
         }
         let mut remaining = self.reader.array("no array")?;
         let mut path = above;
+        let mut first = above.is_root();
         while self.reader.another(&mut remaining)? {
-            path = self.below(path)?;
+            if first && matches!(self.reader.kind()?, Type::String | Type::StringIndef) {
+                self.gateway_prefix()?;
+            } else {
+                path = self.below(path)?;
+            }
+            first = false;
         }
         if path == above {
             return Err(self.reader.malformed(at, "a key without identifiers"));
@@ -87,11 +109,24 @@ impl Tree<'_, '_> {
         Ok(path)
     }
 
+    /// The first element of a key, where it names a device behind a gateway.
+    fn gateway_prefix(&mut self) -> Result<(), DecodeError> {
+        let at = self.reader.at();
+        match self.reader.key()? {
+            Key::Text(prefix) if !prefix.is_empty() && prefix.len() <= GATEWAY_PREFIX_MAX => {
+                self.behind = Some(prefix);
+                Ok(())
+            }
+            _ => Err(self
+                .reader
+                .malformed(at, "no gateway prefix of 1 to 255 bytes")),
+        }
+    }
+
     /// The path one level down. Instance 65535 is one that the device shall choose (Create).
     fn below(&mut self, above: Path) -> Result<Path, DecodeError> {
         let at = self.reader.at();
         let Key::Number(id) = self.reader.key()? else {
-            // Text would be the prefix of a device behind a gateway.
             return Err(self.reader.malformed(at, "an identifier is a number"));
         };
         let path = u16::try_from(id)
@@ -113,7 +148,59 @@ impl Tree<'_, '_> {
             return Err(self.reader.malformed(at, "null is no value"));
         }
         let value = datum.and_then(|scalar| scalar.into_value(self.sink.data_type(&path)));
-        self.sink.push_value(path, None, value, &[])
+        match &self.behind {
+            None => self.sink.push_value(path, None, value, &[]),
+            Some(prefix) => {
+                let prefix = prefix.clone();
+                self.push_behind(prefix, path, value)
+            }
+        }
+    }
+
+    /// Takes a value of a device behind a gateway; its place there is not ours to check beyond
+    /// its level.
+    fn push_behind(
+        &mut self,
+        prefix: Cow<'a, str>,
+        path: Path,
+        value: Result<Value<'a>, ValueError>,
+    ) -> Result<(), DecodeError> {
+        if !matches!(
+            path.level(),
+            PathLevel::Resource | PathLevel::ResourceInstance
+        ) {
+            return Err(DecodeError::Level { path });
+        }
+        if self.gateway.len() >= RECORDS_MAX {
+            return Err(DecodeError::TooManyRecords { format: FORMAT });
+        }
+        let value = value.map_err(|error| {
+            let raw = Vec::new();
+            DecodeError::Fault(Fault { path, error, raw })
+        })?;
+        let record = Record {
+            path,
+            time: None,
+            value,
+        };
+        self.gateway.push(GatewayRecord { prefix, record });
+        Ok(())
+    }
+}
+
+/// Refuses a path that comes twice on the same device behind a gateway.
+fn check_unique(gateway: &[GatewayRecord<'_>]) -> Result<(), DecodeError> {
+    let mut paths: HashMap<&str, Vec<Path>> = HashMap::new();
+    for behind in gateway {
+        let of_device = paths.entry(behind.prefix.as_ref()).or_default();
+        of_device.push(behind.record.path);
+    }
+    match paths
+        .values()
+        .find_map(|paths| first_duplicate(paths.iter().copied()))
+    {
+        Some(path) => Err(DecodeError::Duplicate { path }),
+        None => Ok(()),
     }
 }
 

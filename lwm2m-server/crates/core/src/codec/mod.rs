@@ -31,6 +31,8 @@ pub use error::{DecodeError, EncodeError};
 
 pub(crate) use rfc3339::parse as parse_rfc3339;
 
+use std::borrow::Cow;
+
 use crate::{ContentFormat, Path, Record, ResourceTypes, ValueError};
 use senml::Pack;
 
@@ -64,11 +66,19 @@ pub struct Decoded<'a> {
     pub records: Vec<Record<'a>>,
     /// The records that could not.
     pub faults: Vec<Fault>,
+    /// The records of devices behind a gateway (OMA LwM2M Gateway enabler); LwM2M CBOR only.
+    pub gateway: Vec<GatewayRecord<'a>>,
 }
 
 impl<'a> Decoded<'a> {
-    /// The records when there is no fault, else the first fault.
+    /// The records when there is no fault, else the first fault. Records of devices behind a
+    /// gateway are refused too: they lie nowhere below the path of a request.
     pub fn strict(self) -> Result<Vec<Record<'a>>, DecodeError> {
+        if let Some(behind) = self.gateway.into_iter().next() {
+            return Err(DecodeError::Gateway {
+                prefix: behind.prefix.into_owned(),
+            });
+        }
         match self.faults.into_iter().next() {
             None => Ok(self.records),
             Some(fault) => Err(DecodeError::Fault(fault)),
@@ -80,6 +90,30 @@ impl<'a> Decoded<'a> {
         Decoded {
             records: self.records.into_iter().map(Record::into_owned).collect(),
             faults: self.faults,
+            gateway: self
+                .gateway
+                .into_iter()
+                .map(GatewayRecord::into_owned)
+                .collect(),
+        }
+    }
+}
+
+/// A record of a device behind a gateway.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GatewayRecord<'a> {
+    /// The prefix that the gateway gave the device, as in `d01`.
+    pub prefix: Cow<'a, str>,
+    /// The record, with its path on that device.
+    pub record: Record<'a>,
+}
+
+impl GatewayRecord<'_> {
+    /// The same record, owning its text and value.
+    pub fn into_owned(self) -> GatewayRecord<'static> {
+        GatewayRecord {
+            prefix: Cow::Owned(self.prefix.into_owned()),
+            record: self.record.into_owned(),
         }
     }
 }
