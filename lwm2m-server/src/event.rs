@@ -53,11 +53,12 @@ pub enum EventKind {
     },
     /// A Register, Update, De-register or Send was refused, or a request for no resource of ours.
     Refused {
-        /// `register`, `update`, `deregister`, `send` or `request`.
+        /// `register`, `update`, `deregister`, `send`, `request` for no resource of ours, or
+        /// `datagram` for what the CoAP engine refuses, at most some in a second for each source.
         operation: &'static str,
         /// From where.
         peer: SocketAddr,
-        /// What the device was told.
+        /// What the device was told; 0.00 for a datagram.
         code: Code,
         /// Why.
         reason: Reason,

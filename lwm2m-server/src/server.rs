@@ -55,8 +55,19 @@ impl Server {
 
     /// The registration of an endpoint.
     pub async fn registration(&self, endpoint: &str) -> Option<Registration> {
-        let location = self.handle.find(&EndpointName::to_look_up(endpoint)).ok()?;
-        self.handle.snapshots(vec![location]).await.pop()
+        let endpoint = EndpointName::to_look_up(endpoint);
+        let mut location = self.handle.find(&endpoint).ok()?;
+        loop {
+            if let Some(registration) = self.handle.snapshots(vec![location]).await.pop() {
+                return Some(registration);
+            }
+            // It may have registered anew in between.
+            let moved = self.handle.find(&endpoint).ok()?;
+            if moved == location {
+                return None;
+            }
+            location = moved;
+        }
     }
 
     /// Registrations in the order of their endpoint names.

@@ -135,7 +135,9 @@ impl Parts {
 async fn call(subscriber: Subscriber, mut events: Events) {
     while let Some(next) = events.next().await {
         match next {
-            Ok(event) => subscriber(&event),
+            Ok(event) => {
+                crate::shard::hook(|| subscriber(&event));
+            }
             Err(lagged) => tracing::warn!(dropped = lagged.0, "a subscriber was too slow"),
         }
     }

@@ -13,7 +13,7 @@ use lwm2m_coap::{Failure, IncomingResponse, RequestId};
 use lwm2m_core::{Path, Request};
 use tokio::sync::oneshot;
 
-use super::{Now, Shard, ended, observations};
+use super::{Now, Shard, ended, hook, observations};
 use crate::event::EventKind;
 use crate::management::{self, CoapAnswer};
 use crate::registration::Location;
@@ -522,7 +522,7 @@ impl Shard {
         };
         let registration = entry.snapshot(device);
         for interceptor in &self.shared.interceptors {
-            interceptor.on_values(&registration, path, records);
+            hook(|| interceptor.on_values(&registration, path, records));
         }
     }
 

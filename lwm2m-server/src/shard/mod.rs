@@ -50,6 +50,9 @@ use refusal::RefusalRate;
 use routes::Routes;
 use wheel::Wheel;
 
+/// Events on one source whose datagrams the engine refuses, in a second.
+const NOISE_PER_SECOND: u32 = 10;
+
 /// What all shards share.
 pub(crate) struct Shared {
     pub(crate) config: ServerConfig,
@@ -88,6 +91,8 @@ pub(crate) struct Shard {
     /// What waits to be told to other shards.
     outbox: VecDeque<(u16, Relay)>,
     refusals: RefusalRate,
+    /// How often one source is told of in events for what is no message.
+    noise: RefusalRate,
     counters: Counters,
 }
 
@@ -115,6 +120,7 @@ impl Shard {
             routes: Routes::new(limits.routes_max),
             outbox: VecDeque::new(),
             refusals: RefusalRate::new(limits.refusals_per_second),
+            noise: RefusalRate::new(NOISE_PER_SECOND),
             counters: Counters::default(),
             shared,
             events,
@@ -201,7 +207,8 @@ impl Shard {
         loop {
             let transmit = self.endpoint.poll_transmit()?;
             let now_ms = self.ms(now);
-            if self.refusals.allow(now_ms, &transmit) {
+            let refusal = refusal::is_refusal(&transmit.datagram);
+            if !refusal || self.refusals.allow(now_ms, &transmit.peer) {
                 return Some(transmit);
             }
             self.counters.refusals_dropped += 1;
@@ -249,9 +256,7 @@ impl Shard {
             Event::Failed {
                 request, failure, ..
             } => self.on_failure(now, request, failure),
-            Event::Refused { peer, reason } => {
-                tracing::debug!(shard = self.id, peer = %peer.address(), reason, "datagram refused");
-            }
+            Event::Refused { peer, reason } => self.on_refused(now, peer, reason),
             _ => {}
         }
     }
@@ -324,4 +329,10 @@ impl Entry {
 /// Fails a request whose device is not there (any more).
 fn ended<T>() -> Result<T, RequestError> {
     Err(RequestError::RegistrationEnded)
+}
+
+/// Calls an extension; none when it panics.
+pub(crate) fn hook<T>(call: impl FnOnce() -> T) -> Option<T> {
+    // What an extension may leave half done is its own, or a value that it was lent to change.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).ok()
 }

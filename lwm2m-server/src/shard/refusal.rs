@@ -7,8 +7,6 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use lwm2m_coap::Transmit;
-
 use crate::transport::Peer;
 
 #[derive(Debug)]
@@ -41,12 +39,12 @@ impl RefusalRate {
         }
     }
 
-    /// Whether a datagram may leave; everything that is no refusal may.
-    pub(super) fn allow(&mut self, now_ms: u64, transmit: &Transmit<Peer>) -> bool {
-        if self.per_second == 0 || !is_refusal(&transmit.datagram) {
+    /// Takes a refusal of a source's allowance; false when there is nothing left.
+    pub(super) fn allow(&mut self, now_ms: u64, peer: &Peer) -> bool {
+        if self.per_second == 0 {
             return true;
         }
-        let place = self.hasher.hash_one(transmit.peer.ip()) as usize % RefusalRate::SOURCES;
+        let place = self.hasher.hash_one(peer.ip()) as usize % RefusalRate::SOURCES;
         let bucket = &mut self.buckets[place];
         let rate = u64::from(self.per_second);
         let elapsed = now_ms.saturating_sub(bucket.refilled_ms);
@@ -64,7 +62,7 @@ impl RefusalRate {
 }
 
 /// True for a Reset and for an answer of class 4.
-fn is_refusal(datagram: &[u8]) -> bool {
+pub(super) fn is_refusal(datagram: &[u8]) -> bool {
     match datagram {
         [head, code, ..] => (head >> 4) & 3 == 3 || code >> 5 == 4,
         _ => false,
@@ -74,35 +72,33 @@ fn is_refusal(datagram: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
-
-    fn to(host: u8, datagram: &'static [u8]) -> Transmit<Peer> {
-        Transmit {
-            peer: Peer::new(0, ([10, 0, 0, host], 5683).into(), 0),
-            datagram: Bytes::from_static(datagram),
-        }
+    fn source(host: u8) -> Peer {
+        Peer::new(0, ([10, 0, 0, host], 5683).into(), 0)
     }
 
-    const RESET: &[u8] = &[0x70, 0x00, 0x12, 0x34];
-    const NOT_FOUND: &[u8] = &[0x60, 0x84, 0x12, 0x34];
-    const CHANGED: &[u8] = &[0x60, 0x44, 0x12, 0x34];
+    #[test]
+    fn tells_refusals_from_answers() {
+        assert!(is_refusal(&[0x70, 0x00, 0x12, 0x34]));
+        assert!(is_refusal(&[0x60, 0x84, 0x12, 0x34]));
+        assert!(!is_refusal(&[0x60, 0x44, 0x12, 0x34]));
+        assert!(!is_refusal(&[0x40, 0x01, 0x12, 0x34]));
+    }
 
     #[test]
     fn one_more_than_the_limit_is_held_back() {
         let mut rate = RefusalRate::new(2);
-        for datagram in [RESET, NOT_FOUND, RESET, NOT_FOUND] {
-            assert!(rate.allow(0, &to(1, datagram)));
+        for _ in 0..4 {
+            assert!(rate.allow(0, &source(1)));
         }
-        assert!(!rate.allow(0, &to(1, RESET)));
-        assert!(rate.allow(0, &to(1, CHANGED)), "answers are not limited");
-        assert!(!rate.allow(499, &to(1, RESET)));
-        assert!(rate.allow(500, &to(1, RESET)));
-        assert!(!rate.allow(500, &to(1, NOT_FOUND)));
+        assert!(!rate.allow(0, &source(1)));
+        assert!(!rate.allow(499, &source(1)));
+        assert!(rate.allow(500, &source(1)));
+        assert!(!rate.allow(500, &source(1)));
     }
 
     #[test]
     fn no_limit_is_no_limit() {
         let mut rate = RefusalRate::new(0);
-        assert!((0..10_000).all(|_| rate.allow(0, &to(1, RESET))));
+        assert!((0..10_000).all(|_| rate.allow(0, &source(1))));
     }
 }

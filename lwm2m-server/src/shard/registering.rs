@@ -6,7 +6,7 @@ use lwm2m_coap::{Code, IncomingRequest, OptionNumber, Response};
 use lwm2m_core::{ContentFormat, ObjectList, Version};
 
 use super::observations::ObservationChain;
-use super::{Now, Shard};
+use super::{Now, Shard, hook};
 use crate::authorizer::{PeerIdentity, RegistrationRequest};
 use crate::event::EventKind;
 use crate::interceptor::Verdict;
@@ -147,13 +147,13 @@ impl Shard {
         annotations: &mut Vec<(String, String)>,
     ) -> Result<(), Refusal> {
         for interceptor in &self.shared.interceptors {
-            match interceptor.on_register(request) {
+            match hook(|| interceptor.on_register(request)).ok_or_else(panicked)? {
                 Verdict::Pass => {}
                 Verdict::Annotate(facts) => annotate(annotations, facts),
                 Verdict::Refuse(refusal) => return Err(refusal),
             }
         }
-        self.shared.authorizer.authorize(request)
+        hook(|| self.shared.authorizer.authorize(request)).ok_or_else(panicked)?
     }
 
     /// The object list of a Register or Update: its payload, and what its profiles stand for.
@@ -299,6 +299,15 @@ impl Shard {
                 self.endpoint.respond(now.instant, request.handle, deleted);
             }
         }
+    }
+}
+
+/// An extension that panics refuses the device it was asked about, and harms no other.
+fn panicked() -> Refusal {
+    Refusal {
+        code: Code::INTERNAL_SERVER_ERROR,
+        reason: Reason::new("extension-panicked", "an extension of the server panicked")
+            .hint("its message and place are on the standard error output of the server"),
     }
 }
 

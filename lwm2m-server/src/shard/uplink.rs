@@ -116,6 +116,24 @@ impl Shard {
         self.endpoint.respond(now.instant, request.handle, response);
     }
 
+    /// The engine has refused a datagram before it was a request for anything.
+    pub(super) fn on_refused(&mut self, now: Now, peer: Peer, reason: &'static str) {
+        let now_ms = self.ms(now.instant);
+        if !self.noise.allow(now_ms, &peer) {
+            return;
+        }
+        let from = peer.address();
+        tracing::debug!(shard = self.id, peer = %from, reason, "datagram refused");
+        let device = self.table.of_peer(&peer).and_then(|at| self.table.get(at));
+        let endpoint = device.map(|entry| &entry.endpoint);
+        self.emit(now, endpoint, || EventKind::Refused {
+            operation: "datagram",
+            peer: from,
+            code: Code::EMPTY,
+            reason: Reason::new("datagram-refused", reason),
+        });
+    }
+
     /// The registration that a path names, or the refusal.
     pub(super) fn registered(&self, id: &[u8]) -> Result<crate::registration::Location, Refusal> {
         RegistrationId::from_text(id)

@@ -1,6 +1,12 @@
 //! Integration tests of the whole server, over real sockets.
 
+mod hooks;
 mod http;
+mod limits;
+mod moving;
+mod observing;
 mod peer;
+mod refusals;
 mod registration;
+mod reports;
 mod requests;

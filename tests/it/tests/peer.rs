@@ -51,6 +51,19 @@ pub(crate) async fn refusal(events: &mut Events) -> (Code, &'static str) {
     .await
 }
 
+/// Starts a future: what it comes to when that is known at once.
+pub(crate) async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    let mut future = Some(future);
+    std::future::poll_fn(|cx| {
+        let future = future.take().expect("polled once");
+        std::task::Poll::Ready(match std::pin::Pin::new(future).poll(cx) {
+            std::task::Poll::Ready(output) => Some(output),
+            std::task::Poll::Pending => None,
+        })
+    })
+    .await
+}
+
 /// A message that came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Incoming {
@@ -228,6 +241,13 @@ impl Peer {
     pub(crate) async fn post(&mut self, path: &str) -> Code {
         let request = self.request(Code::POST, path);
         self.exchange(request).await.code
+    }
+
+    /// Waits until a location is gone; the shard of a registration that was replaced on another
+    /// shard hears of it after the answer.
+    pub(crate) async fn until_gone(&mut self, location: &str) {
+        let gone = async { while self.post(location).await != Code::NOT_FOUND {} };
+        timeout(PATIENCE, gone).await.expect("the location is gone");
     }
 
     pub(crate) async fn delete(&mut self, path: &str) -> Code {

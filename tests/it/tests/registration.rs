@@ -105,3 +105,146 @@ async fn the_server_says_what_it_has() {
     assert_eq!(answer.uint(OptionNumber::CONTENT_FORMAT), Some(40));
     assert!(String::from_utf8_lossy(&answer.payload).contains("</rd>"));
 }
+
+#[tokio::test]
+async fn n2_registering_anew_replaces_the_older_registration() {
+    let server = server(|_| {}).await;
+    let mut events = server.events();
+    let mut first = Peer::new(&server).await;
+    let mut second = Peer::new(&server).await;
+    let old = first.register("ep=a&lwm2m=1.1").await;
+    let new = second.register("ep=a&lwm2m=1.1").await;
+    let replaced = |event: &lwm2m_server::Event| match &event.kind {
+        EventKind::Registered { replaced, .. } => Some(*replaced),
+        EventKind::Deregistered { .. } | EventKind::Expired { .. } => panic!("{event:?}"),
+        _ => None,
+    };
+    assert!(!event(&mut events, replaced).await);
+    assert!(event(&mut events, replaced).await);
+    first.until_gone(&old).await;
+    assert_eq!(second.post(&new).await, Code::CHANGED);
+    assert_eq!(server.statistics().registrations, 1);
+}
+
+#[tokio::test]
+async fn a_registration_that_is_not_updated_expires() {
+    let server = server(|config| config.expiry_grace = std::time::Duration::ZERO).await;
+    let mut events = server.events();
+    let mut device = Peer::new(&server).await;
+    let location = device.register("ep=a&lt=1").await;
+    let expired = event(&mut events, |event| match &event.kind {
+        EventKind::Expired { registration } => Some(registration.endpoint.to_string()),
+        _ => None,
+    });
+    assert_eq!(expired.await, "a");
+    assert_eq!(device.post(&location).await, Code::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn parameters_of_all_versions_are_kept() {
+    let server = server(|config| config.lifetime_s = 777).await;
+    for (name, query, version, lifetime_s, binding) in [
+        ("v10", "lt=60&lwm2m=1.0&b=UQ", "1.0", 60, "UQ"),
+        ("v11", "lt=60&lwm2m=1.1&b=U&Q", "1.1", 60, "UQ"),
+        (
+            "v12",
+            "lt=4294967295&lwm2m=1.2&b=UTSNMH",
+            "1.2",
+            u32::MAX,
+            "UTSNMH",
+        ),
+        ("bare", "", "1.0", 777, "U"),
+        ("zero", "lt=0&b=XYZ&Q=1", "1.0", 0, "UQ"),
+    ] {
+        let mut device = Peer::new(&server).await;
+        device.register(&format!("ep={name}&{query}")).await;
+        let seen = server.registration(name).await.expect("registered");
+        assert_eq!(seen.version.as_str(), version, "{name}");
+        assert_eq!(
+            (seen.lifetime_s, seen.binding.to_string().as_str()),
+            (lifetime_s, binding)
+        );
+    }
+}
+
+#[tokio::test]
+async fn n10_names_are_kept_as_they_stand() {
+    let server = server(|_| {}).await;
+    for name in [
+        "'; drop table",
+        "a\nb",
+        "%2f",
+        "\u{1f4df}",
+        "\u{0}",
+        "x".repeat(252).as_str(),
+    ] {
+        let mut device = Peer::new(&server).await;
+        device.register(&format!("ep={name}")).await;
+        let seen = server.registration(name).await.expect("registered");
+        assert_eq!(seen.endpoint.as_str(), name);
+    }
+}
+
+#[tokio::test]
+async fn n8_strange_links_are_left_out() {
+    let server = server(|_| {}).await;
+    let mut device = Peer::new(&server).await;
+    let request = device
+        .request(Code::POST, "rd?ep=a&lwm2m=1.1")
+        .payload("</0/0>,</21>,</65535>,</70000>,</-1>,</a/b>, </1/0/> ;x=y, <3/0>,</3/0/1>");
+    assert_eq!(device.exchange(request).await.code, Code::CREATED);
+    let seen = server.registration("a").await.expect("registered");
+    assert_eq!(
+        seen.objects.paths,
+        [(1, 0), (3, 0)].map(|(o, i)| lwm2m_core::Path::instance(o, i))
+    );
+}
+
+#[tokio::test]
+async fn an_update_brings_a_new_object_list() {
+    let server = server(|_| {}).await;
+    let mut events = server.events();
+    let mut device = Peer::new(&server).await;
+    let location = device.register("ep=a&lwm2m=1.1").await;
+    for (list, changed) in [(OBJECTS, false), (&b"</1/0>,</3/0>,</5/0>"[..], true)] {
+        let update = device.request(Code::POST, &location).payload(list);
+        assert_eq!(device.exchange(update).await.code, Code::CHANGED);
+        let told = event(&mut events, |event| match event.kind {
+            EventKind::Updated {
+                objects_changed, ..
+            } => Some(objects_changed),
+            _ => None,
+        });
+        assert_eq!(told.await, changed);
+    }
+    let seen = server.registration("a").await.expect("registered");
+    assert!(seen.objects.has_object(5) && !seen.objects.has_object(4));
+}
+
+#[tokio::test]
+async fn a_profile_stands_for_an_object_list() {
+    let list = lwm2m_core::ObjectList::parse(b"</1/0>,</3/0>").expect("a list");
+    let profile = ("6:27354b9a".to_owned(), list);
+    let server = server(|config| config.profiles = vec![profile]).await;
+    let mut device = Peer::new(&server).await;
+    for (query, payload, code) in [
+        ("ep=a&lwm2m=1.2&pid=6:27354b9a", "", Code::CREATED),
+        ("ep=b&lwm2m=1.2&pid=6:27354b9a", "</4/0>", Code::CREATED),
+        ("ep=c&lwm2m=1.2&pid=6:0", "", Code::CONFLICT),
+        (
+            "ep=d&lwm2m=1.2&pid=6:0",
+            "</1/0>,</3/0>,</6/0>",
+            Code::CREATED,
+        ),
+        ("ep=c&lwm2m=1.2&pid=6:0", "", Code::CREATED),
+    ] {
+        let request = device
+            .request(Code::POST, &format!("rd?{query}"))
+            .payload(payload);
+        assert_eq!(device.exchange(request).await.code, code, "{query}");
+    }
+    for (name, objects) in [("a", 2), ("b", 3), ("c", 3), ("d", 3)] {
+        let seen = server.registration(name).await.expect("registered");
+        assert_eq!(seen.objects.paths.len(), objects, "{name}");
+    }
+}
