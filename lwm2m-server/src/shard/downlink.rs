@@ -9,16 +9,14 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use lwm2m_coap::{Failure, IncomingResponse, RequestId};
-use lwm2m_core::{Path, Request};
+use lwm2m_coap::RequestId;
+use lwm2m_core::Request;
 use tokio::sync::oneshot;
 
-use super::{Now, Shard, ended, hook, observations};
-use crate::event::EventKind;
-use crate::management::{self, CoapAnswer};
+use super::{Now, Shard, ended, observations};
+use crate::management;
 use crate::registration::Location;
-use crate::transport::Peer;
-use crate::{CancelMode, Content, ObservationId, Reason, RequestError, RequestOptions, Response};
+use crate::{CancelMode, ObservationId, Reason, RequestError, RequestOptions, Response};
 
 /// The requests to one device.
 #[derive(Debug, Default)]
@@ -36,13 +34,13 @@ struct Active {
 
 /// A request and who waits for it.
 #[derive(Debug)]
-struct Job {
-    task: Task,
+pub(super) struct Job {
+    pub(super) task: Task,
     deadline_ms: u64,
 }
 
 #[derive(Debug)]
-enum Task {
+pub(super) enum Task {
     Operation {
         request: Request,
         answer: oneshot::Sender<Result<Response, RequestError>>,
@@ -312,81 +310,6 @@ impl Shard {
         Ok(job)
     }
 
-    /// A device has answered one of our requests.
-    pub(super) fn on_response(&mut self, now: Now, response: IncomingResponse<'_, Peer>) {
-        let Some((device, job)) = self.take_active(response.request) else {
-            return;
-        };
-        self.contact(now, device);
-        match job.task {
-            Task::Operation { request, answer } => {
-                let outcome = self.outcome(now, device, &request, &response);
-                let _ = answer.send(outcome);
-            }
-            Task::Cancel {
-                observation,
-                answer,
-            } => {
-                let code = response.message.code();
-                // Whatever the device says, it is over on our side; a later notification is
-                // answered by a reset.
-                let reason = match answer {
-                    Some(_) => cancelled(),
-                    None => Reason::new("replaced", "another observation takes its place"),
-                };
-                self.drop_observation(now, device, observation, reason);
-                if let Some(answer) = answer {
-                    let refused = || RequestError::Refused {
-                        code,
-                        diagnostic: String::from_utf8(response.body.to_vec()).ok(),
-                    };
-                    let _ = answer.send(match code.is_success() {
-                        true => Ok(()),
-                        false => Err(refused()),
-                    });
-                }
-            }
-        }
-        self.pump(now, device);
-        self.arm(device);
-    }
-
-    /// One of our requests ended without an answer, or an observation without a word.
-    pub(super) fn on_failure(&mut self, now: Now, request: RequestId, failure: Failure) {
-        let Some((device, job)) = self.take_active(request) else {
-            return self.on_observation_failure(now, request, failure);
-        };
-        let sleeps = self.table.get_mut(device).is_some_and(|entry| {
-            let sleeps = failure == Failure::NotAcknowledged && entry.binding.queue;
-            if sleeps {
-                // It does not hear although it should: the rest waits until it says something.
-                entry.awake_until = 0;
-            }
-            sleeps
-        });
-        tracing::debug!(shard = self.id, ?failure, sleeps, "request failed");
-        match job.task {
-            Task::Operation { answer, .. } => {
-                let _ = answer.send(Err(failure_error(failure)));
-            }
-            Task::Cancel {
-                observation,
-                answer,
-            } => {
-                let reason = match answer {
-                    Some(_) => cancelled(),
-                    None => Reason::new("replaced", "another observation takes its place"),
-                };
-                self.drop_observation(now, device, observation, reason);
-                if let Some(answer) = answer {
-                    let _ = answer.send(Err(failure_error(failure)));
-                }
-            }
-        }
-        self.pump(now, device);
-        self.arm(device);
-    }
-
     /// Fails the requests of a device whose deadline has passed.
     pub(super) fn pass_deadlines(&mut self, now: Now, device: Location) {
         let now_ms = self.ms(now.instant);
@@ -400,8 +323,10 @@ impl Shard {
             true => RequestError::Asleep,
             false => RequestError::Deadline,
         };
-        let passed = |job: &mut Job| job.deadline_ms <= now_ms;
-        let late: Vec<Job> = extract(&mut downlink.waiting, passed);
+        let line = std::mem::take(&mut downlink.waiting);
+        let passed = |job: &Job| job.deadline_ms <= now_ms;
+        let (late, rest): (VecDeque<Job>, VecDeque<Job>) = line.into_iter().partition(passed);
+        downlink.waiting = rest;
         let active = downlink
             .active
             .take_if(|active| active.job.deadline_ms <= now_ms);
@@ -420,127 +345,13 @@ impl Shard {
         self.pump(now, device);
     }
 
-    fn take_active(&mut self, request: RequestId) -> Option<(Location, Job)> {
+    pub(super) fn take_active(&mut self, request: RequestId) -> Option<(Location, Job)> {
         let device = self.exchanges.remove(&request)?;
         let downlink = self.table.get_mut(device)?.downlink.as_mut()?;
         let active = downlink
             .active
             .take_if(|active| active.exchange == request)?;
         Some((device, active.job))
-    }
-
-    /// Reads the answer to an operation, and acts on what it means for the registration.
-    fn outcome(
-        &mut self,
-        now: Now,
-        device: Location,
-        request: &Request,
-        response: &IncomingResponse<'_, Peer>,
-    ) -> Result<Response, RequestError> {
-        let Some(entry) = self.table.get(device) else {
-            return ended();
-        };
-        let answer = CoapAnswer {
-            code: response.message.code(),
-            content_format: response.message.content_format(),
-            message: &response.message,
-            body: &response.body,
-        };
-        let context = Shard::context(&self.shared, entry);
-        let decoded = management::decode(request, &context, &answer);
-        if response.observing {
-            self.observe(now, device, request, response);
-        }
-        let mut outcome = match decoded {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                if let RequestError::Undecodable(cause) = &error {
-                    let reason = Reason::new("undecodable", cause.to_string());
-                    self.undecodable(now, device, "response", &answer, reason);
-                }
-                return Err(error);
-            }
-        };
-        if let Content::Values(values) = &mut outcome.content {
-            self.intercept(device, &asked_path(request), &mut values.records);
-        }
-        self.follow(device, request, &outcome);
-        if response.observing {
-            outcome.observation = self.first_notification(now, response.request, &outcome);
-        }
-        Ok(outcome)
-    }
-
-    /// Keeps the object list in step with what a Create or Delete did; the device may also send
-    /// its new list.
-    fn follow(&mut self, device: Location, request: &Request, outcome: &Response) {
-        let (path, exists) = match (request, &outcome.content) {
-            (Request::Create { .. }, Content::Created(path)) => (*path, true),
-            (
-                Request::Create {
-                    object,
-                    instance: Some(instance),
-                    ..
-                },
-                _,
-            ) => (Path::instance(*object, *instance), true),
-            (Request::Delete { path }, _) if path.ids().len() == 2 => (*path, false),
-            _ => return,
-        };
-        let Some(entry) = self.table.get_mut(device) else {
-            return;
-        };
-        let place = entry.objects.paths.binary_search(&path);
-        if place.is_ok() == exists {
-            return;
-        }
-        let objects = std::sync::Arc::make_mut(&mut entry.objects);
-        match place {
-            Ok(at) => {
-                objects.paths.remove(at);
-                // The object stays known without an instance.
-                if let (false, Some(object)) = (objects.has_object(path.ids()[0]), path.parent()) {
-                    objects.paths.insert(at, object);
-                }
-            }
-            Err(at) => objects.paths.insert(at, path),
-        }
-    }
-
-    /// Lets the interceptors see values.
-    pub(super) fn intercept(
-        &self,
-        device: Location,
-        path: &Path,
-        records: &mut Vec<lwm2m_core::Record<'static>>,
-    ) {
-        if self.shared.interceptors.is_empty() {
-            return;
-        }
-        let Some(entry) = self.table.get(device) else {
-            return;
-        };
-        let registration = entry.snapshot(device);
-        for interceptor in &self.shared.interceptors {
-            hook(|| interceptor.on_values(&registration, path, records));
-        }
-    }
-
-    pub(super) fn undecodable(
-        &self,
-        now: Now,
-        device: Location,
-        operation: &'static str,
-        answer: &CoapAnswer<'_>,
-        reason: Reason,
-    ) {
-        let endpoint = self.table.get(device).map(|entry| &entry.endpoint);
-        self.emit(now, endpoint, || EventKind::Undecodable {
-            operation,
-            format: answer.content_format,
-            payload: bytes::Bytes::copy_from_slice(answer.body),
-            reason,
-        });
     }
 }
 
@@ -556,31 +367,7 @@ impl Task {
     }
 }
 
-fn extract(jobs: &mut VecDeque<Job>, mut taken: impl FnMut(&mut Job) -> bool) -> Vec<Job> {
-    let (out, stay): (Vec<Job>, VecDeque<Job>) = {
-        let mut out = Vec::new();
-        let mut stay = VecDeque::with_capacity(jobs.len());
-        for mut job in jobs.drain(..) {
-            match taken(&mut job) {
-                true => out.push(job),
-                false => stay.push_back(job),
-            }
-        }
-        (out, stay)
-    };
-    *jobs = stay;
-    out
-}
-
-/// The path that an operation asked for, `/` for composites.
-fn asked_path(request: &Request) -> Path {
-    match request {
-        Request::Read { path, .. } | Request::Observe { path, .. } => *path,
-        _ => Path::ROOT,
-    }
-}
-
-fn cancelled() -> Reason {
+pub(super) fn cancelled() -> Reason {
     Reason::new("cancelled", "the application cancelled it")
 }
 
@@ -588,15 +375,5 @@ fn request_error(error: lwm2m_coap::RequestError) -> RequestError {
     match error {
         lwm2m_coap::RequestError::QueueFull => RequestError::QueueFull,
         error => RequestError::Invalid(error.to_string()),
-    }
-}
-
-pub(super) fn failure_error(failure: Failure) -> RequestError {
-    match failure {
-        Failure::NotAcknowledged => RequestError::NotAcknowledged,
-        Failure::NoResponse => RequestError::NoResponse,
-        Failure::Reset => RequestError::Reset,
-        Failure::PeerGone => RequestError::RegistrationEnded,
-        other => RequestError::Protocol(other.to_string()),
     }
 }

@@ -30,6 +30,7 @@ use crate::registration::{EndpointName, Location};
 use crate::transport::Peer;
 use crate::{Authorizer, Interceptor, RequestError, ServerConfig};
 
+mod answers;
 pub(crate) mod counters;
 pub(crate) mod downlink;
 mod ending;

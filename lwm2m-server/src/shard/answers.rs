@@ -1,0 +1,230 @@
+//! The answers to our requests: what comes of them for the caller, and for the registration.
+
+use std::sync::Arc;
+
+use lwm2m_coap::{Failure, IncomingResponse, RequestId};
+use lwm2m_core::{Path, Record, Request};
+use tokio::sync::oneshot;
+
+use super::downlink::{Task, cancelled};
+use super::{Now, Shard, ended, hook};
+use crate::event::EventKind;
+use crate::management::{self, CoapAnswer};
+use crate::registration::Location;
+use crate::transport::Peer;
+use crate::{Content, ObservationId, Reason, RequestError, Response};
+
+impl Shard {
+    /// A device has answered one of our requests.
+    pub(super) fn on_response(&mut self, now: Now, response: IncomingResponse<'_, Peer>) {
+        let Some((device, job)) = self.take_active(response.request) else {
+            // Nobody waits any more, so no observation shall stand either.
+            return self.endpoint.cancel(response.request);
+        };
+        self.contact(now, device);
+        match job.task {
+            Task::Operation { request, answer } => {
+                let outcome = self.outcome(now, device, &request, &response);
+                let _ = answer.send(outcome);
+            }
+            Task::Cancel {
+                observation,
+                answer,
+            } => {
+                let code = response.message.code();
+                let outcome = match code.is_success() {
+                    true => Ok(()),
+                    false => Err(RequestError::Refused {
+                        code,
+                        diagnostic: String::from_utf8(response.body.to_vec()).ok(),
+                    }),
+                };
+                self.end_cancel(now, device, observation, answer, outcome);
+            }
+        }
+        self.pump(now, device);
+        self.arm(device);
+    }
+
+    /// One of our requests ended without an answer, or an observation without a word.
+    pub(super) fn on_failure(&mut self, now: Now, request: RequestId, failure: Failure) {
+        let Some((device, job)) = self.take_active(request) else {
+            return self.on_observation_failure(now, request, failure);
+        };
+        let sleeps = self.table.get_mut(device).is_some_and(|entry| {
+            let sleeps = failure == Failure::NotAcknowledged && entry.binding.queue;
+            if sleeps {
+                // It does not hear although it should: the rest waits until it says something.
+                entry.awake_until = 0;
+            }
+            sleeps
+        });
+        tracing::debug!(shard = self.id, ?failure, sleeps, "request failed");
+        match job.task {
+            Task::Operation { answer, .. } => {
+                let _ = answer.send(Err(failure_error(failure)));
+            }
+            Task::Cancel {
+                observation,
+                answer,
+            } => {
+                let outcome = Err(failure_error(failure));
+                self.end_cancel(now, device, observation, answer, outcome);
+            }
+        }
+        self.pump(now, device);
+        self.arm(device);
+    }
+
+    /// Ends the observation that was to be cancelled. Whatever the device said, it is over on our
+    /// side; a later notification is answered by a reset.
+    fn end_cancel(
+        &mut self,
+        now: Now,
+        device: Location,
+        observation: ObservationId,
+        answer: Option<oneshot::Sender<Result<(), RequestError>>>,
+        outcome: Result<(), RequestError>,
+    ) {
+        let reason = match answer {
+            Some(_) => cancelled(),
+            None => Reason::new("replaced", "another observation takes its place"),
+        };
+        self.drop_observation(now, device, observation, reason);
+        if let Some(answer) = answer {
+            let _ = answer.send(outcome);
+        }
+    }
+
+    /// Reads the answer to an operation, and acts on what it means for the registration.
+    fn outcome(
+        &mut self,
+        now: Now,
+        device: Location,
+        request: &Request,
+        response: &IncomingResponse<'_, Peer>,
+    ) -> Result<Response, RequestError> {
+        let Some(entry) = self.table.get(device) else {
+            return ended();
+        };
+        let answer = CoapAnswer {
+            code: response.message.code(),
+            content_format: response.message.content_format(),
+            message: &response.message,
+            body: &response.body,
+        };
+        let context = Shard::context(&self.shared, entry);
+        let decoded = management::decode(request, &context, &answer);
+        if response.observing {
+            self.observe(now, device, request, response);
+        }
+        let mut outcome = match decoded {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                if let RequestError::Undecodable(cause) = &error {
+                    let reason = Reason::new("undecodable", cause.to_string());
+                    self.undecodable(now, device, "response", &answer, reason);
+                }
+                return Err(error);
+            }
+        };
+        if let Content::Values(values) = &mut outcome.content {
+            self.intercept(device, &asked_path(request), &mut values.records);
+        }
+        self.follow(device, request, &outcome);
+        if response.observing {
+            outcome.observation = self.first_notification(now, response.request, &outcome);
+        }
+        Ok(outcome)
+    }
+
+    /// Keeps the object list in step with what a Create or Delete did; the device may also send
+    /// its new list.
+    fn follow(&mut self, device: Location, request: &Request, outcome: &Response) {
+        let (path, exists) = match (request, &outcome.content) {
+            (Request::Create { .. }, Content::Created(path)) => (*path, true),
+            (
+                Request::Create {
+                    object,
+                    instance: Some(instance),
+                    ..
+                },
+                _,
+            ) => (Path::instance(*object, *instance), true),
+            (Request::Delete { path }, _) if path.ids().len() == 2 => (*path, false),
+            _ => return,
+        };
+        let Some(entry) = self.table.get_mut(device) else {
+            return;
+        };
+        let place = entry.objects.paths.binary_search(&path);
+        if place.is_ok() == exists {
+            return;
+        }
+        let objects = Arc::make_mut(&mut entry.objects);
+        match place {
+            Ok(at) => {
+                objects.paths.remove(at);
+                // The object stays known without an instance.
+                if let (false, Some(object)) = (objects.has_object(path.ids()[0]), path.parent()) {
+                    objects.paths.insert(at, object);
+                }
+            }
+            Err(at) => objects.paths.insert(at, path),
+        }
+    }
+
+    /// Lets the interceptors see values.
+    pub(super) fn intercept(
+        &self,
+        device: Location,
+        path: &Path,
+        records: &mut Vec<Record<'static>>,
+    ) {
+        if self.shared.interceptors.is_empty() {
+            return;
+        }
+        let Some(entry) = self.table.get(device) else {
+            return;
+        };
+        let registration = entry.snapshot(device);
+        for interceptor in &self.shared.interceptors {
+            hook(|| interceptor.on_values(&registration, path, records));
+        }
+    }
+
+    pub(super) fn undecodable(
+        &self,
+        now: Now,
+        device: Location,
+        operation: &'static str,
+        answer: &CoapAnswer<'_>,
+        reason: Reason,
+    ) {
+        let endpoint = self.table.get(device).map(|entry| &entry.endpoint);
+        self.emit(now, endpoint, || EventKind::Undecodable {
+            operation,
+            format: answer.content_format,
+            payload: bytes::Bytes::copy_from_slice(answer.body),
+            reason,
+        });
+    }
+}
+
+/// The path that an operation asked for, `/` for composites.
+fn asked_path(request: &Request) -> Path {
+    match request {
+        Request::Read { path, .. } | Request::Observe { path, .. } => *path,
+        _ => Path::ROOT,
+    }
+}
+
+fn failure_error(failure: Failure) -> RequestError {
+    match failure {
+        Failure::NotAcknowledged => RequestError::NotAcknowledged,
+        Failure::NoResponse => RequestError::NoResponse,
+        Failure::Reset => RequestError::Reset,
+        Failure::PeerGone => RequestError::RegistrationEnded,
+        other => RequestError::Protocol(other.to_string()),
+    }
+}
