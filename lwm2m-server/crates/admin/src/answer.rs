@@ -149,8 +149,13 @@ impl Values {
             error: fault.error.to_string(),
             raw: value::base64(&fault.raw),
         };
+        // Devices behind a gateway have its prefix before their paths.
+        let behind = decoded.gateway.iter().map(|behind| NamedValue {
+            path: format!("/{}{}", behind.prefix, behind.record.path),
+            ..value(&behind.record)
+        });
         Values {
-            values: decoded.records.iter().map(value).collect(),
+            values: decoded.records.iter().map(value).chain(behind).collect(),
             faults: decoded.faults.iter().map(fault).collect(),
         }
     }
