@@ -8,7 +8,6 @@ use lwm2m_coap::{Code, Failure, IncomingResponse, OptionNumber, OutgoingRequest,
 
 use super::Client;
 use crate::DownloadError;
-use crate::object::Context;
 
 /// The object that downloads.
 const FIRMWARE: u16 = 5;
@@ -77,7 +76,7 @@ impl Client {
 
     fn end_download(&mut self, now: Instant, result: Result<&[u8], DownloadError>) {
         self.download = None;
-        let mut context = Context::new(now);
+        let mut context = self.tree.context(now);
         if let Ok(object) = self.tree.object_mut(FIRMWARE) {
             object.downloaded(result, &mut context);
         }

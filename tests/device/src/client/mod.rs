@@ -60,8 +60,6 @@ pub struct Client {
     awake_until: Option<Instant>,
     asleep: bool,
     offline: bool,
-    /// Wall-clock time at an instant, for the times of stored notifications.
-    wall_clock: Option<(Instant, f64)>,
     outbox: VecDeque<Transmit<SocketAddr>>,
     events: VecDeque<DeviceEvent>,
     statistics: ClientStatistics,
@@ -108,7 +106,6 @@ impl Client {
             awake_until: None,
             asleep: false,
             offline: false,
-            wall_clock: None,
             outbox: VecDeque::new(),
             events: VecDeque::new(),
             statistics: ClientStatistics::default(),
@@ -217,9 +214,10 @@ impl Client {
         self.settle(now);
     }
 
-    /// Tells the wall-clock time, in seconds since 1970, for the times of stored notifications.
+    /// Tells the wall-clock time in seconds since 1970, for the clock of the Device object and the
+    /// times of stored notifications.
     pub fn set_wall_clock(&mut self, now: Instant, unix_s: f64) {
-        self.wall_clock = Some((now, unix_s));
+        self.tree.set_wall_clock(now, unix_s);
     }
 
     /// The value of a single-instance resource, or of a resource instance.

@@ -307,9 +307,7 @@ impl Client {
     /// Keeps a notification until the server is back, when the Server object asks for it.
     fn store(&mut self, now: Instant, at: usize, current: Vec<Record<'static>>) {
         let keeps = self.server_setting(6) == Some(1);
-        let time = self.wall_clock.map(|(then, unix_s)| {
-            (unix_s + now.saturating_duration_since(then).as_secs_f64()).floor()
-        });
+        let time = self.tree.unix_s(now).map(|seconds| seconds as f64);
         let max = self.history_max(&self.observations[at]);
         let stored = &mut self.observations[at].stored;
         if keeps && max > 0 {
@@ -347,7 +345,7 @@ impl Client {
             let together: Vec<Record<'static>> = stored.iter().flatten().cloned().collect();
             let mut batches: Vec<Vec<Record<'static>>> = vec![together];
             let timed = self.notification(&self.observations[at].target, &batches[0]);
-            let in_one = timed.as_ref().is_ok_and(carries_times) && self.wall_clock.is_some();
+            let in_one = timed.as_ref().is_ok_and(carries_times) && self.tree.unix_s(now).is_some();
             if !in_one {
                 batches = stored.into_iter().collect();
             }

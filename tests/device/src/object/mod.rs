@@ -139,14 +139,19 @@ impl Object for SimpleObject {
 pub struct Context {
     /// The time.
     pub now: Instant,
+    /// The wall-clock time in seconds since 1970, where the device knows it.
+    pub unix_s: Option<i64>,
     effects: Vec<Effect>,
 }
 
 impl Context {
-    /// A context without effects.
+    /// A context without effects, on a device that does not know the wall-clock time.
     pub fn new(now: Instant) -> Context {
-        let effects = Vec::new();
-        Context { now, effects }
+        Context {
+            now,
+            unix_s: None,
+            effects: Vec::new(),
+        }
     }
 
     /// Asks the device for something; done after the answer to the current request is on its way.

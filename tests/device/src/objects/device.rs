@@ -1,5 +1,7 @@
 //! Object 3, Device.
 
+use std::time::{Duration, Instant};
+
 use lwm2m_core::{DataType, ExecuteArguments, ObjectVersion, Value, Version};
 
 use crate::{Context, Definition, Effect, Object, Refusal, ResourceValue, Store};
@@ -8,6 +10,10 @@ const REBOOT: u16 = 4;
 const FACTORY_RESET: u16 = 5;
 const ERROR_CODE: u16 = 11;
 const RESET_ERROR_CODE: u16 = 12;
+const CURRENT_TIME: u16 = 13;
+
+/// How often Current Time goes on.
+const TICK: Duration = Duration::from_secs(60);
 
 const DEFINITIONS: [Definition; 23] = [
     Definition::read(0, DataType::String),
@@ -25,7 +31,7 @@ const DEFINITIONS: [Definition; 23] = [
         .multiple()
         .mandatory(),
     Definition::execute(RESET_ERROR_CODE),
-    Definition::read_write(13, DataType::Time),
+    Definition::read_write(CURRENT_TIME, DataType::Time),
     Definition::read_write(14, DataType::String),
     Definition::read_write(15, DataType::String),
     Definition::read(16, DataType::String).mandatory(),
@@ -38,8 +44,16 @@ const DEFINITIONS: [Definition; 23] = [
 ];
 
 /// Object 3: who made the device, its power supply, its clock; reboots when asked.
+///
+/// Where the device knows the wall-clock time, Current Time (`/3/0/13`) goes on once a minute; a
+/// server that writes it sets the clock.
 #[derive(Debug, Clone)]
-pub struct Device(Store);
+pub struct Device {
+    store: Store,
+    /// What a server's writing has added to the wall-clock time, in seconds.
+    offset_s: i64,
+    tick: Option<Instant>,
+}
 
 impl Device {
     /// A device of this model, in the form of an enabler version.
@@ -61,7 +75,7 @@ impl Device {
                     (3, Value::from("1.0.0")),
                     (9, Value::Integer(100)),
                     (10, Value::Integer(64)),
-                    (13, Value::Time(1_700_000_000)),
+                    (CURRENT_TIME, Value::Time(1_700_000_000)),
                     (14, Value::from("+00:00")),
                     (15, Value::from("Etc/UTC")),
                     (16, Value::from("U")),
@@ -81,7 +95,11 @@ impl Device {
                     (ERROR_CODE, ResourceValue::multiple([(0, 0)])),
                 ],
             );
-        Device(store)
+        Device {
+            store,
+            offset_s: 0,
+            tick: None,
+        }
     }
 
     /// The least that the specification asks for: manufacturer, model, serial number, firmware
@@ -90,25 +108,50 @@ impl Device {
         let mut device = Device::new(version, model, serial);
         let spare = [6, 7, 8, 9, 10, 13, 14, 15, 17, 18, 19, 20, 21];
         for resource in spare {
-            device.0.remove(0, resource);
+            device.store.remove(0, resource);
         }
         device
     }
 
     /// The same, with another value.
     pub fn with(mut self, resource: u16, value: impl Into<ResourceValue>) -> Device {
-        self.0.set(0, resource, value);
+        self.store.set(0, resource, value);
         self
     }
 }
 
 impl Object for Device {
     fn store(&self) -> &Store {
-        &self.0
+        &self.store
     }
 
     fn store_mut(&mut self) -> &mut Store {
-        &mut self.0
+        &mut self.store
+    }
+
+    fn started(&mut self, context: &mut Context) {
+        if self.store.value(0, CURRENT_TIME).is_some() {
+            self.elapsed(context);
+        }
+    }
+
+    fn written(&mut self, _instance: u16, resource: u16, context: &mut Context) {
+        let written = self.store.integer(0, CURRENT_TIME);
+        if let (CURRENT_TIME, Some(written), Some(unix_s)) = (resource, written, context.unix_s) {
+            self.offset_s = written.saturating_sub(unix_s);
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.tick
+    }
+
+    fn elapsed(&mut self, context: &mut Context) {
+        self.tick = context.unix_s.map(|_| context.now + TICK);
+        if let Some(unix_s) = context.unix_s {
+            let time = Value::Time(unix_s.saturating_add(self.offset_s));
+            self.store.set(0, CURRENT_TIME, time);
+        }
     }
 
     fn execute(
@@ -121,7 +164,7 @@ impl Object for Device {
         match resource {
             RESET_ERROR_CODE => {
                 let none = ResourceValue::multiple([(0, 0)]);
-                self.0.set(instance, ERROR_CODE, none);
+                self.store.set(instance, ERROR_CODE, none);
             }
             _ => context.ask(Effect::Reboot),
         }

@@ -78,6 +78,9 @@ impl Object for Location {
     }
 
     fn started(&mut self, context: &mut Context) {
+        if let Some(unix_s) = context.unix_s {
+            self.store.set(0, TIMESTAMP, Value::Time(unix_s));
+        }
         self.next = self.interval.map(|interval| context.now + interval);
     }
 
@@ -88,11 +91,8 @@ impl Object for Location {
     fn elapsed(&mut self, context: &mut Context) {
         self.step(LATITUDE);
         self.step(LONGITUDE);
-        let seconds = self
-            .interval
-            .map_or(0, |interval| interval.as_secs() as i64);
-        if let Some(time) = self.store.integer(0, TIMESTAMP) {
-            self.store.set(0, TIMESTAMP, Value::Time(time + seconds));
+        if let Some(unix_s) = context.unix_s {
+            self.store.set(0, TIMESTAMP, Value::Time(unix_s));
         }
         self.next = self.interval.map(|interval| context.now + interval);
     }

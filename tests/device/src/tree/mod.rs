@@ -18,6 +18,8 @@ use crate::{Definition, Effect, Object, Refusal, ResourceValue};
 #[derive(Default)]
 pub struct ObjectTree {
     objects: Vec<Box<dyn Object>>,
+    /// Wall-clock time at an instant, in seconds since 1970.
+    wall_clock: Option<(Instant, f64)>,
 }
 
 impl std::fmt::Debug for ObjectTree {
@@ -41,6 +43,24 @@ impl ObjectTree {
     /// A tree without objects.
     pub fn new() -> ObjectTree {
         ObjectTree::default()
+    }
+
+    /// Tells the wall-clock time, in seconds since 1970.
+    pub(crate) fn set_wall_clock(&mut self, now: Instant, unix_s: f64) {
+        self.wall_clock = Some((now, unix_s));
+    }
+
+    /// The wall-clock time in whole seconds since 1970, where it is known.
+    pub(crate) fn unix_s(&self, now: Instant) -> Option<i64> {
+        let (then, unix_s) = self.wall_clock?;
+        Some((unix_s + now.saturating_duration_since(then).as_secs_f64()) as i64)
+    }
+
+    /// What objects are told at this time.
+    pub(crate) fn context(&self, now: Instant) -> Context {
+        let mut context = Context::new(now);
+        context.unix_s = self.unix_s(now);
+        context
     }
 
     /// Adds an object, in place of another with the same id.
@@ -71,7 +91,7 @@ impl ObjectTree {
         if !definition.operations.execute {
             return Err(Refusal::not_allowed("the resource is not executable"));
         }
-        let mut context = Context::new(now);
+        let mut context = self.context(now);
         self.object_mut(object)?
             .execute(instance, resource, arguments, &mut context)?;
         Ok(context.into_effects())
@@ -103,7 +123,7 @@ impl ObjectTree {
 
     /// Tells the objects that the device starts.
     pub(crate) fn started(&mut self, now: Instant) -> Vec<Effect> {
-        let mut context = Context::new(now);
+        let mut context = self.context(now);
         for object in &mut self.objects {
             object.started(&mut context);
         }
@@ -112,7 +132,7 @@ impl ObjectTree {
 
     /// Runs the timers of the objects.
     pub(crate) fn elapsed(&mut self, now: Instant) -> Vec<Effect> {
-        let mut context = Context::new(now);
+        let mut context = self.context(now);
         for object in &mut self.objects {
             if object.deadline().is_some_and(|at| at <= now) {
                 object.elapsed(&mut context);

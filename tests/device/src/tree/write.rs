@@ -5,7 +5,7 @@ use std::time::Instant;
 use lwm2m_core::{DataType, ObjectLink, Path, PathLevel, Record, Value, WriteMode};
 
 use super::{ObjectTree, closed, is_present};
-use crate::object::{Context, zero};
+use crate::object::zero;
 use crate::{Definition, Effect, Object, Refusal, ResourceValue, Store};
 
 /// The most instances of one resource.
@@ -84,7 +84,7 @@ impl ObjectTree {
                 .ok_or(Refusal::bad_request("no free instance id"))?,
         };
         let values = initial_values(self.object(&Path::object(object))?, instance, records)?;
-        let mut context = Context::new(now);
+        let mut context = self.context(now);
         let found = self.object_mut(object)?;
         found.store_mut().add_instance(instance);
         for (resource, value) in values {
@@ -267,7 +267,7 @@ impl ObjectTree {
             .map(|change| change.path)
             .collect();
         self.apply_values(changes);
-        let mut context = Context::new(now);
+        let mut context = self.context(now);
         for path in written {
             if let (Ok(object), [_, instance, resource]) =
                 (self.object_mut(path.ids()[0]), path.ids())
