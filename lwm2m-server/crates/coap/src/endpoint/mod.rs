@@ -193,7 +193,9 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
     /// As a device: sends a notification to an observer, `handle` being that of the observe
     /// request, which stays valid for it.
     ///
-    /// A response of class 4 or 5 ends the observation and carries no sequence number.
+    /// A response of class 4 or 5 ends the observation and carries no sequence number. No event
+    /// comes under the id: an acknowledged notification is silent, another one ends in
+    /// [`Event::ObserverGone`].
     ///
     /// # Errors
     /// [`RequestError::QueueFull`] when [`Config::peer_queue_max`] confirmable messages to this

@@ -18,7 +18,8 @@ pub enum Event<'d, P> {
     Response(IncomingResponse<'d, P>),
     /// A later value of an observation that is fresh (RFC 7641 §3.4). Already acknowledged.
     Notification(Notification<'d, P>),
-    /// One of our requests (or confirmable notifications) ended without a response.
+    /// One of our requests ended without a response. Notifications of ours do not end so, but
+    /// with [`Event::ObserverGone`] when they are refused or not acknowledged.
     Failed {
         /// The peer.
         peer: P,

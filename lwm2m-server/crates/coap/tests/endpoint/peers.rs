@@ -213,3 +213,9 @@ fn an_answer_to_a_forgotten_peer_does_no_harm() {
     pair.drive();
     assert!(matches!(pair.server.seen[..], [Seen::Response { .. }]));
 }
+
+#[test]
+fn an_engine_can_move_to_its_thread() {
+    fn moves<T: Send + 'static>(_: &T) {}
+    moves(&endpoint(Config::default()).0);
+}
