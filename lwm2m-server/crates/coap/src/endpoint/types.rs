@@ -154,9 +154,9 @@ pub struct OutgoingRequest {
     pub observe: Option<bool>,
     /// For an active cancel: the token of the observation (RFC 7641 §3.6).
     pub token: Option<Token>,
-    /// Instead of [`Config::response_timeout`].
+    /// Instead of [`Config::response_timeout`](crate::Config::response_timeout).
     pub timeout: Option<Duration>,
-    /// Instead of [`Config::block_size`].
+    /// Instead of [`Config::block_size`](crate::Config::block_size).
     pub block_size: Option<crate::BlockSize>,
 }
 
@@ -263,7 +263,7 @@ pub enum Failure {
     /// The peer has been forgotten.
     #[error("the peer is gone")]
     PeerGone,
-    /// A block-wise body does not fit together or exceeds [`Config::body_max`].
+    /// A block-wise body does not fit together or exceeds [`Config::body_max`](crate::Config::body_max).
     #[error("the block-wise transfer failed: {0}")]
     Block(&'static str),
     /// A response with an option that is critical and not understood.
@@ -275,7 +275,7 @@ pub enum Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// [`Config::peer_queue_max`] requests wait for this peer already.
+    /// [`Config::peer_queue_max`](crate::Config::peer_queue_max) requests wait for this peer already.
     #[error("too many requests wait for this peer")]
     QueueFull,
     /// The body exceeds what block-wise transfer can carry.
