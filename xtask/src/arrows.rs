@@ -60,7 +60,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("hyper", &["lwm2m-admin"]),
     ("tower-http", &["lwm2m-admin"]),
     ("coap-lite", &["lwm2m-coap", "lwm2m-bench"]),
-    ("quinn-udp", &["lwm2m-server"]),
+    ("quinn-udp", &["lwm2m-server", "lwm2m-bench"]),
     ("quick-xml", &["lwm2m-registry"]),
     ("minicbor", &["lwm2m-core"]),
 ];
