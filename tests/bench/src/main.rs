@@ -41,7 +41,7 @@ enum Bench {
     Serve(storm::ServeArguments),
     /// The baseline of `storm`.
     #[command(hide = true)]
-    Echo,
+    Echo(storm::EchoArguments),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -51,7 +51,7 @@ fn main() -> anyhow::Result<()> {
         Bench::Codecs(rounds) => vec![codecs::run(rounds)?],
         Bench::Storm(arguments) => storm::run(arguments)?,
         Bench::Serve(arguments) => return storm::serve(arguments),
-        Bench::Echo => return storm::echo(),
+        Bench::Echo(arguments) => return storm::echo(arguments),
     };
     print(&reports, arguments.json)?;
     Ok(())

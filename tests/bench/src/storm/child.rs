@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use serde_json::Value;
@@ -11,11 +13,13 @@ use serde_json::Value;
 /// Bytes of a page of memory: the only size that Linux has on the machines that benches run on
 /// and that says so.
 const PAGE: u64 = 4096;
+/// How long a process may take to end.
+const END_MAX: Duration = Duration::from_secs(30);
 
 /// A running process that said where it listens; stopped when dropped.
 pub(crate) struct Server {
     child: Child,
-    commands: ChildStdin,
+    commands: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
     pub(crate) address: SocketAddr,
 }
@@ -38,7 +42,7 @@ impl Server {
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot start {command:?}"))?;
-        let commands = child.stdin.take().context("stdin is piped")?;
+        let commands = child.stdin.take();
         let answers = child.stdout.take().context("stdout is piped")?;
         let mut server = Server {
             child,
@@ -55,14 +59,15 @@ impl Server {
     }
 
     /// Starts a sub-command of this program.
-    pub(crate) fn start_own(arguments: &[String]) -> anyhow::Result<Server> {
+    pub(crate) fn start_own(arguments: &[&str]) -> anyhow::Result<Server> {
         let program = std::env::current_exe()?;
         Server::start(Command::new(program).args(arguments))
     }
 
     /// Writes a command and reads its answer, a line of JSON.
     pub(crate) fn ask(&mut self, command: &str) -> anyhow::Result<Value> {
-        writeln!(self.commands, "{command}").context("the server ended")?;
+        let commands = self.commands.as_mut().context("stdin is piped")?;
+        writeln!(commands, "{command}").context("the server ended")?;
         let line = self.line()?;
         serde_json::from_str(&line).with_context(|| format!("{command}: '{line}'"))
     }
@@ -106,8 +111,15 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // Its stdin ends, and so does it: a profiler that it runs under writes its results then.
+        self.commands = None;
+        let deadline = Instant::now() + END_MAX;
+        while let Ok(None) = self.child.try_wait() {
+            if Instant::now() > deadline {
+                let _ = self.child.kill();
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod fleet;
 mod load;
 mod serve;
 
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -24,7 +25,7 @@ use echo::EchoTraffic;
 use fleet::{Fleet, Phase};
 use load::{Generator, Outcome};
 
-pub(crate) use echo::run as echo;
+pub(crate) use echo::{Arguments as EchoArguments, run as echo};
 pub(crate) use serve::{Arguments as ServeArguments, run as serve};
 
 use crate::report::{Cell, Report};
@@ -47,6 +48,22 @@ pub(crate) struct Arguments {
     /// Measures the echo against itself, without a server.
     #[arg(long)]
     echo_only: bool,
+    /// Stops after a phase.
+    #[arg(long, value_enum, default_value_t = Until::Read)]
+    until: Until,
+    /// Runs the server under another program, as in `--under "perf record -g"`.
+    #[arg(long, value_name = "COMMAND")]
+    under: Option<String>,
+}
+
+/// The last phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+enum Until {
+    Register,
+    Update,
+    Observe,
+    Notify,
+    Read,
 }
 
 /// Runs all phases.
@@ -67,41 +84,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Vec<Report>> {
         }
         return Ok(vec![storm.phases]);
     }
-    let server_arguments = server_arguments(arguments);
-    let mut server = Server::start_own(&server_arguments)?;
+    let mut server = start_server(arguments)?;
     let mut memory = Memory::new(arguments.devices, &server)?;
-    storm.send("register", Phase::Register, &server)?;
-    memory.row("registered", &server)?;
-    storm.send("update", Phase::Update, &server)?;
-    memory.row("updated", &server)?;
-    storm.ask("observe", &mut server)?;
-    memory.row("observed", &server)?;
-    let observed: usize = storm
-        .generators
-        .iter()
-        .map(|(_, fleet)| fleet.observed())
-        .sum();
-    ensure!(
-        observed == arguments.devices as usize,
-        "the server observes {observed} of {} devices",
-        arguments.devices
-    );
-    let before = notifications(&mut server)?;
-    storm.send("notify NON", Phase::NotifyNon, &server)?;
-    let between = notifications(&mut server)?;
-    storm.send("notify CON", Phase::NotifyCon, &server)?;
-    let after = notifications(&mut server)?;
-    storm.phases.note(format!(
-        "The server decoded {} of the NON and {} of the CON notifications.",
-        between - before,
-        after - between
-    ));
-    storm.ask("read", &mut server)?;
-    memory.row("read", &server)?;
+    storm.run(arguments, &mut server, &mut memory)?;
     storm.phases.note(format!(
         "{} devices, {} messages in flight. cpu_us: CPU time of the server process for each \
          request, user_us the part outside the kernel (ticks, inexact). echo_us: the same of a \
-         UDP echo with the same message sizes, one blocking thread. NON notifications: a ping \
+         UDP echo with the same message sizes, a blocking thread for each shard. NON notifications: a ping \
          after each {} of them is part of the cost.",
         arguments.devices,
         arguments.in_flight,
@@ -110,11 +99,22 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Vec<Report>> {
     Ok(vec![storm.phases, memory.report])
 }
 
-fn server_arguments(arguments: &Arguments) -> Vec<String> {
-    let mut all = vec!["serve".to_owned()];
-    all.push(format!("--in-flight={}", arguments.in_flight));
-    all.extend(arguments.shards.map(|shards| format!("--shards={shards}")));
-    all
+fn start_server(arguments: &Arguments) -> anyhow::Result<Server> {
+    let program = std::env::current_exe()?;
+    let mut under = arguments.under.iter().flat_map(|under| under.split(' '));
+    let mut command = match under.next() {
+        Some(profiler) => {
+            let mut command = Command::new(profiler);
+            command.args(under).arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
+    command
+        .arg("serve")
+        .arg(format!("--in-flight={}", arguments.in_flight))
+        .args(arguments.shards.map(|shards| format!("--shards={shards}")));
+    Server::start(&mut command)
 }
 
 fn notifications(server: &mut Server) -> anyhow::Result<u64> {
@@ -150,6 +150,7 @@ impl Storm {
             let count = share.min(arguments.devices - first);
             generators.push((Generator::new(first, count)?, Fleet::new(first, count)));
         }
+        let echo_threads = format!("--threads={}", arguments.shards.unwrap_or(cores));
         let columns = [
             "phase", "requests", "lost", "retries", "wall_s", "per_s", "cpu_us", "user_us",
             "echo_us", "ratio",
@@ -157,9 +158,54 @@ impl Storm {
         Ok(Storm {
             in_flight: (arguments.in_flight as usize / generators.len()).max(1),
             generators,
-            echo: Server::start_own(&["echo".to_owned()])?,
+            echo: Server::start_own(&["echo", &echo_threads])?,
             phases: Report::new("Devices in a storm", &columns),
         })
+    }
+
+    fn run(
+        &mut self,
+        arguments: &Arguments,
+        server: &mut Server,
+        memory: &mut Memory,
+    ) -> anyhow::Result<()> {
+        self.send("register", Phase::Register, server)?;
+        memory.row("registered", server)?;
+        if arguments.until == Until::Register {
+            return Ok(());
+        }
+        self.send("update", Phase::Update, server)?;
+        memory.row("updated", server)?;
+        if arguments.until == Until::Update {
+            return Ok(());
+        }
+        self.ask("observe", server)?;
+        memory.row("observed", server)?;
+        let observed = self.generators.iter().map(|(_, fleet)| fleet.observed());
+        let observed: usize = observed.sum();
+        ensure!(
+            observed == arguments.devices as usize,
+            "the server observes {observed} of {} devices",
+            arguments.devices
+        );
+        if arguments.until == Until::Observe {
+            return Ok(());
+        }
+        let before = notifications(server)?;
+        self.send("notify NON", Phase::NotifyNon, server)?;
+        let between = notifications(server)?;
+        self.send("notify CON", Phase::NotifyCon, server)?;
+        let after = notifications(server)?;
+        self.phases.note(format!(
+            "The server decoded {} of the NON and {} of the CON notifications.",
+            between - before,
+            after - between
+        ));
+        if arguments.until == Until::Notify {
+            return Ok(());
+        }
+        self.ask("read", server)?;
+        memory.row("read", server)
     }
 
     /// Every device sends a message.
