@@ -55,7 +55,7 @@ impl Demo {
     /// Runs a command of the CLI against it.
     pub(crate) fn cli(&self, arguments: &[&str]) -> Output {
         Command::new(BINARY)
-            .args(["--server", &self.http])
+            .env("LWM2M_SERVER", &self.http)
             .args(arguments)
             .stdin(Stdio::null())
             .output()

@@ -85,7 +85,7 @@ fn wrong_arguments_are_sentences_and_never_panics() {
         (&["attributes", device, "/3/0/9", "gt=1", "lt=9"], "lt"),
         (&["attributes", device, "/3/0/9", "speed=9"], "speed"),
         (&["cancel", device, "424242"], "observation"),
-        (&["create", device, "/3"], "/3"),
+        (&["create", device, "/3"], "object 3 has one instance"),
         (&["delete", device, "/3/0/0"], "/3/0/0"),
         (&["observe", device, "/"], "/"),
         (&["read", "a/b?c#d%", "/3"], "registered"),

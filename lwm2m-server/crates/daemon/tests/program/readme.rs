@@ -89,8 +89,13 @@ fn run(demo: &Demo, command: &str) -> bool {
         return true;
     }
     if let Some(arguments) = command.strip_prefix("cargo run --release -p lwm2m-device -- ") {
-        let words = std::iter::once("lwm2m-device").chain(arguments.split(' '));
-        lwm2m_device::cli::run(words.map(str::to_owned)).expect(command);
+        let output = Command::new(env!("CARGO"))
+            .args(["run", "--quiet", "--package", "lwm2m-device", "--"])
+            .args(arguments.split(' '))
+            .output()
+            .expect("cargo starts");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{command}: {errors}");
         return true;
     }
     panic!("nothing runs `{command}`");
