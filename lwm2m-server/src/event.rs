@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use lwm2m_coap::Code;
@@ -114,7 +114,7 @@ pub enum EventKind {
 #[derive(Debug)]
 pub struct Events {
     receiver: broadcast::Receiver<Arc<Event>>,
-    dropped: Arc<AtomicU64>,
+    tally: Arc<Tally>,
 }
 
 impl Events {
@@ -131,7 +131,7 @@ impl Events {
             Ok(event) => Some(Ok(event)),
             Err(RecvError::Closed) => None,
             Err(RecvError::Lagged(dropped)) => {
-                self.dropped.fetch_add(dropped, Ordering::Relaxed);
+                self.tally.dropped.fetch_add(dropped, Ordering::Relaxed);
                 Some(Err(Lagged(dropped)))
             }
         }
@@ -151,21 +151,37 @@ impl Events {
 #[error("{0} events were dropped because the subscriber was slow")]
 pub struct Lagged(pub u64);
 
+impl Drop for Events {
+    fn drop(&mut self) {
+        self.tally.listeners.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The end that the shards hold.
 #[derive(Debug, Clone)]
 pub(crate) struct EventSender {
     sender: broadcast::Sender<Arc<Event>>,
+    tally: Arc<Tally>,
+}
+
+/// What is counted of all subscriptions.
+#[derive(Debug, Default)]
+struct Tally {
+    // The channel knows as well, but only under its lock.
+    listeners: AtomicUsize,
+    dropped: AtomicU64,
 }
 
 impl EventSender {
     /// A channel in which `max` events wait for each subscriber.
     pub(crate) fn new(max: usize) -> (EventSender, EventSource) {
         let (sender, _) = broadcast::channel(max.max(1));
+        let tally = Arc::<Tally>::default();
         let source = EventSource {
             sender: sender.downgrade(),
-            dropped: Arc::default(),
+            tally: Arc::clone(&tally),
         };
-        (EventSender { sender }, source)
+        (EventSender { sender, tally }, source)
     }
 
     /// Tells the subscribers. The event is only made when there are any.
@@ -175,7 +191,7 @@ impl EventSender {
         endpoint: Option<&EndpointName>,
         kind: impl FnOnce() -> EventKind,
     ) {
-        if self.sender.receiver_count() == 0 {
+        if self.tally.listeners.load(Ordering::Relaxed) == 0 {
             return;
         }
         let event = Event {
@@ -192,25 +208,26 @@ impl EventSender {
 #[derive(Debug)]
 pub(crate) struct EventSource {
     sender: broadcast::WeakSender<Arc<Event>>,
-    dropped: Arc<AtomicU64>,
+    tally: Arc<Tally>,
 }
 
 impl EventSource {
     /// A new subscription; one that has ended when the shards have.
     pub(crate) fn subscribe(&self) -> Events {
+        self.tally.listeners.fetch_add(1, Ordering::Relaxed);
         let receiver = match self.sender.upgrade() {
             Some(sender) => sender.subscribe(),
             None => broadcast::channel(1).1,
         };
         Events {
             receiver,
-            dropped: Arc::clone(&self.dropped),
+            tally: Arc::clone(&self.tally),
         }
     }
 
     /// Events that slow subscribers lost.
     pub(crate) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.tally.dropped.load(Ordering::Relaxed)
     }
 }
 
@@ -242,7 +259,8 @@ mod tests {
 
     #[test]
     fn nothing_is_made_when_nobody_listens() {
-        let (sender, _source) = EventSender::new(4);
+        let (sender, source) = EventSender::new(4);
+        drop(source.subscribe());
         sender.emit(SystemTime::UNIX_EPOCH, None, || {
             unreachable!("nobody listens")
         });

@@ -56,10 +56,20 @@ pub(crate) enum Command {
 pub(crate) enum Relay {
     /// A datagram of a peer whose registration lives with the receiver.
     Datagram {
+        /// Who passes it on.
+        from: u16,
         peer: Peer,
         /// Our address that the peer spoke to.
         local: Option<IpAddr>,
         datagram: Bytes,
+    },
+    /// A peer whose datagram was passed on has been taken in: pass on the following ones, too.
+    Route {
+        /// The owner.
+        from: u16,
+        peer: Peer,
+        /// Our address that the peer spoke to.
+        local: Option<IpAddr>,
     },
     /// A registration of the receiver has been replaced.
     Replaced(Location),

@@ -87,6 +87,8 @@ pub struct RegistrationId(pub u128);
 impl RegistrationId {
     const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     const TEXT_LEN: usize = 22;
+    /// What ten digits can hold; two more digits hold 3844.
+    const PART: u128 = 62u128.pow(10);
 
     pub(crate) fn new(location: Location, secret: u64) -> RegistrationId {
         RegistrationId(
@@ -111,11 +113,19 @@ impl RegistrationId {
 
     /// The text form, without allocating.
     pub(crate) fn text(self) -> [u8; RegistrationId::TEXT_LEN] {
+        // In parts that fit into 64 bits: division of 128 bits is slow.
+        let parts = [
+            (self.0 / RegistrationId::PART / 3844, 0..10),
+            (self.0 / 3844 % RegistrationId::PART, 10..20),
+            (self.0 % 3844, 20..22),
+        ];
         let mut text = [b'0'; RegistrationId::TEXT_LEN];
-        let mut rest = self.0;
-        for digit in text.iter_mut().rev() {
-            *digit = RegistrationId::DIGITS[(rest % 62) as usize];
-            rest /= 62;
+        for (part, range) in parts {
+            let mut rest = part as u64;
+            for digit in text[range].iter_mut().rev() {
+                *digit = RegistrationId::DIGITS[(rest % 62) as usize];
+                rest /= 62;
+            }
         }
         text
     }
@@ -125,16 +135,21 @@ impl RegistrationId {
         if text.len() != RegistrationId::TEXT_LEN {
             return None;
         }
-        text.iter()
-            .try_fold(0u128, |number, byte| {
+        let part = |digits: &[u8]| {
+            digits.iter().try_fold(0u64, |number, byte| {
                 let digit = match byte {
                     b'0'..=b'9' => byte - b'0',
                     b'A'..=b'Z' => byte - b'A' + 10,
                     b'a'..=b'z' => byte - b'a' + 36,
                     _ => return None,
                 };
-                number.checked_mul(62)?.checked_add(u128::from(digit))
+                Some(number * 62 + u64::from(digit))
             })
+        };
+        let (high, middle, low) = (part(&text[..10])?, part(&text[10..20])?, part(&text[20..])?);
+        (u128::from(high) * RegistrationId::PART + u128::from(middle))
+            .checked_mul(3844)?
+            .checked_add(u128::from(low))
             .map(RegistrationId)
     }
 }
@@ -254,7 +269,7 @@ mod tests {
             generation: 65535,
             slot: 0xdead_beef,
         };
-        for secret in [0, 1, u64::MAX] {
+        for secret in [0, 1, 61, 62, 3843, 3844, u64::MAX] {
             let id = RegistrationId::new(location, secret);
             assert_eq!(id.location(), location);
             assert_eq!(id.secret(), secret);

@@ -89,6 +89,8 @@ pub(crate) struct Shard {
     /// The zero of the clock that the tables and the wheel go by.
     origin: Instant,
     routes: Routes,
+    /// The shard that passed on the datagram in hand.
+    relayed_from: Option<u16>,
     /// What waits to be told to other shards.
     outbox: VecDeque<(u16, Relay)>,
     refusals: RefusalRate,
@@ -119,6 +121,7 @@ impl Shard {
             wheel: Wheel::new(),
             origin: now,
             routes: Routes::new(limits.routes_max),
+            relayed_from: None,
             outbox: VecDeque::new(),
             refusals: RefusalRate::new(limits.refusals_per_second),
             noise: RefusalRate::new(NOISE_PER_SECOND),
@@ -170,7 +173,17 @@ impl Shard {
     /// Takes what another shard tells.
     pub(crate) fn relay(&mut self, now: Now, relay: Relay) {
         match relay {
-            Relay::Datagram { peer, datagram, .. } => self.own_datagram(now, peer, &datagram),
+            Relay::Datagram {
+                from,
+                peer,
+                datagram,
+                ..
+            } => {
+                self.relayed_from = Some(from);
+                self.own_datagram(now, peer, &datagram);
+                self.relayed_from = None;
+            }
+            Relay::Route { from, peer, .. } => self.routes.insert(peer, from),
             Relay::Replaced(location) => self.replaced(now, location),
         }
     }
@@ -230,7 +243,7 @@ impl Shard {
     pub(crate) fn keep_relay(&mut self, shard: u16, relay: Relay) {
         match relay {
             // Lost like any other datagram; the device repeats it.
-            Relay::Datagram { .. } => self.counters.relays_dropped += 1,
+            Relay::Datagram { .. } | Relay::Route { .. } => self.counters.relays_dropped += 1,
             Relay::Replaced(_) => self.outbox.push_front((shard, relay)),
         }
     }

@@ -231,6 +231,7 @@ impl Shard {
             self.table.set_peer(location, request.peer);
             self.endpoint.move_peer(before, request.peer);
         }
+        self.keep_route(request.peer);
         self.counters.updated += 1;
         self.contact(now, location);
         if let Some(entry) = self.table.get(location) {
@@ -266,7 +267,8 @@ impl Shard {
             let details = entry.details.get_or_insert_default();
             let mut annotations = details.annotations.clone();
             annotate(&mut annotations, owned(&parameters.others));
-            if annotations.len() > 2 * others_max {
+            let grown = annotations.len() > details.annotations.len();
+            if grown && annotations.len() > others_max {
                 return Err(ParameterError::TooMany(others_max).into());
             }
             details.annotations = annotations;

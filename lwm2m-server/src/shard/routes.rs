@@ -2,7 +2,8 @@
 //!
 //! The kernel picks the socket by the peer's address. A device that comes from a new address may
 //! so land on a shard that knows nothing of it. Its Update names the owner (the registration id
-//! says the shard), so the datagram is passed on, and the address is remembered for what follows.
+//! says the shard), so the datagram is passed on. When the owner has taken the device in, the address
+//! is remembered for what follows.
 
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -50,8 +51,10 @@ impl Routes {
     }
 
     pub(super) fn remove(&mut self, peer: &Peer) {
-        self.young.remove(peer);
-        self.old.remove(peer);
+        if !self.is_empty() {
+            self.young.remove(peer);
+            self.old.remove(peer);
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -66,13 +69,9 @@ impl Shard {
             return None;
         }
         if let Some(owner) = named_owner(datagram) {
+            // Nothing is remembered yet: anybody can write a shard number.
             let elsewhere = owner != self.id && usize::from(owner) < self.shared.config.shards;
-            if elsewhere {
-                self.routes.insert(*peer, owner);
-                return Some(owner);
-            }
-            self.routes.remove(peer);
-            return None;
+            return elsewhere.then_some(owner);
         }
         match self.routes.is_empty() {
             true => None,
@@ -87,11 +86,25 @@ impl Shard {
         }
         self.counters.relayed += 1;
         let relay = Relay::Datagram {
+            from: self.id,
             peer,
             local: None,
             datagram: Bytes::copy_from_slice(datagram),
         };
         self.outbox.push_back((owner, relay));
+    }
+}
+
+impl Shard {
+    /// After a good Update: the shard that it came through passes on what follows from the peer.
+    pub(super) fn keep_route(&mut self, peer: Peer) {
+        let Some(shard) = self.relayed_from else {
+            return self.routes.remove(&peer);
+        };
+        let from = self.id;
+        let local = None;
+        let route = Relay::Route { from, peer, local };
+        self.outbox.push_back((shard, route));
     }
 }
 

@@ -66,6 +66,10 @@ impl Loop {
             }
             let now = now();
             self.shard.timers(now);
+            for relay in inbox.relays.drain(..) {
+                let relay = adopt(&mut self.transport, relay);
+                self.shard.relay(now, relay);
+            }
             if stalled.is_none() {
                 let shard = &mut self.shard;
                 more = self.transport.receive(&mut batch, |peer, datagram| {
@@ -75,12 +79,9 @@ impl Loop {
             for command in inbox.commands.drain(..) {
                 self.shard.command(now, command);
             }
-            for relay in inbox.relays.drain(..) {
-                let relay = adopt(&mut self.transport, relay);
-                self.shard.relay(now, relay);
-            }
-            stalled = self.send(now, stalled);
+            // First the other shards: they may have to know before the device answers.
             self.relay();
+            stalled = self.send(now, stalled);
             let (counters, coap) = self.shard.counters();
             self.published.publish(counters, coap);
         }
@@ -140,7 +141,9 @@ impl Loop {
     /// Tells the other shards what concerns them.
     fn relay(&mut self) {
         while let Some((shard, mut relay)) = self.shard.poll_relay() {
-            if let Relay::Datagram { peer, local, .. } = &mut relay {
+            if let Relay::Datagram { peer, local, .. } | Relay::Route { peer, local, .. } =
+                &mut relay
+            {
                 *local = self.transport.local_of(peer);
             }
             let Some(other) = self.peers.get(usize::from(shard)) else {
@@ -185,19 +188,11 @@ fn now() -> Now {
     }
 }
 
-fn adopt(transport: &mut Transport, relay: Relay) -> Relay {
-    match relay {
-        Relay::Datagram {
-            peer,
-            local,
-            datagram,
-        } => Relay::Datagram {
-            peer: transport.adopt(peer, local),
-            local,
-            datagram,
-        },
-        other => other,
+fn adopt(transport: &mut Transport, mut relay: Relay) -> Relay {
+    if let Relay::Datagram { peer, local, .. } | Relay::Route { peer, local, .. } = &mut relay {
+        *peer = transport.adopt(*peer, *local);
     }
+    relay
 }
 
 /// Ends when the server is told to stop, or nobody is left who could tell.

@@ -248,3 +248,15 @@ async fn a_profile_stands_for_an_object_list() {
         assert_eq!(seen.objects.paths.len(), objects, "{name}");
     }
 }
+
+#[tokio::test]
+async fn host_and_port_in_a_request_are_nobodys_business() {
+    let server = server(|_| {}).await;
+    let mut device = Peer::new(&server).await;
+    let request = device
+        .request(Code::POST, "rd?ep=a&lwm2m=1.1")
+        .option(OptionNumber::URI_HOST, "lwm2m.example.com")
+        .option(OptionNumber::URI_PORT, [0x16, 0x33])
+        .payload(OBJECTS);
+    assert_eq!(device.exchange(request).await.code, Code::CREATED);
+}

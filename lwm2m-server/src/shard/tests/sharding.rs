@@ -5,7 +5,7 @@ use std::time::Duration;
 use lwm2m_coap::Code;
 
 use super::world::{World, peer, request};
-use crate::RequestError;
+use crate::{RegistrationId, RequestError};
 
 const LIST: &[u8] = b"</1/0>,</3/0>";
 
@@ -90,6 +90,21 @@ fn an_update_on_another_shard_reaches_the_owner_and_moves_the_device() {
     assert_eq!(world.ask(2, 9, Code::DELETE, &location).code, Code::DELETED);
     assert_eq!(world.find("a"), None);
     assert!(world.shards[2].counters().0.relayed >= 4);
+}
+
+#[test]
+fn a_made_up_shard_number_sends_nobody_astray() {
+    let mut world = World::new(2, |_| {});
+    world.register(1, 9, "ep=a&lt=60&lwm2m=1.1");
+    let forged = RegistrationId(12345).to_string();
+    let answer = world.ask(1, 9, Code::POST, &format!("rd/{forged}"));
+    assert_eq!(answer.code, Code::NOT_FOUND);
+    assert_eq!(world.shards[1].counters().0.relayed, 1);
+    let mut answer = world.read("a", 0);
+    let request = world.expect(9);
+    world.answer(1, 9, &request, "x");
+    assert!(answer.try_recv().expect("answered").is_ok());
+    assert_eq!(world.shards[1].counters().0.relayed, 1);
 }
 
 #[test]
