@@ -44,3 +44,8 @@ pub use interceptor::{Interceptor, Verdict};
 pub use registration::{Binding, EndpointName, Registration, RegistrationId, RegistrationIdError};
 pub use response::{Content, ObservationId, ObservationInfo, ObservationTarget, Response};
 pub use server::{ClientFilter, Server, Statistics};
+
+/// The example of the README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct ReadmeExample;
