@@ -12,6 +12,12 @@
 //!                 ─> coap exchange ─> management (decode) ─> answer
 //! ```
 //!
+//! To follow a message through the code: `shard/run.rs` is the loop that receives it, `shard/mod.rs`
+//! takes it and asks the CoAP engine what it is, `shard/uplink.rs` finds the resource that a request
+//! is for, and `shard/registering.rs` or `shard/reporting.rs` serve it. A request to a device goes
+//! from [`Device::send`] to `shard/downlink.rs`, its answer through `shard/answers.rs`. What must
+//! happen later is one timer for each registration, in `shard/wheel.rs`.
+//!
 //! Three ways to extend, and no fourth: *replace* ([`Authorizer`], models), *intercept*
 //! ([`Interceptor`]), *subscribe* ([`Event`]).
 
