@@ -1,4 +1,15 @@
 //! A LwM2M client: a library, the `lwm2m-device` binary and a fleet simulator.
+//!
+//! - [`Device`] puts a device together and runs it on tokio; [`DeviceHandle`] is its owner's side.
+//! - [`Object`] is what a device is made of; [`objects`] has ready-made ones.
+//! - [`Client`] is the state machine below, without sockets and clock, for tests that hold the wire
+//!   themselves.
+//! - [`Quirks`] are deviations that real devices show.
+//! - [`Fleet`] runs thousands of devices, [`Storm`] as many as a server can take.
+//! - [`evaluate`] decides when a value is reported: a pure function over [`Conditions`].
+//!
+//! LwM2M 1.0, 1.1 and 1.2 over CoAP/UDP without security, one server account. Bootstrap, access
+//! control and further transports are not simulated.
 
 mod client;
 mod demo;

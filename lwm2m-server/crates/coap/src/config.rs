@@ -79,6 +79,9 @@ pub struct Config {
     pub peer_queue_max: usize,
     /// Remembered messages for deduplication, all peers; 262144.
     pub deduplication_max: usize,
+    /// Outgoing datagrams are cut from chunks of this many bytes; 8 KiB. An engine with one peer
+    /// that says little, as in a simulated device, does with less.
+    pub chunk_bytes: usize,
     /// Options of one message; 64.
     pub options_max: usize,
     /// The longest token accepted, in bytes; 64. 8 refuses extended tokens (RFC 8974).
@@ -105,6 +108,7 @@ impl Default for Config {
             transfer_bytes_max: 64 << 20,
             peer_queue_max: 16,
             deduplication_max: 1 << 18,
+            chunk_bytes: 8 * 1024,
             options_max: 64,
             token_max: crate::Token::MAX,
             rejections_per_second_max: 100,

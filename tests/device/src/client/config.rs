@@ -45,6 +45,11 @@ pub struct ClientConfig {
     /// The most notifications kept while the server is out of reach, for each observation, when
     /// no `hqmax` says less; 64.
     pub stored_max: usize,
+    /// The most answers that wait for their time ([`Quirks::answer_delay`]); further ones go out at
+    /// once. 64.
+    pub delayed_max: usize,
+    /// The most events that wait for their reader; the oldest goes. 4096.
+    pub events_max: usize,
     /// Deviations from the specification.
     pub quirks: Quirks,
     /// Limits and timers of the CoAP engine.
@@ -58,6 +63,7 @@ impl ClientConfig {
             body_max: 16 << 20,
             transfers_max: 8,
             deduplication_max: 256,
+            chunk_bytes: 512,
             ..lwm2m_coap::Config::default()
         };
         ClientConfig {
@@ -76,6 +82,8 @@ impl ClientConfig {
             update_after: 0.8,
             observations_max: 256,
             stored_max: 64,
+            delayed_max: 64,
+            events_max: 4096,
             quirks: Quirks::default(),
             coap,
         }

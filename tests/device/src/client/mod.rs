@@ -299,7 +299,8 @@ impl Client {
         };
         self.statistics.answered += 1;
         let quirks = &self.config.quirks;
-        if quirks.answer_delay.is_zero() && !quirks.separate_responses {
+        let at_once = quirks.answer_delay.is_zero() && !quirks.separate_responses;
+        if at_once || self.delayed.len() >= self.config.delayed_max {
             self.endpoint.respond(now, handle, response);
         } else {
             // At the next turn at the earliest: by then the empty acknowledgement is out.
@@ -313,6 +314,14 @@ impl Client {
                 response,
             });
         }
+    }
+
+    /// Keeps an event for its reader; the oldest goes when nobody reads.
+    fn tell(&mut self, event: DeviceEvent) {
+        if self.events.len() >= self.config.events_max.max(1) {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
     }
 
     fn take_event(&mut self, now: Instant, event: Event<'_, SocketAddr>) {
@@ -340,7 +349,7 @@ impl Client {
         self.awake_until = Some(now + self.config.awake_for);
         if self.asleep {
             self.asleep = false;
-            self.events.push_back(DeviceEvent::Awake);
+            self.tell(DeviceEvent::Awake);
         }
     }
 
@@ -348,7 +357,7 @@ impl Client {
         let due = self.awake_until.is_some_and(|at| at <= now);
         if due && self.config.queue_mode && !self.asleep && self.is_registered() {
             self.asleep = true;
-            self.events.push_back(DeviceEvent::Asleep);
+            self.tell(DeviceEvent::Asleep);
         }
     }
 

@@ -121,7 +121,7 @@ impl Client {
         }
         self.next_id += 1;
         let id = ObservationId(self.next_id);
-        self.events.push_back(DeviceEvent::ObservationStarted {
+        self.tell(DeviceEvent::ObservationStarted {
             id,
             paths: target.paths().to_vec(),
         });
@@ -149,7 +149,7 @@ impl Client {
         let found = |observation: &Observation| observation.handle.token() == *token;
         if let Some(at) = self.observations.iter().position(found) {
             let id = self.observations.remove(at).id;
-            self.events.push_back(DeviceEvent::ObservationEnded { id });
+            self.tell(DeviceEvent::ObservationEnded { id });
         }
     }
 
@@ -252,8 +252,7 @@ impl Client {
         let id = observation.id;
         self.reported(now, at, current);
         self.statistics.notified += 1;
-        self.events
-            .push_back(DeviceEvent::Notified { id, confirmable });
+        self.tell(DeviceEvent::Notified { id, confirmable });
     }
 
     fn notification(
@@ -290,7 +289,7 @@ impl Client {
             .endpoint
             .notify(now, observation.handle, true, response);
         let id = observation.id;
-        self.events.push_back(DeviceEvent::ObservationEnded { id });
+        self.tell(DeviceEvent::ObservationEnded { id });
     }
 
     /// CON by the attribute, then by the Server object (`/1/x/26`), else NON.
@@ -363,8 +362,7 @@ impl Client {
                     .is_ok()
                 {
                     self.statistics.notified += 1;
-                    self.events
-                        .push_back(DeviceEvent::Notified { id, confirmable });
+                    self.tell(DeviceEvent::Notified { id, confirmable });
                 }
             }
         }

@@ -51,7 +51,7 @@ impl Client {
                 Response::new(refusal.code).payload(refusal.reason.as_bytes())
             }))
         };
-        self.events.push_back(DeviceEvent::Requested {
+        self.tell(DeviceEvent::Requested {
             method,
             path,
             code: response.as_ref().map(|response| response.code),

@@ -193,7 +193,7 @@ impl Client {
         self.forget_server();
         self.version = self.config.version;
         self.formats = Formats::new(&self.config, self.version);
-        self.events.push_back(DeviceEvent::Rebooted);
+        self.tell(DeviceEvent::Rebooted);
         self.register(now);
     }
 
@@ -273,7 +273,7 @@ impl Client {
             self.registration.failures = 0;
             self.statistics.registered += 1;
             self.forget_server();
-            self.events.push_back(DeviceEvent::Registered {
+            self.tell(DeviceEvent::Registered {
                 location: location.join("/"),
                 version: self.version,
             });
@@ -308,7 +308,7 @@ impl Client {
         let code = response.message.code();
         if code == Code::CHANGED {
             self.statistics.updated += 1;
-            self.events.push_back(DeviceEvent::Updated);
+            self.tell(DeviceEvent::Updated);
             self.rest_until(self.next_update(now));
             if std::mem::take(&mut self.registration.update_again) {
                 self.update(now);
@@ -318,8 +318,7 @@ impl Client {
             return;
         }
         self.statistics.failed += 1;
-        self.events
-            .push_back(DeviceEvent::UpdateFailed(refused(response)));
+        self.tell(DeviceEvent::UpdateFailed(refused(response)));
         if code.class() == 5 {
             let pause = max_age(response).unwrap_or(self.config.retry.first);
             self.rest_until(Some(now + pause));
@@ -344,7 +343,7 @@ impl Client {
             Some(pause) => Stage::Waiting { until: now + pause },
             None => Stage::Stopped,
         };
-        self.events.push_back(DeviceEvent::Deregistered);
+        self.tell(DeviceEvent::Deregistered);
     }
 
     fn retry(&mut self, now: Instant, pause: Option<Duration>, event: DeviceEvent) {
@@ -352,7 +351,7 @@ impl Client {
         self.statistics.failed += 1;
         let pause = pause.unwrap_or_else(|| self.config.retry.pause(self.registration.failures));
         self.registration.stage = Stage::Waiting { until: now + pause };
-        self.events.push_back(event);
+        self.tell(event);
     }
 
     /// When the next Update is due; none with a lifetime of 0, which never ends.
@@ -445,7 +444,7 @@ impl Client {
     fn forget_server(&mut self) {
         for observation in std::mem::take(&mut self.observations) {
             let id = observation.id;
-            self.events.push_back(DeviceEvent::ObservationEnded { id });
+            self.tell(DeviceEvent::ObservationEnded { id });
         }
     }
 }

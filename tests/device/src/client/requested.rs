@@ -14,7 +14,7 @@ impl Client {
         }
         if let Some(id) = self.take_send(response.request) {
             let outcome = Ok(response.message.code());
-            self.events.push_back(DeviceEvent::Sent { id, outcome });
+            self.tell(DeviceEvent::Sent { id, outcome });
         }
     }
 
@@ -26,7 +26,7 @@ impl Client {
         }
         if let Some(id) = self.take_send(request) {
             let outcome = Err(failure);
-            self.events.push_back(DeviceEvent::Sent { id, outcome });
+            self.tell(DeviceEvent::Sent { id, outcome });
         }
     }
 }

@@ -5,6 +5,7 @@
 mod composite;
 mod driver;
 mod firmware;
+mod limits;
 mod management;
 mod pair;
 mod quirks;

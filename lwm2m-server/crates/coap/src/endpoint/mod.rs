@@ -100,7 +100,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             stored: StoredResponses::default(),
             resources: DefaultHashBuilder::default(),
             rejections: Rejections::default(),
-            outbox: Outbox::default(),
+            outbox: Outbox::new(config.chunk_bytes),
             events: VecDeque::new(),
             statistics: Statistics::default(),
             random,

@@ -11,9 +11,6 @@ use super::Transmit;
 use super::short::Short;
 use crate::{Code, MessageBuilder, MessageType, OptionIter, OptionNumber, Token};
 
-/// Size of the chunks that datagrams are cut from, in bytes.
-const CHUNK: usize = 8 * 1024;
-
 /// Header of a message.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Header<'a> {
@@ -59,19 +56,20 @@ pub(super) struct Outbox<P> {
     queue: VecDeque<Transmit<P>>,
     scratch: Vec<u8>,
     chunk: BytesMut,
+    chunk_bytes: usize,
 }
 
-impl<P> Default for Outbox<P> {
-    fn default() -> Outbox<P> {
+impl<P> Outbox<P> {
+    /// An outbox whose chunks have this many bytes.
+    pub(super) fn new(chunk_bytes: usize) -> Outbox<P> {
         Outbox {
             queue: VecDeque::new(),
             scratch: Vec::new(),
             chunk: BytesMut::new(),
+            chunk_bytes,
         }
     }
-}
 
-impl<P> Outbox<P> {
     /// Lines a datagram up.
     pub(super) fn push(&mut self, peer: P, datagram: Bytes) {
         self.queue.push_back(Transmit { peer, datagram });
@@ -132,7 +130,7 @@ impl<P> Outbox<P> {
 
     fn cut(&mut self) -> Bytes {
         if self.chunk.capacity() < self.scratch.len() {
-            self.chunk = BytesMut::with_capacity(CHUNK.max(self.scratch.len()));
+            self.chunk = BytesMut::with_capacity(self.chunk_bytes.max(self.scratch.len()));
         }
         self.chunk.extend_from_slice(&self.scratch);
         self.chunk.split().freeze()
