@@ -8,7 +8,7 @@
 #[derive(Debug)]
 pub(crate) struct Wheel {
     heads: Box<[u32]>,
-    occupied: Box<[u64]>,
+    occupied: Occupied,
     links: Vec<Link>,
     /// Every bucket before this tick has been run.
     tick: u64,
@@ -34,7 +34,7 @@ impl Wheel {
     pub(crate) fn new() -> Wheel {
         Wheel {
             heads: vec![NONE; Wheel::BUCKETS as usize].into(),
-            occupied: vec![0; Wheel::BUCKETS as usize / 64].into(),
+            occupied: Occupied::new(),
             links: Vec::new(),
             tick: 0,
             armed: 0,
@@ -68,7 +68,7 @@ impl Wheel {
             next,
             tick,
         };
-        self.occupied[bucket / 64] |= 1 << (bucket % 64);
+        self.occupied.insert(bucket);
         self.armed += 1;
     }
 
@@ -101,7 +101,7 @@ impl Wheel {
             self.links[next as usize].previous = previous;
         }
         if self.heads[bucket] == NONE {
-            self.occupied[bucket / 64] &= !(1 << (bucket % 64));
+            self.occupied.remove(bucket);
         }
         self.armed -= 1;
     }
@@ -111,22 +111,12 @@ impl Wheel {
         if self.armed == 0 {
             return None;
         }
-        let words = self.occupied.len() as u64;
-        let first = self.tick % Wheel::BUCKETS;
-        // The word of the first bucket comes twice: its upper bits now, its lower ones at the end.
-        (0..=words).find_map(|step| {
-            let word = (first / 64 + step) % words;
-            let mut bits = self.occupied[word as usize];
-            if step == 0 {
-                bits &= u64::MAX << (first % 64);
-            }
-            if bits == 0 {
-                return None;
-            }
-            let bucket = word * 64 + u64::from(bits.trailing_zeros());
-            let ahead = (bucket + Wheel::BUCKETS - first) % Wheel::BUCKETS;
-            Some((self.tick + ahead) * Wheel::TICK_MS)
-        })
+        let hand = (self.tick % Wheel::BUCKETS) as usize;
+        // Buckets behind the hand belong to its next turn.
+        let bucket = self.occupied.first_from(hand);
+        let bucket = bucket.or_else(|| self.occupied.first_from(0))?;
+        let ahead = (bucket as u64 + Wheel::BUCKETS - hand as u64) % Wheel::BUCKETS;
+        Some((self.tick + ahead) * Wheel::TICK_MS)
     }
 
     /// The next slot whose timer has fired by `now_ms`; it is disarmed.
@@ -143,9 +133,84 @@ impl Wheel {
     }
 }
 
+/// Which buckets are occupied: a bit for each, and a bit for each word of these that is not zero,
+/// so that the next one is found in a few steps, every turn of the loop anew.
+#[derive(Debug)]
+struct Occupied {
+    words: Box<[u64]>,
+    summary: [u64; Occupied::WORDS / 64],
+}
+
+impl Occupied {
+    const WORDS: usize = Wheel::BUCKETS as usize / 64;
+
+    fn new() -> Occupied {
+        Occupied {
+            words: vec![0; Occupied::WORDS].into(),
+            summary: [0; Occupied::WORDS / 64],
+        }
+    }
+
+    fn insert(&mut self, bucket: usize) {
+        let word = bucket / 64;
+        self.words[word] |= 1 << (bucket % 64);
+        self.summary[word / 64] |= 1 << (word % 64);
+    }
+
+    fn remove(&mut self, bucket: usize) {
+        let word = bucket / 64;
+        self.words[word] &= !(1 << (bucket % 64));
+        if self.words[word] == 0 {
+            self.summary[word / 64] &= !(1 << (word % 64));
+        }
+    }
+
+    fn first_from(&self, bucket: usize) -> Option<usize> {
+        if let Some(bit) = first_bit_from(self.words[bucket / 64], bucket % 64) {
+            return Some(bucket / 64 * 64 + bit);
+        }
+        let word = bucket / 64 + 1;
+        let word = (word / 64..self.summary.len()).find_map(|index| {
+            let from = if index == word / 64 { word % 64 } else { 0 };
+            Some(index * 64 + first_bit_from(self.summary[index], from)?)
+        })?;
+        Some(word * 64 + first_bit_from(self.words[word], 0)?)
+    }
+}
+
+/// The lowest bit that is set, of those from `from` on.
+fn first_bit_from(bits: u64, from: usize) -> Option<usize> {
+    let bits = bits & (u64::MAX << from);
+    (bits != 0).then(|| bits.trailing_zeros() as usize)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_next_occupied_bucket_is_found_across_words() {
+        let mut occupied = Occupied::new();
+        assert_eq!(occupied.first_from(0), None);
+        let last = Wheel::BUCKETS as usize - 1;
+        for bucket in [0, 63, 64, 4095, 4096, 9000, last] {
+            occupied.insert(bucket);
+        }
+        let found = |occupied: &Occupied| {
+            let mut from = 0;
+            std::iter::from_fn(|| {
+                let bucket = (from <= last).then(|| occupied.first_from(from))??;
+                from = bucket + 1;
+                Some(bucket)
+            })
+            .collect::<Vec<_>>()
+        };
+        assert_eq!(found(&occupied), [0, 63, 64, 4095, 4096, 9000, last]);
+        for bucket in [63, 4096, last] {
+            occupied.remove(bucket);
+        }
+        assert_eq!(found(&occupied), [0, 64, 4095, 9000]);
+    }
 
     fn run(wheel: &mut Wheel, now_ms: u64) -> Vec<u32> {
         let mut fired: Vec<u32> = std::iter::from_fn(|| wheel.fire(now_ms)).collect();
