@@ -281,6 +281,19 @@ mod tests {
     }
 
     #[test]
+    fn the_text_is_the_number_in_base_62() {
+        for (id, text) in [
+            (0, "0000000000000000000000"),
+            (61, "000000000000000000000z"),
+            (62u128.pow(10), "0000000000010000000000"),
+            (62u128.pow(20) - 1, "00zzzzzzzzzzzzzzzzzzzz"),
+            (u128::MAX, "7n42DGM5Tflk9n8mt7Fhc7"),
+        ] {
+            assert_eq!(RegistrationId(id).to_string(), text);
+        }
+    }
+
+    #[test]
     fn what_is_no_id_is_refused() {
         for text in [
             "",
