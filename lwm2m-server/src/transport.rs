@@ -226,20 +226,26 @@ impl Transport {
                     .next()
                     .expect("invariant: there are BATCH_SIZE buffers")
             });
+            let mut count = 0;
             let received = socket.io.try_io(Interest::READABLE, || {
-                socket.state.recv((&socket.io).into(), &mut slices, meta)
+                count = socket.state.recv((&socket.io).into(), &mut slices, meta)?;
+                // A batch that is not full has emptied the queue. Saying so spares the call that
+                // would find it empty: what comes later wakes the socket again.
+                match count {
+                    BATCH_SIZE => Ok(()),
+                    _ => Err(io::ErrorKind::WouldBlock.into()),
+                }
             });
-            let count = match received {
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            match received {
+                Ok(()) => more = true,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => {
                     // Left over from a datagram that we sent; the next one is not concerned.
                     tracing::debug!(%error, "receive failed");
                     more = true;
                     continue;
                 }
-            };
-            more |= count == BATCH_SIZE;
+            }
             for (meta, buffer) in meta
                 .iter()
                 .zip(bytes.chunks_exact(Batch::BUFFER))
