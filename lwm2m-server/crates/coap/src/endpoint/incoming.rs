@@ -143,13 +143,12 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
     }
 
     fn remember(&mut self, handle: &ResponseHandle<P>) {
-        let transmission = &self.config.transmission;
         let (lifetime, answer) = if handle.confirmable {
-            (transmission.exchange_lifetime(), Answer::Pending)
+            (self.lifetimes.exchange, Answer::Pending)
         } else {
-            (transmission.non_lifetime(), Answer::Silence)
+            (self.lifetimes.non, Answer::Silence)
         };
-        let expires_s = self.expiry_s(millis(lifetime));
+        let expires_s = self.expiry_s(lifetime);
         let acknowledge_at = self.clock.now() + millis(self.config.piggyback_window);
         self.deduplication.expire(self.clock.seconds());
         self.deduplication.insert(

@@ -54,7 +54,7 @@ use self::peer::Peers;
 use self::rejection::Rejections;
 use self::reliability::Transmissions;
 use self::stored::StoredResponses;
-use self::timers::{Clock, NEVER, Timer, Timers};
+use self::timers::{Clock, Millis, NEVER, Timer, Timers, millis};
 pub use self::types::{
     Event, Failure, IncomingRequest, IncomingResponse, Notification, OutgoingRequest, Payload,
     PeerStatus, RequestError, RequestId, Response, ResponseHandle, Statistics, Transmit,
@@ -65,6 +65,7 @@ use crate::{Code, Config, Message, MessageType, Token};
 #[derive(Debug)]
 pub struct Endpoint<P> {
     config: Config,
+    lifetimes: Lifetimes,
     random: StdRng,
     clock: Clock,
     timers: Timers,
@@ -83,12 +84,25 @@ pub struct Endpoint<P> {
     statistics: Statistics,
 }
 
+/// How long messages are remembered, derived from the configuration once.
+#[derive(Debug, Clone, Copy)]
+struct Lifetimes {
+    /// EXCHANGE_LIFETIME
+    exchange: Millis,
+    /// NON_LIFETIME
+    non: Millis,
+}
+
 impl<P: Copy + Eq + Hash> Endpoint<P> {
     /// An engine; `seed` feeds message ids, tokens and timers, and comes from the operating
     /// system outside tests.
     pub fn new(config: Config, seed: u64) -> Endpoint<P> {
         let mut random = StdRng::seed_from_u64(seed);
         Endpoint {
+            lifetimes: Lifetimes {
+                exchange: millis(config.transmission.exchange_lifetime()),
+                non: millis(config.transmission.non_lifetime()),
+            },
             clock: Clock::default(),
             timers: Timers::default(),
             peers: Peers::new(),

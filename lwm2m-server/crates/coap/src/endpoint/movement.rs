@@ -6,7 +6,7 @@ use rand::RngExt;
 
 use super::peer::NONE;
 use super::reliability::Purpose;
-use super::timers::{NEVER, Timer, millis, seconds};
+use super::timers::{NEVER, Timer, seconds};
 use super::{Endpoint, Event, Failure};
 
 impl<P: Copy + Eq + Hash> Endpoint<P> {
@@ -18,7 +18,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
 
     /// Lets an idle peer go when its message ids may be used anew (RFC 7252 §4.4).
     pub(super) fn retire_peer(&mut self, slot: u32) {
-        let lifetime = millis(self.config.transmission.exchange_lifetime());
+        let lifetime = self.lifetimes.exchange;
         let now = self.clock.now();
         let peer = self.peers.at_mut(slot);
         if !peer.is_idle() || peer.deadline != NEVER {
@@ -31,7 +31,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
 
     /// The time has come to look at an idle peer.
     pub(super) fn review_peer(&mut self, slot: u32) {
-        let lifetime = millis(self.config.transmission.exchange_lifetime());
+        let lifetime = self.lifetimes.exchange;
         let now = self.clock.now();
         let peer = self.peers.at_mut(slot);
         peer.deadline = NEVER;
@@ -44,7 +44,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
 
     /// When a transfer that is not continued from now on ends.
     pub(super) fn exchange_deadline(&self) -> super::timers::Millis {
-        let lifetime = millis(self.config.transmission.exchange_lifetime());
+        let lifetime = self.lifetimes.exchange;
         self.clock.now().saturating_add(lifetime)
     }
 

@@ -61,8 +61,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         match found {
             Match::Active(slot) => {
                 if confirmable && acceptable {
-                    let lifetime = self.config.transmission.exchange_lifetime();
-                    let expires_s = self.expiry_s(millis(lifetime));
+                    let expires_s = self.expiry_s(self.lifetimes.exchange);
                     let memory = &mut self.deduplication;
                     let answer = Answer::Acknowledged;
                     memory.insert(peer, message_id, content, expires_s, answer, 0);
