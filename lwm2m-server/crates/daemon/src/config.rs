@@ -5,8 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use lwm2m_coap::BlockSize;
 use lwm2m_server::{Listener, ServerConfig};
 use serde::Deserialize;
+
+/// The file with every key and its default, for people.
+pub(crate) const REFERENCE: &str = include_str!("../reference.toml");
 
 /// The file as it is written.
 #[derive(Debug, Default, Deserialize)]
@@ -29,6 +33,7 @@ struct ServerSection {
     expiry_grace_s: u64,
     awake_time_s: u64,
     request_timeout_s: u64,
+    retry_after_s: Option<u32>,
     shards: Option<usize>,
 }
 
@@ -42,6 +47,7 @@ impl Default for ServerSection {
             expiry_grace_s: 93,
             awake_time_s: 93,
             request_timeout_s: 120,
+            retry_after_s: None,
             shards: None,
         }
     }
@@ -66,12 +72,21 @@ struct CoapSection {
     ack_timeout_s: Option<f64>,
     ack_random_factor: Option<f64>,
     max_retransmit: Option<u32>,
+    max_latency_s: Option<u64>,
+    nstart: Option<usize>,
     response_timeout_s: Option<u64>,
+    piggyback_window_ms: Option<u64>,
+    block_size: Option<usize>,
+    body_inline_max: Option<usize>,
     body_max: Option<usize>,
     transfers_max: Option<usize>,
+    transfers_per_peer_max: Option<usize>,
+    transfer_bytes_max: Option<usize>,
+    peer_queue_max: Option<usize>,
     deduplication_max: Option<usize>,
     options_max: Option<usize>,
     token_max: Option<usize>,
+    rejections_per_second_max: Option<u16>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -96,6 +111,10 @@ struct LimitsSection {
     observations_max: Option<usize>,
     mailbox_max: Option<usize>,
     subscriber_queue_max: Option<usize>,
+    annotations_max: Option<usize>,
+    profiles_max: Option<usize>,
+    routes_max: Option<usize>,
+    refusals_per_second: Option<u32>,
 }
 
 /// What the server is started with.
@@ -155,6 +174,7 @@ impl Config {
             }
             config.shards = shards;
         }
+        set(&mut config.retry_after_s, self.server.retry_after_s);
         self.coap.apply(&mut config.coap)?;
         let limits = &mut config.limits;
         set(&mut limits.registrations_max, self.limits.registrations_max);
@@ -165,47 +185,79 @@ impl Config {
             &mut limits.subscriber_queue_max,
             self.limits.subscriber_queue_max,
         );
+        set(&mut limits.annotations_max, self.limits.annotations_max);
+        set(&mut limits.profiles_max, self.limits.profiles_max);
+        set(&mut limits.routes_max, self.limits.routes_max);
+        set(
+            &mut limits.refusals_per_second,
+            self.limits.refusals_per_second,
+        );
         Ok(config)
     }
 }
 
 impl CoapSection {
     fn apply(&self, config: &mut lwm2m_coap::Config) -> anyhow::Result<()> {
-        if let Some(seconds) = self.ack_timeout_s {
-            if !(0.1..=600.0).contains(&seconds) {
-                bail!("[coap] ack_timeout_s = {seconds}: use 0.1 to 600 seconds");
-            }
-            config.transmission.ack_timeout = Duration::from_secs_f64(seconds);
-        }
-        if let Some(factor) = self.ack_random_factor {
-            if !(1.0..=10.0).contains(&factor) {
-                bail!("[coap] ack_random_factor = {factor}: use 1.0 to 10.0");
-            }
-            config.transmission.ack_random_factor = factor;
-        }
-        if let Some(retries) = self.max_retransmit {
-            if retries > 10 {
-                bail!("[coap] max_retransmit = {retries}: use 0 to 10");
-            }
-            config.transmission.max_retransmit = retries;
-        }
-        if let Some(seconds) = self.response_timeout_s {
-            config.response_timeout = Duration::from_secs(seconds);
-        }
-        if let Some(token_max) = self.token_max {
-            if !(8..=lwm2m_coap::Token::MAX).contains(&token_max) {
-                bail!(
-                    "[coap] token_max = {token_max}: use 8 to {}",
-                    lwm2m_coap::Token::MAX
-                );
-            }
-        }
+        let transmission = &mut config.transmission;
+        let ack_timeout_s = within("ack_timeout_s", self.ack_timeout_s, 0.1, 600.0)?;
+        set(
+            &mut transmission.ack_timeout,
+            ack_timeout_s.map(Duration::from_secs_f64),
+        );
+        let factor = within("ack_random_factor", self.ack_random_factor, 1.0, 10.0)?;
+        set(&mut transmission.ack_random_factor, factor);
+        let retries = within("max_retransmit", self.max_retransmit, 0, 10)?;
+        set(&mut transmission.max_retransmit, retries);
+        let latency_s = within("max_latency_s", self.max_latency_s, 1, 3600)?;
+        set(
+            &mut transmission.max_latency,
+            latency_s.map(Duration::from_secs),
+        );
+        set(&mut config.nstart, within("nstart", self.nstart, 1, 64)?);
+        let timeout_s = within("response_timeout_s", self.response_timeout_s, 1, 86_400)?;
+        set(
+            &mut config.response_timeout,
+            timeout_s.map(Duration::from_secs),
+        );
+        let window_ms = within("piggyback_window_ms", self.piggyback_window_ms, 1, 60_000)?;
+        set(
+            &mut config.piggyback_window,
+            window_ms.map(Duration::from_millis),
+        );
+        let block_size = within("block_size", self.block_size, 16, 1024)?;
+        set(&mut config.block_size, block_size.map(BlockSize::at_most));
+        let inline = within("body_inline_max", self.body_inline_max, 16, 60_000)?;
+        set(&mut config.body_inline_max, inline);
         set(&mut config.body_max, self.body_max);
         set(&mut config.transfers_max, self.transfers_max);
+        set(
+            &mut config.transfers_per_peer_max,
+            self.transfers_per_peer_max,
+        );
+        set(&mut config.transfer_bytes_max, self.transfer_bytes_max);
+        set(&mut config.peer_queue_max, self.peer_queue_max);
         set(&mut config.deduplication_max, self.deduplication_max);
         set(&mut config.options_max, self.options_max);
-        set(&mut config.token_max, self.token_max);
+        let token_max = within("token_max", self.token_max, 8, lwm2m_coap::Token::MAX)?;
+        set(&mut config.token_max, token_max);
+        set(
+            &mut config.rejections_per_second_max,
+            self.rejections_per_second_max,
+        );
         Ok(())
+    }
+}
+
+/// Holds a value of `[coap]` to its range.
+fn within<T>(key: &str, value: Option<T>, least: T, most: T) -> anyhow::Result<Option<T>>
+where
+    T: PartialOrd + Copy + std::fmt::Display,
+{
+    match value {
+        Some(value) if !(least..=most).contains(&value) => {
+            bail!("[coap] {key} = {value}: use {least} to {most}")
+        }
+        value => Ok(value),
     }
 }
 
@@ -266,6 +318,28 @@ mod tests {
     }
 
     #[test]
+    fn the_reference_has_every_key_with_its_default() {
+        let nosec = "[server]\nsecurity_mode = \"nosec\"\n";
+        let defaults = settings(nosec).unwrap();
+        let reference = settings(&REFERENCE.replace("\"dtls\"", "\"nosec\"")).unwrap();
+        assert_eq!(reference.server, defaults.server);
+        assert_eq!(reference.listeners, defaults.listeners);
+        assert_eq!(reference.http, defaults.http);
+        let keys = include_str!("config.rs");
+        let fields = keys
+            .lines()
+            .take_while(|line| !line.starts_with("impl Config"));
+        let fields = fields.filter_map(|line| line.trim().strip_suffix(',')?.split_once(": "));
+        for (key, _) in fields.filter(|(key, _)| !key.contains(['(', ' '])) {
+            let section = ["server", "listener", "coap", "http", "limits"].contains(&key);
+            assert!(
+                section || REFERENCE.contains(key),
+                "{key} is not in reference.toml"
+            );
+        }
+    }
+
+    #[test]
     fn an_unknown_key_is_named_with_its_line() {
         let error = toml::from_str::<Config>("[server]\nlifetme = 3\n")
             .unwrap_err()
@@ -293,7 +367,7 @@ mod tests {
             ),
             (
                 "[server]\nsecurity_mode = \"nosec\"\n[coap]\nack_random_factor = 0.5\n",
-                "1.0 to",
+                "1 to 10",
             ),
             (
                 "[server]\nsecurity_mode = \"nosec\"\n[coap]\ntoken_max = 65\n",

@@ -31,6 +31,8 @@ struct Program {
 enum Command {
     /// Runs the server; what happens when no command is given.
     Run,
+    /// Prints a configuration file with every key and its default.
+    Config,
     #[command(flatten)]
     Cli(cli::Command),
 }
@@ -39,6 +41,10 @@ fn main() -> ExitCode {
     let arguments = Program::parse();
     let outcome = match arguments.command {
         None | Some(Command::Run) => run::run(&arguments.run),
+        Some(Command::Config) => {
+            print!("{}", config::REFERENCE);
+            Ok(())
+        }
         Some(Command::Cli(command)) => cli::run(&arguments.api, &command),
     };
     match outcome {
