@@ -1,4 +1,4 @@
-//! LwM2M CBOR (11544): values in a map keyed by path (Core 1.2.2 §7.5.7).
+//! LwM2M CBOR (11544): values in a map keyed by path.
 //!
 //! A key is an identifier or an array of identifiers, relative to the map around it. A value is a
 //! datum, or a map that goes deeper. So `{[3, 0]: {9: 100}}` and `{[3, 0, 9]: 100}` say the same.
