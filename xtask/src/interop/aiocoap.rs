@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, ensure};
-use serde_json::Value;
 
 use super::peer::{Peer, free_port};
 use super::report::Report;
@@ -148,26 +147,23 @@ fn observe(server: &Server, device: &mut Peer) -> anyhow::Result<()> {
         "2",
     ])?;
     device.hear("observers /3303/0/5700 1")?;
-    super::server::wait_for("the observation", || {
-        let answer = server.cli(&["observations", ENDPOINT])?;
-        Ok(answer["observations"]
-            .as_array()
-            .is_some_and(|list| !list.is_empty()))
-    })?;
-    device.tell("set 22.5")?;
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    device.tell("set 23.5")?;
+    expect_value(&observing, "21.5")?;
+    for value in ["22.5", "23.5"] {
+        device.tell(&format!("set {value}"))?;
+        expect_value(&observing, value)?;
+    }
     device
         .hear("observers /3303/0/5700 0")
         .context("the observation was not cancelled")?;
-    let output = observing.wait_with_output()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let values: Vec<String> = text
-        .lines()
-        .map(|line| value_at(&serde_json::from_str::<Value>(line)?, "/3303/0/5700"))
-        .collect::<anyhow::Result<_>>()?;
-    ensure!(values == ["21.5", "22.5", "23.5"], "observed {values:?}");
-    Ok(())
+    server.wait_observations(ENDPOINT, 0)
+}
+
+fn expect_value(observing: &Peer, value: &str) -> anyhow::Result<()> {
+    expect(
+        "/3303/0/5700",
+        &value_at(&observing.answer()?, "/3303/0/5700")?,
+        value,
+    )
 }
 
 /// A virtual environment of its own, so that the machine's Python stays as it is.

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use serde_json::Value;
 
 use super::peer::Peer;
 use super::report::Report;
@@ -195,23 +195,20 @@ fn observe(server: &Server, device: &mut Peer, paths: &[&str]) -> anyhow::Result
     arguments.extend(["--count", "2"]);
     device.tell("set 21.5")?;
     let observing = server.cli_in_background(&arguments)?;
-    let observations = || server.cli(&["observations", ENDPOINT]);
-    let count = |answer: &Value| answer["observations"].as_array().map_or(0, Vec::len);
-    wait_for("the observation", || Ok(count(&observations()?) == 1))?;
+    let expect_value = |value: &str| {
+        expect(
+            "/3303/0/5700",
+            &value_at(&observing.answer()?, "/3303/0/5700")?,
+            value,
+        )
+    };
+    expect_value("21.5")?;
+    server.wait_observations(ENDPOINT, 1)?;
     for value in ["22.5", "23.5"] {
         device.tell(&format!("set {value}"))?;
-        std::thread::sleep(std::time::Duration::from_millis(300));
+        expect_value(value)?;
     }
-    let output = observing.wait_with_output()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let values: Vec<String> = text
-        .lines()
-        .map(|line| value_at(&serde_json::from_str::<Value>(line)?, "/3303/0/5700"))
-        .collect::<anyhow::Result<_>>()?;
-    ensure!(values == ["21.5", "22.5", "23.5"], "observed {values:?}");
-    wait_for("the observation to be cancelled", || {
-        Ok(count(&observations()?) == 0)
-    })
+    server.wait_observations(ENDPOINT, 0)
 }
 
 /// The server under test keeps devices awake for two seconds.
@@ -222,15 +219,13 @@ fn queue_mode(root: &Path, server: &Server) -> anyhow::Result<()> {
     wait_for("the device to sleep", || {
         Ok(server.cli(&["client", SLEEPER])?["awake"].as_bool() == Some(false))
     })?;
-    let mut waiting = server.cli_in_background(&["read", SLEEPER, "/3/0/0", "--timeout", "30"])?;
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    let waiting = server.cli_in_background(&["read", SLEEPER, "/3/0/0", "--timeout", "30"])?;
     ensure!(
-        waiting.try_wait()?.is_none(),
-        "the request did not wait for the device"
+        waiting.is_silent(Duration::from_millis(500)),
+        "the request did not wait"
     );
     device.tell("update")?;
-    let output = waiting.wait_with_output()?;
-    let answer = serde_json::from_slice(&output.stdout)?;
+    let answer = waiting.answer()?;
     expect("/3/0/0", &value_at(&answer, "/3/0/0")?, "Leshan")?;
     device.tell("stop")
 }

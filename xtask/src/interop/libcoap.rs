@@ -73,16 +73,17 @@ pub(crate) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::
             "--count",
             "1",
         ])?;
-        server_has_observation(server)?;
+        let expect_value = |value: &str| {
+            expect(
+                "/3303/0/5700",
+                &value_at(&observing.answer()?, "/3303/0/5700")?,
+                value,
+            )
+        };
+        expect_value("21.5")?;
         device.create("3303/0/5700", "23.25")?;
-        let output = observing.wait_with_output()?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let last = text.lines().last().context("nothing was observed")?;
-        expect(
-            "/3303/0/5700",
-            &value_at(&serde_json::from_str(last)?, "/3303/0/5700")?,
-            "23.25",
-        )
+        expect_value("23.25")?;
+        server.wait_observations(ENDPOINT, 0)
     });
     report.scenario(PEER, "read what is not there, 4.04", || {
         let problem = server.cli_fails(&["read", ENDPOINT, "/3/0/99", "--unchecked"])?;
@@ -93,15 +94,6 @@ pub(crate) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::
         )
     });
     Ok(())
-}
-
-fn server_has_observation(server: &Server) -> anyhow::Result<()> {
-    super::server::wait_for("the observation", || {
-        let answer = server.cli(&["observations", ENDPOINT])?;
-        Ok(answer["observations"]
-            .as_array()
-            .is_some_and(|list| !list.is_empty()))
-    })
 }
 
 /// The command-line tools, at one address.

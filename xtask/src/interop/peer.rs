@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use anyhow::Context;
+use serde_json::Value;
 
 /// A running peer; stopped when dropped.
 pub(crate) struct Peer {
@@ -44,6 +45,16 @@ impl Peer {
     pub(crate) fn tell(&mut self, command: &str) -> anyhow::Result<()> {
         let input = self.input.as_mut().context("the peer takes no commands")?;
         writeln!(input, "{command}").context("the peer has ended")
+    }
+
+    /// Waits for the next answer, as a command of the CLI prints it with `--json`.
+    pub(crate) fn answer(&self) -> anyhow::Result<Value> {
+        Ok(serde_json::from_str(&self.hear("{")?)?)
+    }
+
+    /// True when it says nothing for a moment.
+    pub(crate) fn is_silent(&self, moment: Duration) -> bool {
+        self.facts.recv_timeout(moment).is_err()
     }
 
     /// Waits for a fact that starts with these words; facts before it are passed over.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use serde_json::Value;
 
+use super::peer::Peer;
 use crate::process;
 
 const CONFIG: &str = r#"
@@ -112,14 +113,21 @@ impl Server {
         value_at(&answer, path)
     }
 
-    /// Starts a command of the CLI that goes on by itself.
-    pub(crate) fn cli_in_background(&self, arguments: &[&str]) -> anyhow::Result<Child> {
-        Ok(Command::new(&self.binary)
+    /// Starts a command of the CLI that goes on by itself; its answers are what it says.
+    pub(crate) fn cli_in_background(&self, arguments: &[&str]) -> anyhow::Result<Peer> {
+        let mut command = Command::new(&self.binary);
+        command
             .args(["--server", &self.api, "--json"])
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()?)
+            .args(arguments);
+        Peer::start(command)
+    }
+
+    /// Waits until so many observations of a device stand.
+    pub(crate) fn wait_observations(&self, endpoint: &str, count: usize) -> anyhow::Result<()> {
+        wait_for(&format!("{count} observations of {endpoint}"), || {
+            let answer = self.cli(&["observations", endpoint])?;
+            Ok(answer["observations"].as_array().map_or(0, Vec::len) == count)
+        })
     }
 
     /// Waits until an endpoint is registered or not registered.

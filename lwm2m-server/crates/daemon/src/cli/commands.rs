@@ -275,13 +275,16 @@ pub(crate) fn run(api: &Api, command: &Command, json: bool) -> anyhow::Result<()
             count,
             how,
         } => {
-            let body = observe_body(paths);
-            let started = api.call(
-                Method::Post(Some(body)),
-                &at(endpoint, "/observations"),
-                &how.query(),
-            )?;
-            follow::observation(api, endpoint, &started, *detach, *count, json)
+            let start = || {
+                let body = observe_body(paths);
+                let path = at(endpoint, "/observations");
+                api.call(Method::Post(Some(body)), &path, &how.query())
+            };
+            if *detach {
+                follow::begun(&start()?, json).map(drop)
+            } else {
+                follow::observation(api, endpoint, start, *count, json)
+            }
         }
         Command::Observations { endpoint } => show::observations(
             &api.call(Method::Get, &at(endpoint, "/observations"), &[])?,

@@ -1,5 +1,8 @@
 //! Following events until Ctrl-C.
 
+use std::io::Read;
+use std::sync::mpsc::{Receiver, channel};
+
 use anyhow::Context;
 use serde_json::{Value, json};
 
@@ -9,29 +12,70 @@ use super::events::{self, Flow};
 use super::show;
 use super::table::text;
 
-/// Follows one observation that has just been made, and cancels it at the end.
+/// Makes an observation, follows it, and cancels it at the end.
 ///
-/// The first value is that of the answer; the events bring those after it.
+/// The events are listened to before the observation is made, so that none is missed. The first of
+/// them repeats the value of the answer.
 pub(crate) fn observation(
     api: &Api,
     endpoint: &str,
-    started: &Value,
-    detach: bool,
+    start: impl FnOnce() -> anyhow::Result<Value>,
     count: Option<u64>,
     json: bool,
 ) -> anyhow::Result<()> {
-    show::values(started, json)?;
-    let Some(id) = started.get("observation").and_then(Value::as_u64) else {
-        eprintln!("the device answered with its value but does not observe this path");
+    let inputs = listen(api.stream("/events", &[("endpoint", endpoint.to_owned())])?)?;
+    let started = start()?;
+    let Some(id) = begun(&started, json)? else {
         return Ok(());
     };
-    if detach {
-        return Ok(());
+    let mut shown = 0;
+    let mut first = true;
+    while count.is_none_or(|count| shown < count) {
+        let (name, data) = match inputs.recv() {
+            Ok(Input::Event(name, data)) => (name, data),
+            Ok(Input::End(outcome)) => return outcome.context("the stream of events broke off"),
+            Ok(Input::Interrupt) | Err(_) => break,
+        };
+        let of_this = data.get("observation").and_then(Value::as_u64) == Some(id);
+        match name.as_str() {
+            "notification" if of_this && first => first = false,
+            "notification" if of_this => {
+                shown += 1;
+                show::values(&data, json)?;
+            }
+            "observation_ended" if of_this => {
+                eprintln!("the observation ended: {}", reason(&data));
+                return Ok(());
+            }
+            "lagged" => eprintln!("some notifications were lost: this terminal is too slow"),
+            _ => {}
+        }
     }
-    let stream = api.stream("/events", &[("endpoint", endpoint.to_owned())])?;
     let cancel = at(endpoint, &format!("/observations/{id}"));
-    let interrupt = on_interrupt()?;
-    let (sender, receiver) = std::sync::mpsc::channel();
+    api.call(Method::Delete, &cancel, &[("mode", "active".to_owned())])?;
+    Ok(())
+}
+
+/// Shows the first value of an observation; its id when it stands.
+pub(crate) fn begun(started: &Value, json: bool) -> anyhow::Result<Option<u64>> {
+    show::values(started, json)?;
+    let id = started.get("observation").and_then(Value::as_u64);
+    if id.is_none() {
+        eprintln!("the device answered with its value but does not observe this path");
+    }
+    Ok(id)
+}
+
+/// What a command that follows waits for.
+enum Input {
+    Event(String, Value),
+    End(anyhow::Result<()>),
+    Interrupt,
+}
+
+/// Gathers events and Ctrl-C in one place.
+fn listen(stream: impl Read + Send + 'static) -> anyhow::Result<Receiver<Input>> {
+    let (sender, inputs) = channel();
     let events_sender = sender.clone();
     std::thread::spawn(move || {
         let outcome = events::read(stream, |event| {
@@ -42,43 +86,10 @@ pub(crate) fn observation(
         });
         let _ = events_sender.send(Input::End(outcome));
     });
-    std::thread::spawn(move || {
-        let _ = interrupt.recv();
+    on_interrupt(move || {
         let _ = sender.send(Input::Interrupt);
-    });
-    let mut seen = 0;
-    while count.is_none_or(|count| seen < count) {
-        match receiver.recv() {
-            Ok(Input::Event(name, data))
-                if data.get("observation").and_then(Value::as_u64) == Some(id) =>
-            {
-                match name.as_str() {
-                    "notification" => {
-                        seen += 1;
-                        show::values(&data, json)?;
-                    }
-                    "observation_ended" => {
-                        eprintln!("the observation ended: {}", reason(&data));
-                        return Ok(());
-                    }
-                    _ => {}
-                }
-            }
-            Ok(Input::Event(..)) => {}
-            Ok(Input::Interrupt) | Err(_) => break,
-            Ok(Input::End(outcome)) => {
-                return outcome.context("the stream of events broke off");
-            }
-        }
-    }
-    api.call(Method::Delete, &cancel, &[("mode", "active".to_owned())])?;
-    Ok(())
-}
-
-enum Input {
-    Event(String, Value),
-    End(anyhow::Result<()>),
-    Interrupt,
+    })?;
+    Ok(inputs)
 }
 
 /// Follows everything that happens.
@@ -132,17 +143,16 @@ fn reason(data: &Value) -> String {
     }
 }
 
-/// Ctrl-C as a message, so that an observation is cancelled before the program ends.
-fn on_interrupt() -> anyhow::Result<std::sync::mpsc::Receiver<()>> {
-    let (sender, receiver) = std::sync::mpsc::channel();
+/// Runs something on Ctrl-C, so that an observation is cancelled before the program ends.
+fn on_interrupt(then: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot wait for Ctrl-C")?;
     std::thread::spawn(move || {
         if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
-            let _ = sender.send(());
+            then();
         }
     });
-    Ok(receiver)
+    Ok(())
 }
