@@ -10,6 +10,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("lwm2m-core", &[]),
     ("lwm2m-coap", &[]),
     ("lwm2m-registry", &["lwm2m-core"]),
+    ("lwm2m-codegen", &["lwm2m-core", "lwm2m-registry"]),
+    ("lwm2m-objects", &["lwm2m-core"]),
     (
         "lwm2m-server",
         &["lwm2m-core", "lwm2m-coap", "lwm2m-registry"],
@@ -41,7 +43,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "lwm2m-device",
         ],
     ),
-    ("xtask", &[]),
+    ("xtask", &["lwm2m-codegen", "lwm2m-registry"]),
 ];
 
 /// Foreign crates that only the named crates may use.

@@ -4,6 +4,7 @@
 
 mod arrows;
 mod bench;
+mod codegen;
 mod fuzz;
 mod interop;
 mod process;
@@ -25,6 +26,8 @@ struct Arguments {
 enum Task {
     /// Checks the conventions: the arrows between crates, files, texts that must not be there.
     Tidy,
+    /// Generates the core objects as Rust types, or checks them.
+    Codegen(codegen::Arguments),
     /// Drives devices that this project did not write against the running server.
     Interop(interop::Arguments),
     /// Measures CPU time and allocations of operations, and the server under load.
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
 fn run(task: &Task, root: &Path) -> anyhow::Result<()> {
     match task {
         Task::Tidy => tidy::run(root),
+        Task::Codegen(arguments) => codegen::run(root, arguments),
         Task::Interop(arguments) => interop::run(root, arguments),
         Task::Bench(arguments) => bench::run(root, arguments),
         Task::Fuzz(arguments) => fuzz::run(root, arguments),

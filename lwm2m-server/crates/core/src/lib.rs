@@ -11,6 +11,7 @@
 //! - [`Attributes`] are the notification attributes with their scope and validity rules.
 //! - [`link`] reads and writes the CoRE link format, [`ObjectList`] the list of a registration.
 //! - [`Request`] is what a server asks of a device.
+//! - [`typed`] is what objects and resources generated from definitions implement.
 
 mod attributes;
 pub mod codec;
@@ -21,6 +22,7 @@ mod object_list;
 mod path;
 mod record;
 mod request;
+pub mod typed;
 mod value;
 mod value_text;
 mod version;

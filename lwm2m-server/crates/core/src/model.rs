@@ -63,6 +63,28 @@ pub struct Operations {
     pub execute: bool,
 }
 
+impl Operations {
+    /// Only a bootstrap server reaches it.
+    pub const NONE: Operations = Operations::new(false, false, false);
+    /// R
+    pub const R: Operations = Operations::new(true, false, false);
+    /// W
+    pub const W: Operations = Operations::new(false, true, false);
+    /// RW
+    pub const RW: Operations = Operations::new(true, true, false);
+    /// E
+    pub const E: Operations = Operations::new(false, false, true);
+
+    /// Any of the three.
+    pub const fn new(read: bool, write: bool, execute: bool) -> Operations {
+        Operations {
+            read,
+            write,
+            execute,
+        }
+    }
+}
+
 /// The `major.minor` version of an object definition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectVersion {
