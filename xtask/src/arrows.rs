@@ -43,7 +43,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "lwm2m-device",
         ],
     ),
-    ("xtask", &["lwm2m-codegen", "lwm2m-registry"]),
+    ("xtask", &["lwm2m-core", "lwm2m-codegen", "lwm2m-registry"]),
 ];
 
 /// Foreign crates that only the named crates may use.

@@ -8,6 +8,7 @@ mod codegen;
 mod fuzz;
 mod interop;
 mod process;
+mod registry;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -34,6 +35,8 @@ enum Task {
     Bench(bench::Arguments),
     /// Runs the fuzz targets, on the stable compiler.
     Fuzz(fuzz::Arguments),
+    /// Fetches, checks, compares and starts object definitions.
+    Registry(registry::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -54,6 +57,7 @@ fn run(task: &Task, root: &Path) -> anyhow::Result<()> {
         Task::Interop(arguments) => interop::run(root, arguments),
         Task::Bench(arguments) => bench::run(root, arguments),
         Task::Fuzz(arguments) => fuzz::run(root, arguments),
+        Task::Registry(arguments) => registry::run(arguments),
     }
 }
 
