@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: builds the benches in release, and runs them one after the other.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 
@@ -8,7 +8,7 @@ use crate::process;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Only these: parse, codecs, storm.
+    /// Only these: parse, codecs, storm, binary (the storm against `lwm2m-server`).
     names: Vec<String>,
     /// A tenth of the devices, and short rounds.
     #[arg(long)]
@@ -41,12 +41,17 @@ const BENCHES: &[Bench] = &[
         quick: &["--devices=10000"],
         allocations: false,
     },
+    Bench {
+        name: "binary",
+        quick: &["--devices=10000"],
+        allocations: false,
+    },
 ];
 
 pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     for name in &arguments.names {
         if !BENCHES.iter().any(|bench| bench.name == name) {
-            bail!("no bench '{name}': use parse, codecs or storm");
+            bail!("no bench '{name}': use parse, codecs, storm or binary");
         }
     }
     for bench in BENCHES {
@@ -71,7 +76,21 @@ fn run_bench(
 ) -> anyhow::Result<()> {
     let mut all = vec!["run", "--release", "--quiet", "--package", "lwm2m-bench"];
     all.extend(features);
-    all.extend(["--", bench.name]);
+    all.push("--");
+    let binary;
+    if bench.name == "binary" {
+        process::run(
+            root,
+            "cargo",
+            &["build", "--release", "--package", "lwm2m-daemon"],
+        )?;
+        let target =
+            std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
+        binary = format!("--binary={}", target.join("release/lwm2m-server").display());
+        all.extend(["storm", &binary]);
+    } else {
+        all.push(bench.name);
+    }
     if arguments.json {
         all.push("--json");
     }

@@ -22,6 +22,8 @@ pub(crate) struct Server {
     commands: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
     pub(crate) address: SocketAddr,
+    /// Whether it ends by itself when its stdin does.
+    pub(crate) ends_with_stdin: bool,
 }
 
 /// CPU time since the start of a process.
@@ -49,6 +51,7 @@ impl Server {
             commands,
             answers: BufReader::new(answers),
             address: SocketAddr::from(([0, 0, 0, 0], 0)),
+            ends_with_stdin: true,
         };
         let line = server.line()?;
         server.address = line
@@ -115,7 +118,7 @@ impl Drop for Server {
         self.commands = None;
         let deadline = Instant::now() + END_MAX;
         while let Ok(None) = self.child.try_wait() {
-            if Instant::now() > deadline {
+            if Instant::now() > deadline || !self.ends_with_stdin {
                 let _ = self.child.kill();
             }
             thread::sleep(Duration::from_millis(5));

@@ -15,7 +15,9 @@ mod fleet;
 mod load;
 mod serve;
 
-use std::process::Command;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -24,6 +26,7 @@ use child::{Cpu, Server};
 use echo::EchoTraffic;
 use fleet::{Fleet, Phase};
 use load::{Generator, Outcome};
+use tempfile::TempDir;
 
 pub(crate) use echo::{Arguments as EchoArguments, run as echo};
 pub(crate) use serve::{Arguments as ServeArguments, run as serve};
@@ -51,6 +54,10 @@ pub(crate) struct Arguments {
     /// Stops after a phase.
     #[arg(long, value_enum, default_value_t = Until::Read)]
     until: Until,
+    /// Measures this `lwm2m-server` binary, with its log, instead of the framework alone; Register
+    /// and Update only.
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
     /// Runs the server under another program, as in `--under "perf record -g"`.
     #[arg(long, value_name = "COMMAND")]
     under: Option<String>,
@@ -84,14 +91,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Vec<Report>> {
         }
         return Ok(vec![storm.phases]);
     }
-    let mut server = start_server(arguments)?;
+    let (mut server, _folder) = start_server(arguments)?;
     let mut memory = Memory::new(arguments.devices, &server)?;
     storm.run(arguments, &mut server, &mut memory)?;
     storm.phases.note(format!(
         "{} devices, {} messages in flight. cpu_us: CPU time of the server process for each \
          request, user_us the part outside the kernel (ticks, inexact). echo_us: the same of a \
-         UDP echo with the same message sizes, a blocking thread for each shard. NON notifications: a ping \
-         after each {} of them is part of the cost.",
+         UDP echo with the same message sizes, a blocking thread for each shard. A ping after \
+         each {} NON notifications is part of their cost.",
         arguments.devices,
         arguments.in_flight,
         load::UNANSWERED_RUN
@@ -99,8 +106,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Vec<Report>> {
     Ok(vec![storm.phases, memory.report])
 }
 
-fn start_server(arguments: &Arguments) -> anyhow::Result<Server> {
-    let program = std::env::current_exe()?;
+/// Starts the framework in a process of its own, or the binary.
+fn start_server(arguments: &Arguments) -> anyhow::Result<(Server, Option<TempDir>)> {
+    let own = std::env::current_exe()?;
+    let program = arguments.binary.as_ref().unwrap_or(&own);
     let mut under = arguments.under.iter().flat_map(|under| under.split(' '));
     let mut command = match under.next() {
         Some(profiler) => {
@@ -110,12 +119,35 @@ fn start_server(arguments: &Arguments) -> anyhow::Result<Server> {
         }
         None => Command::new(program),
     };
-    command
-        .arg("serve")
-        .arg(format!("--in-flight={}", arguments.in_flight))
-        .args(arguments.shards.map(|shards| format!("--shards={shards}")));
-    Server::start(&mut command)
+    if arguments.binary.is_none() {
+        command
+            .arg("serve")
+            .arg(format!("--in-flight={}", arguments.in_flight))
+            .args(arguments.shards.map(|shards| format!("--shards={shards}")));
+        return Ok((Server::start(&mut command)?, None));
+    }
+    let folder = tempfile::tempdir()?;
+    let config = folder.path().join("lwm2m-server.toml");
+    let shards = arguments
+        .shards
+        .map(|shards| format!("shards = {shards}\n"));
+    fs::write(&config, format!("{CONFIG}{}", shards.unwrap_or_default()))?;
+    // What it logs costs time to write, not to show.
+    command.arg("--config").arg(config).stderr(Stdio::null());
+    let mut server = Server::start(&mut command)?;
+    server.ends_with_stdin = false;
+    Ok((server, Some(folder)))
 }
+
+/// The configuration of the binary; more keys of the last section may follow.
+const CONFIG: &str = r#"
+[http]
+bind = "127.0.0.1:0"
+[server]
+bind_address = "127.0.0.1"
+bind_port = 0
+security_mode = "nosec"
+"#;
 
 fn notifications(server: &mut Server) -> anyhow::Result<u64> {
     let answer = server.ask("statistics")?;
@@ -176,7 +208,7 @@ impl Storm {
         }
         self.send("update", Phase::Update, server)?;
         memory.row("updated", server)?;
-        if arguments.until == Until::Update {
+        if arguments.until == Until::Update || arguments.binary.is_some() {
             return Ok(());
         }
         self.ask("observe", server)?;
