@@ -1,5 +1,6 @@
 //! Running the server: sockets, HTTP API, and the three devices of the demo.
 
+use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -171,6 +172,8 @@ fn start_logging(demo: bool) {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // Colours are for terminals, not for files and journals.
+        .with_ansi(std::io::stderr().is_terminal())
         .try_init();
 }
 
