@@ -119,7 +119,7 @@ impl Client {
             return Err(Refusal::bad_request("nothing to write"));
         }
         let effects = self.tree.write_composite(records, now)?;
-        self.perform(now, effects);
+        self.effects.extend(effects);
         Ok(Response::new(Code::CHANGED))
     }
 

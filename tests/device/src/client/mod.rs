@@ -61,6 +61,8 @@ pub struct Client {
     asleep: bool,
     offline: bool,
     outbox: VecDeque<Transmit<SocketAddr>>,
+    /// What a request in service asks of the client, once its answer is on its way.
+    effects: Vec<Effect>,
     events: VecDeque<DeviceEvent>,
     statistics: ClientStatistics,
 }
@@ -107,6 +109,7 @@ impl Client {
             asleep: false,
             offline: false,
             outbox: VecDeque::new(),
+            effects: Vec::new(),
             events: VecDeque::new(),
             statistics: ClientStatistics::default(),
             config: Box::new(config),
@@ -294,9 +297,14 @@ impl Client {
 
     fn answer(&mut self, now: Instant, request: IncomingRequest<'_, SocketAddr>) {
         let handle = request.handle;
-        let Some(response) = self.serve(now, &request) else {
-            return;
-        };
+        if let Some(response) = self.serve(now, &request) {
+            self.respond(now, handle, response);
+        }
+        let effects = std::mem::take(&mut self.effects);
+        self.perform(now, effects);
+    }
+
+    fn respond(&mut self, now: Instant, handle: ResponseHandle<SocketAddr>, response: Response) {
         self.statistics.answered += 1;
         let quirks = &self.config.quirks;
         let at_once = quirks.answer_delay.is_zero() && !quirks.separate_responses;

@@ -183,7 +183,7 @@ impl Client {
         self.tree.check_target_to_write(path)?;
         let records = self.decode(asked)?;
         let effects = self.tree.write(path, mode, records, now)?;
-        self.perform(now, effects);
+        self.effects.extend(effects);
         Ok(Response::new(Code::CHANGED))
     }
 
@@ -212,7 +212,7 @@ impl Client {
         let arguments = std::str::from_utf8(asked.body).map_err(|_| ARGUMENTS)?;
         let arguments = ExecuteArguments::parse(arguments).map_err(|_| ARGUMENTS)?;
         let effects = self.tree.execute(&asked.path, &arguments, now)?;
-        self.perform(now, effects);
+        self.effects.extend(effects);
         Ok(Response::new(Code::CHANGED))
     }
 
@@ -220,7 +220,7 @@ impl Client {
         let object = asked.path.ids()[0];
         let records = self.decode(asked)?;
         let (instance, chosen, effects) = self.tree.create(object, records, now)?;
-        self.perform(now, effects);
+        self.effects.extend(effects);
         let response = Response::new(Code::CREATED);
         if !chosen || self.config.quirks.create_without_location {
             return Ok(response);

@@ -11,7 +11,7 @@ use lwm2m_core::ContentFormat;
 use lwm2m_device::{Client, DeviceBuilder, DeviceEvent};
 
 pub(crate) const SERVER: &str = "192.0.2.1:5683";
-const DEVICE: &str = "192.0.2.2:40000";
+pub(crate) const DEVICE: &str = "192.0.2.2:40000";
 
 /// A request that the server got from the client.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use lwm2m_coap::{Code, OptionNumber, Response};
+use lwm2m_coap::{Code, Message, OptionNumber, Response};
 use lwm2m_core::{ContentFormat, Path, Version};
 use lwm2m_device::objects::{Temperature, portfolio};
 use lwm2m_device::{Device, DeviceEvent, RegistrationError};
 
-use crate::pair::Pair;
+use crate::pair::{DEVICE, Pair, SERVER, to};
 
 #[test]
 fn registers_as_each_version_does() {
@@ -154,6 +154,20 @@ fn update_trigger_and_disable() {
     assert_eq!(pair.take_seen(), []);
     pair.advance(1);
     assert_eq!(pair.take_seen()[0].path, "/rd");
+}
+
+#[test]
+fn a_request_is_answered_before_what_it_causes() {
+    let mut pair = Pair::registered(Device::builder("dev"));
+    let (device, server) = (DEVICE.parse().unwrap(), SERVER.parse().unwrap());
+    let disable = to(Code::POST, "/1/0/4");
+    pair.server.request(pair.now, device, disable).unwrap();
+    let request = pair.server.poll_transmit().unwrap();
+    pair.client.receive(pair.now, server, &request.datagram);
+    let codes: Vec<Code> = std::iter::from_fn(|| pair.client.poll_transmit())
+        .map(|transmit| Message::parse(&transmit.datagram).unwrap().code())
+        .collect();
+    assert_eq!(codes, [Code::CHANGED, Code::DELETE]);
 }
 
 #[test]
