@@ -1,5 +1,6 @@
 //! Integration tests of the whole server, over real sockets.
 
+mod conformance;
 mod hooks;
 mod http;
 mod limits;
@@ -10,3 +11,4 @@ mod refusals;
 mod registration;
 mod reports;
 mod requests;
+mod site;
