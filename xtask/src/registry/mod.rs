@@ -6,6 +6,7 @@ mod definitions;
 mod diff;
 mod finding;
 mod id_class;
+mod pull;
 mod template;
 
 #[derive(clap::Args)]
@@ -16,6 +17,8 @@ pub(crate) struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Task {
+    /// Fetches object definitions from a registry into a folder.
+    Pull(pull::Arguments),
     /// Checks object definitions: errors, warnings and advice, with file and line.
     Check(check::Arguments),
     /// Shows what changed between two folders of object definitions.
@@ -27,6 +30,7 @@ enum Task {
 /// Runs a task; paths are relative to where the command was given.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.task {
+        Task::Pull(arguments) => pull::run(arguments),
         Task::Check(arguments) => check::run(arguments),
         Task::Diff(arguments) => diff::run(arguments),
         Task::New(arguments) => template::run(arguments),
