@@ -7,12 +7,15 @@ use lwm2m_core::{Attributes, Path, Record, Request, WriteMode};
 
 use crate::mailbox::Command;
 use crate::server::Handle;
-use crate::{EndpointName, ObservationId, ObservationInfo, RequestError, Response};
+use crate::{EndpointName, Events, ObservationId, ObservationInfo, RequestError, Response};
 
 /// A device by its endpoint name, whether it is registered or not.
 ///
 /// Requests to one device run one at a time, in the order in which they were asked for; those for
 /// a sleeping device wait until it wakes up or their deadline passes.
+///
+/// With types generated from object definitions, `read`, `write`, `observe` and `execute` name the
+/// resource by its type; `read_path`, `write_path` and `observe_path` take any path.
 #[derive(Clone)]
 pub struct Device {
     endpoint: EndpointName,
@@ -51,6 +54,11 @@ impl Device {
         &self.endpoint
     }
 
+    /// Everything that happens on the server from now on.
+    pub(crate) fn events(&self) -> Events {
+        self.handle.events.subscribe()
+    }
+
     /// Carries out any operation; the methods below are shorthands.
     ///
     /// # Errors
@@ -75,7 +83,7 @@ impl Device {
     }
 
     /// Reads the values at and below a path.
-    pub async fn read(&self, path: Path) -> Result<Response, RequestError> {
+    pub async fn read_path(&self, path: Path) -> Result<Response, RequestError> {
         self.send(
             Request::Read { path, accept: None },
             RequestOptions::default(),
@@ -84,7 +92,7 @@ impl Device {
     }
 
     /// Writes values at or below a path.
-    pub async fn write(
+    pub async fn write_path(
         &self,
         path: Path,
         mode: WriteMode,
@@ -101,7 +109,7 @@ impl Device {
 
     /// Observes a path. Values come as [`EventKind::Notification`](crate::EventKind), the first
     /// one also as the response.
-    pub async fn observe(&self, path: Path) -> Result<Response, RequestError> {
+    pub async fn observe_path(&self, path: Path) -> Result<Response, RequestError> {
         let request = Request::Observe {
             path,
             attributes: Attributes::default(),

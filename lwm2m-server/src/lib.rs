@@ -37,6 +37,7 @@ mod server;
 mod shard;
 mod start;
 mod transport;
+mod typed;
 
 pub use lwm2m_coap::Code;
 
@@ -50,6 +51,7 @@ pub use interceptor::{Interceptor, Verdict};
 pub use registration::{Binding, EndpointName, Registration, RegistrationId, RegistrationIdError};
 pub use response::{Content, ObservationId, ObservationInfo, ObservationTarget, Response};
 pub use server::{ClientFilter, Server, Statistics};
+pub use typed::{Instance, Observation, ObservationError, TypedRequestError};
 
 /// The example of the README, compiled and run.
 #[cfg(doctest)]

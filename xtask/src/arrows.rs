@@ -13,6 +13,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("lwm2m-codegen", &["lwm2m-core", "lwm2m-registry"]),
     ("lwm2m-objects", &["lwm2m-core"]),
     (
+        "lwm2m-macros",
+        &["lwm2m-core", "lwm2m-registry", "lwm2m-codegen"],
+    ),
+    (
         "lwm2m-server",
         &["lwm2m-core", "lwm2m-coap", "lwm2m-registry"],
     ),

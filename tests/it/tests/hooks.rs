@@ -91,7 +91,7 @@ async fn hooks_are_called_in_their_order() {
     assert_eq!(first.await.expect("no panic").expect("heard"), "meter-1");
 
     let handle = server.device("meter-1");
-    let read = tokio::spawn(async move { handle.read(Path::resource(3, 0, 9)).await });
+    let read = tokio::spawn(async move { handle.read_path(Path::resource(3, 0, 9)).await });
     let request = device.receive().await;
     let answer = device
         .answer(&request, Code::CONTENT)

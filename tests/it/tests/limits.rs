@@ -39,7 +39,7 @@ async fn one_request_too_many_for_a_device_is_refused() {
     device.register("ep=a&lwm2m=1.1").await;
     let read = || {
         let handle = server.device("a");
-        tokio::spawn(async move { handle.read(Path::resource(3, 0, 0)).await })
+        tokio::spawn(async move { handle.read_path(Path::resource(3, 0, 0)).await })
     };
     let first = read();
     let mut request = device.receive().await;
@@ -124,11 +124,11 @@ async fn one_command_too_many_for_a_shard_is_refused() {
     let mut waiting = Vec::new();
     for _ in 0..4 {
         let handle = server.device("a");
-        let mut read = Box::pin(async move { handle.read(Path::resource(3, 0, 0)).await });
+        let mut read = Box::pin(async move { handle.read_path(Path::resource(3, 0, 0)).await });
         assert!(poll_once(&mut read).await.is_none());
         waiting.push(read);
     }
-    let read = server.device("a").read(Path::resource(3, 0, 0)).await;
+    let read = server.device("a").read_path(Path::resource(3, 0, 0)).await;
     assert_eq!(read, Err(RequestError::Overloaded));
     opens.send(()).expect("the shard waits");
     assert_eq!(device.receive().await.code, Code::CREATED);

@@ -16,7 +16,7 @@ async fn updates_from_many_ports_reach_the_owner() {
         let seen = server.registration("a").await.expect("registered");
         assert_eq!(seen.peer, moved.socket.local_addr().expect("bound"));
         let handle = server.device("a");
-        let read = tokio::spawn(async move { handle.read(Path::resource(3, 0, 9)).await });
+        let read = tokio::spawn(async move { handle.read_path(Path::resource(3, 0, 9)).await });
         let request = moved.receive().await;
         let answer = moved.answer(&request, Code::CONTENT).format(0).payload("1");
         moved.send(&answer.encode()).await;
@@ -84,7 +84,7 @@ async fn a_server_on_all_addresses_answers_from_the_one_that_was_asked() {
         let seen = server.registration("a").await.expect("registered");
         assert_eq!(seen.peer, device.socket.local_addr().expect("bound"));
         let handle = server.device("a");
-        let read = tokio::spawn(async move { handle.read(Path::resource(3, 0, 9)).await });
+        let read = tokio::spawn(async move { handle.read_path(Path::resource(3, 0, 9)).await });
         let request = device.receive().await;
         let answer = device
             .answer(&request, Code::CONTENT)

@@ -16,7 +16,7 @@ async fn an_observation_lives_from_request_to_cancel() {
     let path = Path::resource(3, 0, 9);
     let observe = tokio::spawn({
         let handle = handle.clone();
-        async move { handle.observe(path).await }
+        async move { handle.observe_path(path).await }
     });
     let request = device.receive().await;
     assert_eq!(request.uint(OptionNumber::OBSERVE), Some(0));

@@ -12,7 +12,7 @@ async fn an_application_reads_a_resource() {
     let mut device = Peer::new(&server).await;
     device.register("ep=a&lt=300&lwm2m=1.1&b=U").await;
     let handle = server.device("a");
-    let read = tokio::spawn(async move { handle.read(Path::resource(3, 0, 9)).await });
+    let read = tokio::spawn(async move { handle.read_path(Path::resource(3, 0, 9)).await });
     let request = device.receive().await;
     assert_eq!(
         (request.code, request.path().as_str()),
@@ -44,7 +44,7 @@ async fn writes_and_reads_of_many_callers_go_one_at_a_time() {
             )];
             tokio::spawn(async move {
                 handle
-                    .write(Path::resource(1, 0, 1), WriteMode::Replace, records)
+                    .write_path(Path::resource(1, 0, 1), WriteMode::Replace, records)
                     .await
             })
         })
@@ -69,9 +69,9 @@ async fn writes_and_reads_of_many_callers_go_one_at_a_time() {
 #[tokio::test]
 async fn a_device_that_is_not_there_is_said_so() {
     let server = server(|_| {}).await;
-    let read = server.device("nobody").read(Path::object(3)).await;
+    let read = server.device("nobody").read_path(Path::object(3)).await;
     assert_eq!(read, Err(RequestError::NotRegistered));
-    let read = server.device("").read(Path::object(3)).await;
+    let read = server.device("").read_path(Path::object(3)).await;
     assert_eq!(read, Err(RequestError::NotRegistered));
 }
 
@@ -83,13 +83,13 @@ async fn a_dropped_future_withdraws_a_request_that_waits() {
     let handle = server.device("a");
     let first = tokio::spawn({
         let handle = handle.clone();
-        async move { handle.read(Path::resource(3, 0, 0)).await }
+        async move { handle.read_path(Path::resource(3, 0, 0)).await }
     });
     let request = device.receive().await;
-    let mut waiting = Box::pin(handle.read(Path::resource(3, 0, 1)));
+    let mut waiting = Box::pin(handle.read_path(Path::resource(3, 0, 1)));
     assert!(poll_once(&mut waiting).await.is_none());
     drop(waiting);
-    let last = tokio::spawn(async move { handle.read(Path::resource(3, 0, 2)).await });
+    let last = tokio::spawn(async move { handle.read_path(Path::resource(3, 0, 2)).await });
     let answer = device
         .answer(&request, Code::CONTENT)
         .format(0)
@@ -113,9 +113,9 @@ async fn stopping_fails_what_waits() {
     device.register("ep=a&lwm2m=1.1").await;
     let mut events = server.events();
     let (one, two) = (server.device("a"), server.device("a"));
-    let on_its_way = tokio::spawn(async move { one.read(Path::resource(3, 0, 0)).await });
+    let on_its_way = tokio::spawn(async move { one.read_path(Path::resource(3, 0, 0)).await });
     device.receive().await;
-    let waiting = tokio::spawn(async move { two.read(Path::resource(3, 0, 1)).await });
+    let waiting = tokio::spawn(async move { two.read_path(Path::resource(3, 0, 1)).await });
     let late = server.device("a");
     server.shutdown().await;
     for read in [on_its_way, waiting] {
@@ -125,6 +125,6 @@ async fn stopping_fails_what_waits() {
         );
     }
     assert!(events.next().await.is_none());
-    let read = late.read(Path::resource(3, 0, 0)).await;
+    let read = late.read_path(Path::resource(3, 0, 0)).await;
     assert_eq!(read, Err(RequestError::ShuttingDown));
 }

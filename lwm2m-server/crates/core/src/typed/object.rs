@@ -187,7 +187,15 @@ macro_rules! typed_instance {
                 ::std::vec::Vec<$crate::Record<'static>>,
                 $crate::typed::TypedError,
             > {
-                <$object as $crate::typed::TypedObject>::to_records(&value, instance)
+                let definition = <$object as $crate::typed::TypedObject>::DEFINITION;
+                let mut records =
+                    <$object as $crate::typed::TypedObject>::to_records(&value, instance)?;
+                records.retain(|record| {
+                    let resource = record.path.resource_id();
+                    let resource = resource.and_then(|id| definition.resource(id));
+                    resource.is_some_and(|resource| resource.operations.write)
+                });
+                ::core::result::Result::Ok(records)
             }
         }
     };

@@ -43,7 +43,7 @@ pub trait Readable {
     ) -> Result<Typed<Self::Value>, TypedError>;
 }
 
-/// What a server may write: a writable resource, or an object instance.
+/// What a server may write: a writable resource, or the writable resources of an object instance.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be written: its object definition does not have the operation W",
     label = "not a writable resource"

@@ -1,0 +1,86 @@
+//! Rust types of LwM2M objects from their XML, at compile time.
+//!
+//! - [`lwm2m_objects!`] makes a module for each object of a file or folder.
+//! - [`#[lwm2m_object]`](macro@lwm2m_object) makes a struct of yours an object.
+//!
+//! Paths are relative to the folder of the package, or else to the source file. A change of a file
+//! makes the compiler expand the macro again. A file that is *new* in a folder does so only when
+//! something else changes too: a build script that prints `cargo::rerun-if-changed=objects` makes
+//! it notice. What is generated needs `lwm2m-core` as a dependency under this name;
+//! [`lwm2m_codegen`] says how names and types come about.
+
+mod attribute;
+mod load;
+
+use proc_macro2::{Span, TokenStream};
+use quote::quote;
+use syn::{LitStr, parse_macro_input};
+
+use load::Loaded;
+
+/// Makes a module for each object of an XML file, or of all XML files in a folder and below it.
+///
+/// ```
+/// mod objects {
+///     lwm2m_macros::lwm2m_objects!("tests/objects/water-meter.xml");
+/// }
+/// use lwm2m_core::typed::{Resource, TypedObject};
+/// use objects::water_meter::{Volume, WaterMeter};
+///
+/// assert_eq!(Volume::path(0).to_string(), "/26241/0/1");
+/// let meter = WaterMeter { volume: Some(12.5), ..WaterMeter::default() };
+/// assert_eq!(meter.missing_mandatory(), [2]);
+/// ```
+///
+/// It does not compile when a file is not understood, and says where and why:
+///
+/// ```compile_fail
+/// lwm2m_macros::lwm2m_objects!("tests/objects/broken.xml");
+/// ```
+#[proc_macro]
+pub fn lwm2m_objects(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    let path = parse_macro_input!(input as LitStr);
+    match Loaded::read(&path) {
+        Err(error) => error.into_compile_error().into(),
+        Ok(loaded) => {
+            let objects = lwm2m_codegen::expand(&loaded.models);
+            let tracked = tracked(&loaded);
+            quote!(#objects #tracked).into()
+        }
+    }
+}
+
+/// Makes a struct an object: it gets a field for each resource, and a module of the same name in
+/// snake case gets the resources as types.
+///
+/// `xml` is the file; where that has several objects, `id` and `version` name one.
+///
+/// ```
+/// use lwm2m_core::ContentFormat;
+/// use lwm2m_core::typed::TypedObject;
+///
+/// #[lwm2m_macros::lwm2m_object(xml = "tests/objects/water-meter.xml")]
+/// pub struct Meter;
+///
+/// let meter = Meter { volume: Some(12.5), ..Meter::default() };
+/// assert_eq!(meter.encode(ContentFormat::SenmlJson, 0).is_ok(), true);
+/// let _: Option<meter::Volume> = None;
+/// ```
+#[proc_macro_attribute]
+pub fn lwm2m_object(
+    arguments: proc_macro::TokenStream,
+    item: proc_macro::TokenStream,
+) -> proc_macro::TokenStream {
+    attribute::expand(arguments.into(), item.into())
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}
+
+/// Makes the compiler look at the files again when they change.
+fn tracked(loaded: &Loaded) -> TokenStream {
+    let files = loaded
+        .files
+        .iter()
+        .map(|file| LitStr::new(file, Span::call_site()));
+    quote!(#(const _: &[u8] = ::core::include_bytes!(#files);)*)
+}

@@ -1,0 +1,3 @@
+lwm2m_macros::lwm2m_objects!("../objects/broken.xml");
+
+fn main() {}

@@ -1,0 +1,3 @@
+lwm2m_macros::lwm2m_objects!("no-such.xml");
+
+fn main() {}
