@@ -113,7 +113,7 @@ async fn ask_all(
                 let device = server.device(&endpoint_name(number));
                 let answer = match operation {
                     Operation::Observe => device.observe(path).await,
-                    Operation::Read => device.read(path).await,
+                    Operation::Read => device.read_path(path).await,
                 };
                 match answer {
                     Ok(_) => asked.took.push(start.elapsed()),

@@ -138,7 +138,7 @@ async fn int_109_behaviour_in_queue_mode() {
         site.event(|event| matches!(event.kind, EventKind::Asleep).then_some(()))
             .await;
         let handle = site.server.device("a");
-        let read = tokio::spawn(async move { handle.read(path("/3/0/0")).await });
+        let read = tokio::spawn(async move { handle.read_path(path("/3/0/0")).await });
         // The device, which listens all the time here, hears of the Read behind its Update only.
         let sent = site.server.statistics().coap.sent;
         assert!(!site.registration().await.awake);
