@@ -112,7 +112,7 @@ async fn ask_all(
                 let start = Instant::now();
                 let device = server.device(&endpoint_name(number));
                 let answer = match operation {
-                    Operation::Observe => device.observe(path).await,
+                    Operation::Observe => device.observe_path(path).await,
                     Operation::Read => device.read_path(path).await,
                 };
                 match answer {
