@@ -93,9 +93,13 @@ impl Http {
             let mut response = self.agent.get(uri.clone()).call().map_err(fault)?;
             let status = response.status();
             if status == StatusCode::OK {
-                let bound = u64::try_from(max).unwrap_or(u64::MAX);
+                // The bound itself counts as passed.
+                let bound = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
                 let body = response.body_mut().with_config().limit(bound).read_to_vec();
-                return body.map_err(fault);
+                return body.map_err(|error| match error {
+                    ureq::Error::BodyExceedsLimit(_) => FetchError::TooLong { max },
+                    other => fault(other),
+                });
             }
             if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
                 return Err(refusal(status));
@@ -120,9 +124,6 @@ fn refusal(status: StatusCode) -> FetchError {
 fn fault(error: ureq::Error) -> FetchError {
     match error {
         ureq::Error::Timeout(_) => FetchError::Timeout,
-        ureq::Error::BodyExceedsLimit(max) => FetchError::TooLong {
-            max: usize::try_from(max).unwrap_or(usize::MAX),
-        },
         other => FetchError::Connection(other.to_string()),
     }
 }
