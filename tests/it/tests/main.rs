@@ -7,6 +7,7 @@ mod limits;
 mod moving;
 mod observing;
 mod peer;
+mod quirks;
 mod refusals;
 mod registration;
 mod reports;
