@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::definitions::{self, HISTORY};
 use super::finding::Finding;
 use super::id_class::IdClass;
+use super::pull;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -42,6 +43,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for path in &arguments.paths {
         for file in definitions::list(path)? {
             check.file(&file);
+        }
+        if path.is_dir() {
+            check.lock(path)?;
         }
     }
     let report = check.finish();
@@ -113,6 +117,16 @@ impl Check {
         for model in models {
             self.object(model, &shown, &text);
         }
+    }
+
+    /// Whether pulled files are as they were.
+    fn lock(&mut self, folder: &Path) -> anyhow::Result<()> {
+        for (file, message) in pull::departures(folder)? {
+            let advice = "pull again with --overwrite, or give it another name to keep it";
+            let file = file.display().to_string();
+            self.add(Finding::new(Severity::Warning, &file, 0, message, advice));
+        }
+        Ok(())
     }
 
     /// An index is checked too; a list of units is none, and passed over.

@@ -4,8 +4,8 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::fixture::definition;
-use crate::program::run;
+use crate::fixture::{self, definition, registry};
+use crate::program::{pull, run};
 
 #[test]
 fn a_new_definition_passes_the_strict_check() {
@@ -152,4 +152,23 @@ versions added: 1, removed: 1, changed: 1; breaking changes: 2
     assert_eq!(outcome.stdout, expected);
     write("new/b.xml", "<LWM2M>");
     run(folder.path(), &["diff", "old", "new"]).fails_with(&["new/b.xml:1:"]);
+}
+
+#[test]
+fn the_check_compares_with_the_lock() {
+    let folder = tempfile::tempdir().unwrap();
+    fixture::write(&folder.path().join("source"), &registry());
+    pull(folder.path(), "source", &[]).succeeds();
+    let before = run(folder.path(), &["check", "objects"]).succeeds();
+    assert!(!before.stdout.contains("pulled"), "{before:?}");
+    let objects = folder.path().join("objects");
+    fs::write(objects.join("3.xml"), definition(3, "1.1", "Edited")).unwrap();
+    fs::remove_file(objects.join("5.xml")).unwrap();
+    let outcome = run(folder.path(), &["check", "objects"]).succeeds();
+    for line in [
+        "objects/3.xml: warning: it was edited since it was pulled",
+        "objects/5.xml: warning: it was pulled, and is gone",
+    ] {
+        assert!(outcome.stdout.contains(line), "{outcome:?}");
+    }
 }

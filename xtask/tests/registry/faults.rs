@@ -1,5 +1,9 @@
 //! Everything that a registry, or the way to it, can do wrong.
 
+use std::io::Read;
+use std::net::TcpListener;
+use std::thread;
+
 use crate::fixture::{definition, index, names, read, registry};
 use crate::program::pull;
 use crate::server::{Answer, Server};
@@ -220,9 +224,26 @@ fn places_that_are_none() {
 #[test]
 fn nobody_listens() {
     let folder = tempfile::tempdir().unwrap();
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     drop(listener);
     let refused = pull(folder.path(), &url, &["--retries", "1"]);
     refused.fails_with(&["DDF.xml: the connection failed", "check the network"]);
+}
+
+#[test]
+fn https_is_spoken_and_a_server_that_does_not_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}/", listener.local_addr().unwrap());
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut first = [0];
+        stream.read_exact(&mut first).unwrap();
+        first
+    });
+    let refused = pull(folder.path(), &url, &["--retries", "0"]);
+    refused.fails_with(&["DDF.xml: the connection failed"]);
+    let [first] = server.join().unwrap();
+    assert_eq!(first, 22, "a TLS handshake (RFC 8446 §5.1)");
 }

@@ -120,3 +120,25 @@ fn starts_anew_when_the_registry_or_the_file_is_another() {
     pull(folder.path(), &server.url(), &[]).succeeds();
     assert!(asked("3.xml"), "with another index nothing counts");
 }
+
+#[cfg(unix)]
+#[test]
+fn two_pulls_do_not_work_in_the_same_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::new(&registry());
+    server.answer("5.xml", Answer::Silence);
+    let requests = server.watch();
+    let url = server.url();
+    let mut child = command(folder.path(), &["pull", "--source", &url])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    assert!(requests.iter().any(|path| path == "5.xml"));
+    pull(folder.path(), &url, &[]).fails_with(&["another pull is at work"]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let content = registry()["5.xml"].clone();
+    server.answer("5.xml", Answer::Content(content));
+    pull(folder.path(), &url, &[]).succeeds();
+}

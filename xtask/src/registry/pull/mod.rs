@@ -17,7 +17,7 @@ mod target;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -105,6 +105,25 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {} ({})", self.file, self.reason, self.advice)
     }
+}
+
+/// What is otherwise in a folder than its lock says, by file; nothing when there is no lock.
+pub(crate) fn departures(folder: &Path) -> anyhow::Result<Vec<(PathBuf, &'static str)>> {
+    let Some(lock) = Lock::read(folder)? else {
+        return Ok(Vec::new());
+    };
+    let mut departures = Vec::new();
+    for (path, sum) in &lock.files {
+        let file = path.under(folder);
+        match lock::sum_of(&file)? {
+            None => departures.push((file, "it was pulled, and is gone")),
+            Some(found) if found != *sum => {
+                departures.push((file, "it was edited since it was pulled"));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(departures)
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
