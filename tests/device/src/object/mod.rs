@@ -5,6 +5,7 @@
 
 mod definition;
 mod store;
+mod typed;
 
 use std::time::Instant;
 
