@@ -2,6 +2,7 @@
 
 mod conformance;
 mod hooks;
+mod hostile;
 mod http;
 mod limits;
 mod moving;

@@ -1,6 +1,6 @@
 //! The HTTP API, over real sockets on both sides.
 
-mod api;
+pub(crate) mod api;
 mod events;
 mod faults;
 mod operations;

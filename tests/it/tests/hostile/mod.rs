@@ -1,0 +1,8 @@
+//! Peers and callers that mean harm, or are broken: the server refuses what it has to, stays within
+//! its limits, and goes on serving the others.
+
+mod callers;
+mod datagrams;
+mod names;
+mod random;
+mod uploads;
