@@ -7,6 +7,8 @@ use anyhow::{Context, bail};
 use serde_json::Value;
 use ureq::http::Uri;
 
+use super::table::printable;
+
 /// A connection to the API of one server.
 pub(crate) struct Api {
     agent: ureq::Agent,
@@ -21,8 +23,17 @@ pub(crate) struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = |key| self.document.get(key).and_then(Value::as_str);
-        f.write_str(text("title").unwrap_or("the server refused the request"))?;
+        // Diagnostics of devices are quoted in it.
+        let text = |key| {
+            self.document
+                .get(key)
+                .and_then(Value::as_str)
+                .map(printable)
+        };
+        match text("title") {
+            Some(title) => f.write_str(&title)?,
+            None => f.write_str("the server refused the request")?,
+        }
         if let Some(detail) = text("detail") {
             write!(f, ": {detail}")?;
         }

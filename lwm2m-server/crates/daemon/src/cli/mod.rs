@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: &ApiArguments, command: &Command) -> anyhow::Result
 /// Says what went wrong: a sentence for people, the problem document for programs.
 pub(crate) fn print_error(error: &anyhow::Error, json: bool) {
     match error.downcast_ref::<api::Problem>() {
-        Some(problem) if json => println!("{}", problem.document),
+        Some(problem) if json => println!("{}", table::printable_json(&problem.document)),
         _ if json => println!("{}", serde_json::json!({ "title": format!("{error:#}") })),
         _ => eprintln!("error: {error:#}"),
     }

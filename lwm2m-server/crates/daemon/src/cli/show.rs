@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::table::{print, print_facts, printable, text};
+use super::table::{print, print_facts, printable, printable_json, text};
 
 /// The list of devices.
 pub(crate) fn clients(clients: &Value, json: bool) -> anyhow::Result<()> {
@@ -222,7 +222,7 @@ pub(crate) fn done(answer: &Value, json: bool) -> anyhow::Result<()> {
 
 /// One line of JSON.
 pub(crate) fn as_json(value: &Value) -> anyhow::Result<()> {
-    println!("{value}");
+    println!("{}", printable_json(value));
     Ok(())
 }
 

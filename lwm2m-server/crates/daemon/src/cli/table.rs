@@ -49,17 +49,36 @@ pub(crate) fn text(record: &Value, key: &str) -> String {
     }
 }
 
-/// Devices choose their names and values: control characters must not reach the terminal.
+/// Devices choose their names and values: control characters, and those that turn the direction of
+/// writing, must not reach the terminal.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|character| {
-            if character.is_control() {
-                '\u{fffd}'
-            } else {
-                character
-            }
-        })
-        .collect()
+    let shown = |character| {
+        if is_safe(character) {
+            character
+        } else {
+            '\u{fffd}'
+        }
+    };
+    text.chars().map(shown).collect()
+}
+
+/// JSON on one line, safe for a terminal as well: what JSON does not escape by itself is escaped.
+pub(crate) fn printable_json(value: &Value) -> String {
+    let mut out = String::new();
+    for character in value.to_string().chars() {
+        if is_safe(character) {
+            out.push(character);
+        } else {
+            // All of them lie below U+10000.
+            out.push_str(&format!("\\u{:04x}", u32::from(character)));
+        }
+    }
+    out
+}
+
+fn is_safe(character: char) -> bool {
+    let turns = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !character.is_control() && !turns
 }
 
 #[cfg(test)]
@@ -68,6 +87,12 @@ mod tests {
 
     #[test]
     fn control_characters_do_not_reach_the_terminal() {
-        assert_eq!(printable("a\u{1b}[31m\nb"), "a\u{fffd}[31m\u{fffd}b");
+        let text = "a\u{1b}[31m\nb\u{9b}\u{202e}c";
+        let shown = printable(text);
+        assert_eq!(shown, "a\u{fffd}[31m\u{fffd}b\u{fffd}\u{fffd}c");
+        let value = Value::from(text);
+        let shown = printable_json(&value);
+        assert!(!shown.contains(|character| !is_safe(character)), "{shown}");
+        assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), value);
     }
 }
