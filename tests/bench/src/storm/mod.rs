@@ -48,6 +48,9 @@ pub(crate) struct Arguments {
     /// Shards of the server; one for each core when not given.
     #[arg(long)]
     shards: Option<usize>,
+    /// Subscribes to the events of the server, and drops them.
+    #[arg(long, conflicts_with = "binary")]
+    subscriber: bool,
     /// Measures the echo against itself, without a server.
     #[arg(long)]
     echo_only: bool,
@@ -123,7 +126,8 @@ fn start_server(arguments: &Arguments) -> anyhow::Result<(Server, Option<TempDir
         command
             .arg("serve")
             .arg(format!("--in-flight={}", arguments.in_flight))
-            .args(arguments.shards.map(|shards| format!("--shards={shards}")));
+            .args(arguments.shards.map(|shards| format!("--shards={shards}")))
+            .args(arguments.subscriber.then_some("--subscriber"));
         return Ok((Server::start(&mut command)?, None));
     }
     let folder = tempfile::tempdir()?;

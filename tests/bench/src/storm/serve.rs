@@ -3,6 +3,7 @@
 //! Every command is a line, and answered by a line of JSON: `observe COUNT` and `read COUNT` go to
 //! the first COUNT devices, `statistics` tells the counters.
 
+use std::hint::black_box;
 use std::io::{self, BufRead, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -26,6 +27,9 @@ pub(crate) struct Arguments {
     /// Requests to devices that are on their way at once.
     #[arg(long, default_value_t = 64)]
     in_flight: u32,
+    /// Subscribes to the events, and drops them.
+    #[arg(long)]
+    subscriber: bool,
 }
 
 /// Serves until stdin ends.
@@ -40,11 +44,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         if let Some(shards) = arguments.shards {
             config.shards = shards;
         }
-        let server = Server::builder()
+        let mut builder = Server::builder()
             .config(config)
-            .listen(Listener::coap(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))))
-            .start()
-            .await?;
+            .listen(Listener::coap(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))));
+        if arguments.subscriber {
+            builder = builder.on(|event| _ = black_box(event));
+        }
+        let server = builder.start().await?;
         let address = server.local_addresses().first();
         let address = address.context("the server listens nowhere")?;
         say(&format!("coap://{address}"))?;
