@@ -138,6 +138,13 @@ impl Events {
     }
 }
 
+impl Events {
+    /// True when the next event has yet to come.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.receiver.is_empty()
+    }
+}
+
 #[cfg(test)]
 impl Events {
     /// The next event that is there already.
