@@ -1,8 +1,13 @@
 //! The sockets: the only place where bytes leave and enter.
 //!
 //! Each shard has a socket of its own for each listener, all bound to the same address with
-//! `SO_REUSEPORT`; the kernel keeps a peer on one of them. Datagrams come in batches, with the
-//! don't-fragment bit set, and a reply leaves from the address that the request came to.
+//! `SO_REUSEPORT`; the kernel keeps a peer on one of them. Datagrams come and leave in batches,
+//! with the don't-fragment bit set, and a reply leaves from the address that the request came to.
+//!
+//! A socket that is bound to all addresses must name that address for each datagram, and sends
+//! them one by one.
+
+mod outgoing;
 
 use std::hash::{Hash, Hasher};
 use std::io::{self, IoSliceMut};
@@ -13,6 +18,8 @@ use lwm2m_coap::Transmit;
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
+
+pub(crate) use outgoing::Outgoing;
 
 use crate::{Listener, StartError};
 
@@ -48,6 +55,14 @@ impl Peer {
         match self.ip.to_ipv4_mapped() {
             Some(ip) => (ip, self.port).into(),
             None => SocketAddrV6::new(self.ip, self.port, 0, self.scope).into(),
+        }
+    }
+
+    /// The address as a socket of the family takes it.
+    fn destination(&self, is_ipv6: bool) -> SocketAddr {
+        match is_ipv6 {
+            true => SocketAddrV6::new(self.ip, self.port, 0, self.scope).into(),
+            false => self.address(),
         }
     }
 
@@ -133,6 +148,8 @@ pub(crate) struct Transport {
     /// Our addresses that peers speak to, where a socket is bound to all of them; the first
     /// stands for "whichever".
     locals: Vec<IpAddr>,
+    /// Datagrams that nobody may answer.
+    refused: u64,
 }
 
 #[derive(Debug)]
@@ -163,10 +180,10 @@ impl Batch {
     }
 }
 
-/// What became of a datagram that is to be sent.
+/// What became of datagrams that are to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sent {
-    /// It left, or the system refused it for good.
+    /// They left, or the system refused them for good.
     Done,
     /// The socket is full; try again when it is writable.
     Blocked,
@@ -192,6 +209,7 @@ impl Transport {
         Ok(Transport {
             sockets,
             locals: vec![Ipv6Addr::UNSPECIFIED.into()],
+            refused: 0,
         })
     }
 
@@ -251,17 +269,27 @@ impl Transport {
                 .zip(bytes.chunks_exact(Batch::BUFFER))
                 .take(count)
             {
+                let received = &buffer[..meta.len.min(Batch::BUFFER)];
+                let stride = if meta.stride == 0 {
+                    received.len()
+                } else {
+                    meta.stride
+                };
+                if !answerable(meta.addr, meta.dst_ip) {
+                    self.refused += received.len().div_ceil(stride.max(1)).max(1) as u64;
+                    tracing::trace!(peer = %meta.addr, to = ?meta.dst_ip, "datagram not answerable");
+                    continue;
+                }
                 let local = match meta.dst_ip {
                     Some(ip) if socket.wildcard => local_index(&mut self.locals, ip),
                     _ => 0,
                 };
                 let peer = Peer::new(listener as u8, meta.addr, local);
-                let received = &buffer[..meta.len.min(Batch::BUFFER)];
-                if meta.stride == 0 || received.len() <= meta.stride {
+                if received.len() <= stride {
                     each(peer, received);
                 } else {
                     received
-                        .chunks(meta.stride)
+                        .chunks(stride)
                         .for_each(|datagram| each(peer, datagram));
                 }
             }
@@ -269,37 +297,41 @@ impl Transport {
         more
     }
 
-    /// Sends one datagram.
-    pub(crate) fn send(&self, transmit: &Transmit<Peer>) -> Sent {
-        let peer = &transmit.peer;
-        let Some(socket) = self.sockets.get(usize::from(peer.listener)) else {
-            return Sent::Done;
+    /// Datagrams that were dropped because nobody may answer them.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// Sends datagrams in their order; what did not fit stays.
+    pub(crate) fn send(&self, outgoing: &mut Outgoing) -> Sent {
+        outgoing.drain(|run| self.send_run(run))
+    }
+
+    /// Sends the first datagrams of a run; answers how many left.
+    fn send_run(&self, run: &[Transmit<Peer>]) -> io::Result<usize> {
+        let [first, ..] = run else {
+            return Ok(0);
         };
-        let destination = match socket.is_ipv6 {
-            true => SocketAddrV6::new(peer.ip, peer.port, 0, peer.scope).into(),
-            false => peer.address(),
+        let Some(socket) = self.sockets.get(usize::from(first.peer.listener)) else {
+            return Ok(run.len());
         };
-        let datagram = quinn_udp::Transmit {
-            destination,
-            ecn: None,
-            contents: &transmit.datagram,
-            segment_size: None,
-            src_ip: match peer.local {
-                0 => None,
-                local => self.locals.get(usize::from(local)).copied(),
-            },
-        };
-        let sent = socket.io.try_io(Interest::WRITABLE, || {
-            socket.state.try_send((&socket.io).into(), &datagram)
-        });
-        match sent {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Sent::Blocked,
-            Err(error) => {
-                tracing::debug!(peer = %peer.address(), %error, "send failed");
-                Sent::Done
-            }
-            Ok(()) => Sent::Done,
+        let src_ip = self.local_of(&first.peer);
+        #[cfg(target_os = "linux")]
+        if run.len() >= TOGETHER_MIN && src_ip.is_none() {
+            let send = || outgoing::send_together(&socket.io, socket.is_ipv6, run);
+            return socket.io.try_io(Interest::WRITABLE, send);
         }
+        let datagram = quinn_udp::Transmit {
+            destination: first.peer.destination(socket.is_ipv6),
+            ecn: None,
+            contents: &first.datagram,
+            segment_size: None,
+            src_ip,
+        };
+        socket.io.try_io(Interest::WRITABLE, || {
+            socket.state.try_send((&socket.io).into(), &datagram)
+        })?;
+        Ok(1)
     }
 
     /// The peer as another shard may know it, and the address of ours behind `local`.
@@ -315,6 +347,22 @@ impl Transport {
         let local = local.map_or(0, |ip| local_index(&mut self.locals, ip));
         Peer { local, ..peer }
     }
+}
+
+/// Fewer datagrams than this leave one by one: to describe several at once costs about as much as
+/// the calls that it spares.
+#[cfg(target_os = "linux")]
+const TOGETHER_MIN: usize = 4;
+
+/// False for a datagram that has no port to answer to, or was not meant for us alone. LwM2M knows
+/// no requests to groups, and an answer to one is what an amplifier is made of.
+fn answerable(from: SocketAddr, to: Option<IpAddr>) -> bool {
+    let to_many = match to.map(|to| to.to_canonical()) {
+        Some(IpAddr::V4(to)) => to.is_multicast() || to.is_broadcast(),
+        Some(IpAddr::V6(to)) => to.is_multicast(),
+        None => false,
+    };
+    from.port() != 0 && !to_many
 }
 
 /// The index of one of our addresses. A machine with more than 255 of them answers from whichever
@@ -344,6 +392,135 @@ mod tests {
         let shown = Peer::new(0, mapped, 0).address().to_string();
         assert_eq!(shown, "10.0.0.1:7");
         assert_eq!(size_of::<Peer>(), 24);
+    }
+
+    #[test]
+    fn what_nobody_may_answer_is_refused() {
+        let from: SocketAddr = "192.0.2.1:5683".parse().expect("an address");
+        let to = |text: &str| Some(text.parse::<IpAddr>().expect("an address"));
+        assert!(answerable(from, None));
+        assert!(answerable(from, to("192.0.2.2")));
+        assert!(answerable(from, to("2001:db8::1")));
+        assert!(!answerable(
+            "192.0.2.1:0".parse().expect("an address"),
+            None
+        ));
+        for many in [
+            "224.0.1.187",
+            "255.255.255.255",
+            "ff02::fd",
+            "::ffff:224.0.1.187",
+        ] {
+            assert!(!answerable(from, to(many)), "{many}");
+        }
+    }
+
+    /// A transport with one socket, and where it is bound.
+    fn bound(address: &str) -> (Transport, SocketAddr) {
+        let listener = Listener::coap(address.parse().expect("an address"));
+        let (sockets, addresses) = bind(&[listener], 1).expect("bound");
+        let sockets = sockets.into_iter().next().expect("one shard");
+        (Transport::new(sockets).expect("in a runtime"), addresses[0])
+    }
+
+    /// Sends as the loop does, waiting for room.
+    async fn send_all(transport: &Transport, transmits: Vec<Transmit<Peer>>) {
+        let mut transmits = transmits.into_iter();
+        let mut outgoing = Outgoing::default();
+        while outgoing.fill(|| transmits.next()) {
+            if transport.send(&mut outgoing) == Sent::Blocked {
+                let peer = outgoing.first().expect("blocked").peer;
+                std::future::poll_fn(|cx| transport.poll_writable(&peer, cx)).await;
+            }
+        }
+    }
+
+    /// Receives until there are so many.
+    async fn receive(transport: &mut Transport, count: usize) -> Vec<(Peer, Vec<u8>)> {
+        let mut batch = Batch::new();
+        let mut received = Vec::new();
+        while received.len() < count {
+            transport.receive(&mut batch, |peer, datagram| {
+                received.push((peer, datagram.to_vec()));
+            });
+            if received.len() < count {
+                std::future::poll_fn(|cx| transport.poll_readable(cx)).await;
+            }
+        }
+        received
+    }
+
+    async fn arrives_in_order(address: &str) {
+        const COUNT: u32 = 1000;
+        let (transport, from) = bound(address);
+        let (mut device, to) = bound(address);
+        let peer = Peer::new(0, to, 0);
+        for round in 0..COUNT / 100 {
+            let numbers: Vec<u32> = (round * 100..(round + 1) * 100).collect();
+            let transmits = numbers.iter().map(|number| Transmit {
+                peer,
+                datagram: number.to_be_bytes().to_vec().into(),
+            });
+            send_all(&transport, transmits.collect()).await;
+            // Taken in between, so that the buffer of the receiver loses none.
+            let received = receive(&mut device, numbers.len()).await;
+            for (number, (peer, datagram)) in numbers.iter().zip(received) {
+                assert_eq!(datagram, number.to_be_bytes());
+                assert_eq!(peer.address(), from);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn datagrams_arrive_in_order() {
+        arrives_in_order("127.0.0.1:0").await;
+    }
+
+    #[tokio::test]
+    async fn datagrams_arrive_in_order_over_ipv6() {
+        arrives_in_order("[::1]:0").await;
+    }
+
+    // Other systems have one loopback address.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_reply_comes_from_the_address_that_was_asked() {
+        let (mut transport, bound_to) = bound("0.0.0.0:0");
+        let device = std::net::UdpSocket::bind("127.0.0.1:0").expect("bound");
+        let asked = |number: u8| SocketAddr::from(([127, 0, 0, 1 + number % 2], bound_to.port()));
+        for number in 0..8 {
+            device.send_to(&[number], asked(number)).expect("sent");
+        }
+        let requests = receive(&mut transport, 8).await;
+        let replies = requests.into_iter().map(|(peer, datagram)| Transmit {
+            peer,
+            datagram: datagram.into(),
+        });
+        send_all(&transport, replies.collect()).await;
+        for number in 0..8 {
+            let mut buffer = [0; 8];
+            let (length, from) = device.recv_from(&mut buffer).expect("a reply");
+            assert_eq!((&buffer[..length], from), (&[number][..], asked(number)));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_unreachable_peer_holds_up_no_other() {
+        let (transport, _) = bound("127.0.0.1:0");
+        let (mut device, to) = bound("127.0.0.1:0");
+        // A socket of IPv4 cannot send there, nor to port 0.
+        let nowhere = Peer::new(0, "127.0.0.1:0".parse().expect("an address"), 0);
+        let elsewhere = Peer::new(0, "[2001:db8::1]:7".parse().expect("an address"), 0);
+        let there = Peer::new(0, to, 0);
+        let transmits = [there, nowhere, there, there, elsewhere, there, nowhere];
+        let transmits = (0u8..).zip(transmits).map(|(number, peer)| Transmit {
+            peer,
+            datagram: vec![number].into(),
+        });
+        send_all(&transport, transmits.collect()).await;
+        let received = receive(&mut device, 4).await;
+        let received: Vec<u8> = received.iter().map(|(_, datagram)| datagram[0]).collect();
+        assert_eq!(received, [0, 2, 3, 5]);
     }
 
     #[test]

@@ -67,6 +67,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("tower-http", &["lwm2m-admin"]),
     ("coap-lite", &["lwm2m-coap", "lwm2m-bench"]),
     ("quinn-udp", &["lwm2m-server", "lwm2m-bench"]),
+    ("rustix", &["lwm2m-server", "lwm2m-device", "xtask"]),
     ("quick-xml", &["lwm2m-registry"]),
     ("minicbor", &["lwm2m-core"]),
 ];

@@ -10,14 +10,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
-use lwm2m_coap::Transmit;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Sleep;
 
 use super::counters::Published;
 use super::{Now, Shard};
 use crate::mailbox::{Command, Relay};
-use crate::transport::{Batch, Peer, Sent, Transport};
+use crate::transport::{Batch, Outgoing, Peer, Sent, Transport};
 
 /// What the loop of a shard works with.
 pub(crate) struct Loop {
@@ -43,7 +42,7 @@ impl Loop {
     pub(crate) async fn run(mut self) {
         let mut batch = Batch::new();
         let mut inbox = Inbox::default();
-        let mut stalled = None;
+        let mut outgoing = Outgoing::default();
         let mut stop = std::pin::pin!(stopped(self.stop.clone()));
         let mut alarm = std::pin::pin!(tokio::time::sleep_until(Instant::now().into()));
         let mut more = false;
@@ -53,11 +52,8 @@ impl Loop {
                 .has_relays()
                 .then(|| Instant::now() + RELAY_RETRY);
             let due = self.shard.poll_timeout().into_iter().chain(retry).min();
-            let wait = Wait {
-                due,
-                more,
-                stalled: stalled.as_ref(),
-            };
+            let stalled = outgoing.first().map(|transmit| transmit.peer);
+            let wait = Wait { due, more, stalled };
             let woken = std::future::poll_fn(|cx| {
                 self.poll_work(cx, &mut inbox, stop.as_mut(), alarm.as_mut(), &wait)
             });
@@ -81,9 +77,13 @@ impl Loop {
             }
             // First the other shards: they may have to know before the device answers.
             self.relay();
-            stalled = self.send(now, stalled);
+            self.send(now, &mut outgoing);
             let (counters, coap) = self.shard.counters();
-            self.published.publish(counters, coap);
+            let coap = lwm2m_coap::Statistics {
+                refused: coap.refused + self.transport.refused(),
+                ..*coap
+            };
+            self.published.publish(counters, &coap);
         }
     }
 
@@ -94,14 +94,14 @@ impl Loop {
         inbox: &mut Inbox,
         stop: Pin<&mut impl Future<Output = ()>>,
         mut alarm: Pin<&mut Sleep>,
-        wait: &Wait<'_>,
+        wait: &Wait,
     ) -> Poll<Woken> {
         if stop.poll(cx).is_ready() {
             return Poll::Ready(Woken::Stop);
         }
         let mut ready = wait.more && wait.stalled.is_none();
         match wait.stalled {
-            Some(transmit) => ready |= self.transport.poll_writable(&transmit.peer, cx).is_ready(),
+            Some(peer) => ready |= self.transport.poll_writable(&peer, cx).is_ready(),
             None => ready |= self.transport.poll_readable(cx).is_ready(),
         }
         let commands = &mut inbox.commands;
@@ -126,16 +126,13 @@ impl Loop {
         }
     }
 
-    /// Sends until nothing is left or a socket is full; answers what did not fit.
-    fn send(&mut self, now: Now, stalled: Option<Transmit<Peer>>) -> Option<Transmit<Peer>> {
-        let mut next = stalled.or_else(|| self.shard.poll_transmit(now.instant));
-        while let Some(transmit) = next {
-            if self.transport.send(&transmit) == Sent::Blocked {
-                return Some(transmit);
+    /// Sends until nothing is left or a socket is full; what did not fit stays.
+    fn send(&mut self, now: Now, outgoing: &mut Outgoing) {
+        while outgoing.fill(|| self.shard.poll_transmit(now.instant)) {
+            if self.transport.send(outgoing) == Sent::Blocked {
+                return;
             }
-            next = self.shard.poll_transmit(now.instant);
         }
-        None
     }
 
     /// Tells the other shards what concerns them.
@@ -167,12 +164,12 @@ struct Inbox {
 }
 
 /// What a turn waits for.
-struct Wait<'w> {
+struct Wait {
     due: Option<Instant>,
     /// The last batch was full.
     more: bool,
-    /// A datagram that waits for its socket; nothing is received meanwhile.
-    stalled: Option<&'w Transmit<Peer>>,
+    /// Whose datagram waits for its socket; nothing is received meanwhile.
+    stalled: Option<Peer>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
