@@ -62,10 +62,14 @@ pub fn lwm2m_objects(input: proc_macro::TokenStream) -> proc_macro::TokenStream 
 /// #[lwm2m_macros::lwm2m_object(xml = "tests/objects/water-meter.xml")]
 /// pub struct Meter;
 ///
-/// let meter = Meter { volume: Some(12.5), ..Meter::default() };
-/// assert_eq!(meter.encode(ContentFormat::SenmlJson, 0).is_ok(), true);
-/// let _: Option<meter::Volume> = None;
+/// fn main() {
+///     let meter = Meter { volume: Some(12.5), ..Meter::default() };
+///     assert!(meter.encode(ContentFormat::SenmlJson, 0).is_ok());
+///     let _: Option<meter::Volume> = None;
+/// }
 /// ```
+///
+/// The struct stands in a module, not in a function: the module beside it must find it.
 #[proc_macro_attribute]
 pub fn lwm2m_object(
     arguments: proc_macro::TokenStream,

@@ -1,7 +1,7 @@
 //! An object instance of a device.
 
 use lwm2m_core::typed::{Executable, Readable, Typed, TypedError, Writable};
-use lwm2m_core::{ExecuteArguments, Path, Request, WriteMode};
+use lwm2m_core::{ExecuteArguments, Request, WriteMode};
 
 use super::{Observation, TypedRequestError};
 use crate::{Content, Device, RequestError, RequestOptions};
@@ -47,7 +47,7 @@ impl Instance {
     pub async fn read_with_findings<T: Readable>(
         &self,
     ) -> Result<Typed<T::Value>, TypedRequestError> {
-        let response = self.device.read_path(T::path(self.id)).await?;
+        let response = self.device.read_path(T::target(self.id)).await?;
         Ok(typed::<T>(self.id, &response.content)?)
     }
 
@@ -104,8 +104,8 @@ impl Instance {
         value: T::Value,
         mode: WriteMode,
     ) -> Result<(), TypedRequestError> {
-        let path: Path = T::path(self.id);
-        let records = T::to_records(self.id, value)?;
+        let path = T::target(self.id);
+        let records = T::write_records(self.id, value)?;
         self.device.write_path(path, mode, records).await?;
         Ok(())
     }
@@ -117,10 +117,10 @@ pub(super) fn typed<T: Readable>(
     content: &Content,
 ) -> Result<Typed<T::Value>, TypedError> {
     let Content::Values(decoded) = content else {
-        let path = T::path(instance);
+        let path = T::target(instance);
         return Err(TypedError::Absent { path });
     };
-    let typed = T::from_records(instance, &decoded.records);
+    let typed = T::read_records(instance, &decoded.records);
     // A value that could not be decoded says more than that there is none.
     match (typed, decoded.faults.first()) {
         (Err(TypedError::Absent { .. }), Some(fault)) => Err(TypedError::Value {

@@ -44,7 +44,7 @@ impl<T: Readable> Observation<T> {
         // From before the request on, so that no value comes in between.
         let events = instance.device().events();
         let request = Request::Observe {
-            path: T::path(instance.id()),
+            path: T::target(instance.id()),
             attributes: Attributes::default(),
             accept: None,
         };
@@ -134,7 +134,7 @@ impl<T: Readable> fmt::Debug for Observation<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Observation")
             .field("endpoint", self.instance.device().endpoint())
-            .field("path", &T::path(self.instance.id()))
+            .field("path", &T::target(self.instance.id()))
             .field("id", &self.id)
             .finish_non_exhaustive()
     }

@@ -3,7 +3,7 @@
 use lwm2m_core::ObjectModel;
 use proc_macro2::{Literal, TokenStream};
 use quote::quote;
-use syn::{Ident, ItemStruct};
+use syn::{Ident, ItemStruct, Visibility};
 
 use crate::docs;
 use crate::names::unique;
@@ -28,7 +28,7 @@ pub(crate) fn version(model: &ObjectModel) -> TokenStream {
         &docs,
         &quote!(pub),
     );
-    let members = members(&resources, &quote!(#name));
+    let members = members(&resources, &quote!(#name), &quote!(pub));
     quote!(#object #members)
 }
 
@@ -44,7 +44,7 @@ pub fn attached(model: &ObjectModel, item: &ItemStruct) -> TokenStream {
     let docs = quote!(#(#attrs)* #docs);
     let values = quote!(#module::values);
     let object = object(model, &resources, ident, &values, &docs, &quote!(#vis));
-    let members = members(&resources, &quote!(super::#ident));
+    let members = members(&resources, &quote!(super::#ident), &one_below(vis));
     let title = format!("The resources of {}.", model.name);
     let title = docs::paragraphs([&*title]);
     let allowed = allowed();
@@ -78,8 +78,26 @@ fn resources<'m>(model: &'m ObjectModel, own: &Ident) -> Vec<Resource<'m>> {
         .collect()
 }
 
-fn members(resources: &[Resource<'_>], object: &TokenStream) -> TokenStream {
-    let handles = resources.iter().map(|resource| resource.handle(object));
+/// The same visibility for what is in a module beside.
+fn one_below(visibility: &Visibility) -> TokenStream {
+    match visibility {
+        Visibility::Inherited => quote!(pub(super)),
+        Visibility::Restricted(within) if within.path.is_ident("self") => quote!(pub(super)),
+        Visibility::Restricted(within) if within.path.is_ident("super") => {
+            quote!(pub(in super::super))
+        }
+        other => quote!(#other),
+    }
+}
+
+fn members(
+    resources: &[Resource<'_>],
+    object: &TokenStream,
+    visibility: &TokenStream,
+) -> TokenStream {
+    let handles = resources
+        .iter()
+        .map(|resource| resource.handle(object, visibility));
     let values: Vec<TokenStream> = resources.iter().filter_map(Resource::values).collect();
     let values = (!values.is_empty()).then(|| {
         quote! {

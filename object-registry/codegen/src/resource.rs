@@ -57,8 +57,9 @@ impl<'m> Resource<'m> {
         }
     }
 
-    /// The handle with its traits; `object` is the path of the object struct.
-    pub(crate) fn handle(&self, object: &TokenStream) -> TokenStream {
+    /// The handle with its traits; `object` is the path of the object struct, and `visibility` no
+    /// wider than the one of that.
+    pub(crate) fn handle(&self, object: &TokenStream, visibility: &TokenStream) -> TokenStream {
         let facts = self.facts();
         let doc = docs::paragraphs([&*facts, &*self.model.description]);
         let (name, id) = (self.name.type_name(), self.id());
@@ -77,7 +78,7 @@ impl<'m> Resource<'m> {
         let traits = [read, write, execute].into_iter().flatten();
         quote! {
             #doc
-            pub enum #name {}
+            #visibility enum #name {}
 
             impl ::lwm2m_core::typed::Resource for #name {
                 type Object = #object;

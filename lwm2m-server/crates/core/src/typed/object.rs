@@ -157,12 +157,12 @@ macro_rules! typed_instance {
         impl $crate::typed::Readable for $object {
             type Value = $object;
 
-            fn path(instance: u16) -> $crate::Path {
+            fn target(instance: u16) -> $crate::Path {
                 let definition = <$object as $crate::typed::TypedObject>::DEFINITION;
                 $crate::Path::instance(definition.id, instance)
             }
 
-            fn from_records(
+            fn read_records(
                 instance: u16,
                 records: &[$crate::Record<'_>],
             ) -> ::core::result::Result<$crate::typed::Typed<$object>, $crate::typed::TypedError>
@@ -176,11 +176,11 @@ macro_rules! typed_instance {
         impl $crate::typed::Writable for $object {
             type Value = $object;
 
-            fn path(instance: u16) -> $crate::Path {
-                <$object as $crate::typed::Readable>::path(instance)
+            fn target(instance: u16) -> $crate::Path {
+                <$object as $crate::typed::Readable>::target(instance)
             }
 
-            fn to_records(
+            fn write_records(
                 instance: u16,
                 value: $object,
             ) -> ::core::result::Result<

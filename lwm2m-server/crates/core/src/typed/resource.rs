@@ -30,14 +30,14 @@ pub trait Readable {
     /// What a Read gives.
     type Value;
 
-    /// Where it is.
-    fn path(instance: u16) -> Path;
+    /// The path of a request about it.
+    fn target(instance: u16) -> Path;
 
     /// Takes its value from records.
     ///
     /// # Errors
     /// For a resource: there is no value, or one of another type.
-    fn from_records(
+    fn read_records(
         instance: u16,
         records: &[Record<'_>],
     ) -> Result<Typed<Self::Value>, TypedError>;
@@ -52,14 +52,15 @@ pub trait Writable {
     /// What a Write takes.
     type Value;
 
-    /// Where it is.
-    fn path(instance: u16) -> Path;
+    /// The path of a request about it.
+    fn target(instance: u16) -> Path;
 
     /// The records of a Write.
     ///
     /// # Errors
     /// [`TypedError::OutOfRange`] for a value that the definition does not allow.
-    fn to_records(instance: u16, value: Self::Value) -> Result<Vec<Record<'static>>, TypedError>;
+    fn write_records(instance: u16, value: Self::Value)
+    -> Result<Vec<Record<'static>>, TypedError>;
 }
 
 /// A resource that a server may execute.
@@ -86,15 +87,15 @@ pub trait WriteResource: Resource {}
 impl<R: ReadResource> Readable for R {
     type Value = <R as Resource>::Value;
 
-    fn path(instance: u16) -> Path {
-        <R as Resource>::path(instance)
+    fn target(instance: u16) -> Path {
+        R::path(instance)
     }
 
-    fn from_records(
+    fn read_records(
         instance: u16,
         records: &[Record<'_>],
     ) -> Result<Typed<Self::Value>, TypedError> {
-        let home = <R as Resource>::path(instance);
+        let home = R::path(instance);
         let mut field = <R::Value as Data>::Field::default();
         let mut findings = Vec::new();
         let mut is_empty = true;
@@ -118,14 +119,17 @@ impl<R: ReadResource> Readable for R {
 impl<R: WriteResource> Writable for R {
     type Value = <R as Resource>::Value;
 
-    fn path(instance: u16) -> Path {
-        <R as Resource>::path(instance)
+    fn target(instance: u16) -> Path {
+        R::path(instance)
     }
 
-    fn to_records(instance: u16, value: Self::Value) -> Result<Vec<Record<'static>>, TypedError> {
+    fn write_records(
+        instance: u16,
+        value: Self::Value,
+    ) -> Result<Vec<Record<'static>>, TypedError> {
         let mut instance_with_one = R::Object::default();
         let mut refused = None;
-        let path = <R as Resource>::path(instance);
+        let path = R::path(instance);
         value.into_field().visit(&mut |own, value| {
             if let Err(error) = instance_with_one.store(R::ID, own, &value) {
                 refused = Some(TypedError::Value { path, error });
