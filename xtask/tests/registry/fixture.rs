@@ -5,6 +5,8 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
+use lwm2m_registry::parse;
+
 /// The definition of an object with one resource.
 pub(crate) fn definition(id: u16, version: &str, name: &str) -> String {
     let word = match id {
@@ -119,4 +121,21 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// The embedded objects as a registry serves them, with an index.
+pub(crate) fn embedded() -> Files {
+    let objects = Path::new(env!("CARGO_MANIFEST_DIR")).join("../object-registry/objects");
+    let mut files = read(&objects);
+    let mut rows = Vec::new();
+    for (name, content) in &files {
+        let model = parse(content, name).unwrap().models.remove(0);
+        rows.push((model.id, model.version.to_string(), name.clone()));
+    }
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|(id, version, name)| (*id, version.as_str(), name.as_str()))
+        .collect();
+    files.insert("DDF.xml".to_owned(), index(&rows).into_bytes());
+    files
 }

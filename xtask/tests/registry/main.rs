@@ -7,5 +7,6 @@ mod faults;
 mod fixture;
 mod program;
 mod pull;
+mod readme;
 mod resume;
 mod server;

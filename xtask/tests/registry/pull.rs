@@ -3,9 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use lwm2m_registry::parse;
-
-use crate::fixture::{self, definition, index, names, read, registry};
+use crate::fixture::{self, definition, embedded, index, names, read, registry};
 use crate::program::{pull, run};
 use crate::server::{Answer, Server};
 
@@ -49,18 +47,7 @@ fn brings_companions_where_there_are_some() {
 fn brings_every_embedded_object() {
     let folder = tempfile::tempdir().unwrap();
     let objects = Path::new(env!("CARGO_MANIFEST_DIR")).join("../object-registry/objects");
-    let mut files = read(&objects);
-    let mut rows = Vec::new();
-    for (name, content) in &files {
-        let model = parse(content, name).unwrap().models.remove(0);
-        rows.push((model.id, model.version.to_string(), name.clone()));
-    }
-    let rows: Vec<_> = rows
-        .iter()
-        .map(|(id, version, name)| (*id, version.as_str(), name.as_str()))
-        .collect();
-    let text = index(&rows);
-    files.insert("DDF.xml".to_owned(), text.into_bytes());
+    let files = embedded();
     let server = Server::new(&files);
     let outcome = pull(folder.path(), &server.url(), &["--jobs", "8"]).succeeds();
     assert!(
