@@ -78,7 +78,7 @@ impl Lock {
         })
     }
 
-    /// The lock as a file; more files may follow as lines of [`line`].
+    /// The lock as a file; more files may follow as lines of [`line()`].
     pub(super) fn text(&self) -> String {
         let mut text = format!(
             "# Written by `cargo xtask registry pull`.\n\
