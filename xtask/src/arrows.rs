@@ -9,6 +9,8 @@ use cargo_metadata::{DependencyKind, Metadata};
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("lwm2m-core", &[]),
     ("lwm2m-coap", &[]),
+    ("lwm2m-dtls", &[]),
+    ("lwm2m-oscore", &["lwm2m-coap"]),
     ("lwm2m-registry", &["lwm2m-core"]),
     ("lwm2m-codegen", &["lwm2m-core", "lwm2m-registry"]),
     ("lwm2m-objects", &["lwm2m-core"]),
@@ -18,13 +20,22 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ),
     (
         "lwm2m-server",
-        &["lwm2m-core", "lwm2m-coap", "lwm2m-registry"],
+        &[
+            "lwm2m-core",
+            "lwm2m-coap",
+            "lwm2m-dtls",
+            "lwm2m-oscore",
+            "lwm2m-registry",
+        ],
     ),
     (
         "lwm2m-admin",
         &["lwm2m-core", "lwm2m-coap", "lwm2m-registry", "lwm2m-server"],
     ),
-    ("lwm2m-device", &["lwm2m-core", "lwm2m-coap"]),
+    (
+        "lwm2m-device",
+        &["lwm2m-core", "lwm2m-coap", "lwm2m-dtls", "lwm2m-oscore"],
+    ),
     (
         "lwm2m-daemon",
         &[
@@ -69,7 +80,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("quinn-udp", &["lwm2m-server", "lwm2m-bench"]),
     ("rustix", &["lwm2m-server", "lwm2m-device", "xtask"]),
     ("quick-xml", &["lwm2m-registry"]),
-    ("minicbor", &["lwm2m-core"]),
+    ("minicbor", &["lwm2m-core", "lwm2m-oscore"]),
 ];
 
 /// Every arrow that points the wrong way, in words.

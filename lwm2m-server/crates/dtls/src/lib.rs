@@ -1,0 +1,1 @@
+//! Sans-IO DTLS 1.2 (RFC 6347) for LwM2M.

@@ -1,0 +1,1 @@
+//! Sans-IO OSCORE (RFC 8613).
