@@ -3,11 +3,19 @@
 //! - [`lwm2m_objects!`] makes a module for each object of a file or folder.
 //! - [`#[lwm2m_object]`](macro@lwm2m_object) makes a struct of yours an object.
 //!
-//! Paths are relative to the folder of the package, or else to the source file. A change of a file
-//! makes the compiler expand the macro again. A file that is *new* in a folder does so only when
-//! something else changes too: a build script that prints `cargo::rerun-if-changed=objects` makes
-//! it notice. What is generated needs `lwm2m-core` as a dependency under this name;
-//! [`lwm2m_codegen`] says how names and types come about.
+//! Paths are relative to the folder of the package, or else to the source file. What is generated
+//! needs `lwm2m-core` as a dependency under this name; [`lwm2m_codegen`] says how names and types
+//! come about.
+//!
+//! # When definitions change
+//!
+//! Cargo builds anew when a file changes or goes away that a macro has read. A file that is *new*
+//! in a folder it does not notice by itself: no macro can make it look at a folder. A build script,
+//! `build.rs` beside `Cargo.toml`, can. This is all of its `main`, with the name of the folder:
+//!
+//! ```
+//! println!("cargo::rerun-if-changed=objects");
+//! ```
 
 mod attribute;
 mod load;
@@ -19,6 +27,9 @@ use syn::{LitStr, parse_macro_input};
 use load::Loaded;
 
 /// Makes a module for each object of an XML file, or of all XML files in a folder and below it.
+///
+/// A changed file makes cargo build anew; for new files in a folder see
+/// [the build script](crate#when-definitions-change).
 ///
 /// ```
 /// mod objects {
