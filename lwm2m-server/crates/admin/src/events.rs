@@ -5,12 +5,14 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::sse::{Event as Message, KeepAlive, Sse};
 use futures_util::Stream;
 use futures_util::stream::unfold;
 use lwm2m_server::{Event, EventKind, Events, Lagged, Reason, Registration, Server};
 use serde_json::{Map, Value as Json, json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::answer::Values;
 use crate::naming::Naming;
@@ -27,13 +29,29 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Registrations that one stream remembers, for the names of values.
 const REGISTRATIONS_MAX: usize = 1024;
 
+/// The places for readers of the stream.
+#[derive(Debug, Clone)]
+pub(crate) struct Streams(Arc<Semaphore>);
+
+impl Streams {
+    pub(crate) fn new(max: usize) -> Streams {
+        Streams(Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS))))
+    }
+}
+
 pub(crate) async fn stream(
     State(server): State<Server>,
+    Extension(streams): Extension<Streams>,
     mut query: Query,
 ) -> Result<Sse<impl Stream<Item = Result<Message, Infallible>>>, Problem> {
     let endpoint = query.take("endpoint");
     query.finish()?;
+    let place = streams
+        .0
+        .try_acquire_owned()
+        .map_err(|_| Problem::too_many_streams())?;
     let reader = Reader {
+        _place: place,
         events: server.events(),
         server,
         endpoint,
@@ -50,6 +68,8 @@ pub(crate) async fn stream(
 
 /// One reader of the stream.
 struct Reader {
+    /// Given back when the reader goes.
+    _place: OwnedSemaphorePermit,
     server: Server,
     events: Events,
     endpoint: Option<String>,

@@ -3,9 +3,11 @@
 //! ```no_run
 //! # async fn serve(server: lwm2m_server::Server) -> std::io::Result<()> {
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
-//! axum::serve(listener, lwm2m_admin::router(server)).await
+//! lwm2m_admin::serve(listener, server, lwm2m_admin::HttpLimits::default()).await
 //! # }
 //! ```
+//!
+//! [`serve`] holds callers to limits; [`router`] is for those who have a server of their own.
 //!
 //! All paths begin with `/api/v1`. `{ep}` is an endpoint name, percent-encoded; `{path}` an LwM2M
 //! path without its first slash, as in `3/0/9`.
@@ -80,7 +82,7 @@
 //! | 413 | `body-too-large`: above [`BODY_MAX`] |
 //! | 422 | `against-model`, `not-in-version`: refused before sending, see `unchecked` |
 //! | 502 | `device-refused` (5.xx), `device-reset`, `protocol-violation`, `undecodable-answer` |
-//! | 503 | `queue-full`, `overloaded`, `shutting-down`, with Retry-After |
+//! | 503 | `queue-full`, `overloaded`, `shutting-down`, `too-many-streams`, with Retry-After |
 //! | 504 | `asleep`, `deadline`, `device-silent`, `no-response` |
 //!
 //! There is no authentication and no CORS: listen on loopback, or put a proxy in front.
@@ -97,17 +99,21 @@ mod origin;
 mod problem;
 mod query;
 mod registration;
+mod serve;
 mod status;
 mod target;
 mod time;
 mod value;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::Method;
 use axum::middleware;
 use axum::routing::{delete, get, post, put};
+use axum::{Extension, Router};
 use lwm2m_server::Server;
+use tower_http::timeout::RequestBodyTimeoutLayer;
+
+pub use serve::{HttpLimits, serve};
 
 use problem::Problem;
 
@@ -116,6 +122,11 @@ pub const BODY_MAX: usize = 1 << 20;
 
 /// The API over `server`, with the paths of the [table](crate).
 pub fn router(server: Server) -> Router {
+    router_with(server, &HttpLimits::default())
+}
+
+/// The API over `server`, with other limits for what a request may take.
+pub fn router_with(server: Server, limits: &HttpLimits) -> Router {
     let client = Router::new()
         .route("/", get(clients::one).delete(clients::forget))
         .route(
@@ -139,6 +150,7 @@ pub fn router(server: Server) -> Router {
     let api = Router::new()
         .route("/status", get(status::status))
         .route("/events", get(events::stream))
+        .layer(Extension(events::Streams::new(limits.event_streams_max)))
         .route("/objects/{id}", get(models::object))
         .route("/clients", get(clients::list))
         .nest("/clients/{endpoint}", client);
@@ -148,6 +160,7 @@ pub fn router(server: Server) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(origin::same_origin))
         .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(RequestBodyTimeoutLayer::new(limits.body_timeout))
         .with_state(server)
 }
 

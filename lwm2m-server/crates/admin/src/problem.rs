@@ -109,6 +109,17 @@ impl Problem {
         )
     }
 
+    pub(crate) fn too_many_streams() -> Problem {
+        Problem::new(
+            "too-many-streams",
+            "Too many event streams",
+            StatusCode::SERVICE_UNAVAILABLE,
+            "all places for readers of events are taken",
+        )
+        .hint("close streams that nobody reads, or raise http.event_streams_max")
+        .retry_after_s(10)
+    }
+
     pub(crate) fn body(detail: impl Into<String>) -> Problem {
         Problem::bad_request("invalid-body", "Invalid body", detail)
     }

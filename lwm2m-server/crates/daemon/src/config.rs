@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use lwm2m_admin::HttpLimits;
 use lwm2m_coap::BlockSize;
 use lwm2m_server::{Listener, ServerConfig};
 use serde::Deserialize;
@@ -93,12 +94,20 @@ struct CoapSection {
 #[serde(deny_unknown_fields, default)]
 struct HttpSection {
     bind: SocketAddr,
+    connections_max: Option<usize>,
+    event_streams_max: Option<usize>,
+    header_timeout_s: Option<u64>,
+    body_timeout_s: Option<u64>,
 }
 
 impl Default for HttpSection {
     fn default() -> HttpSection {
         HttpSection {
             bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            connections_max: None,
+            event_streams_max: None,
+            header_timeout_s: None,
+            body_timeout_s: None,
         }
     }
 }
@@ -122,6 +131,7 @@ pub(crate) struct Settings {
     pub(crate) server: ServerConfig,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) http: SocketAddr,
+    pub(crate) http_limits: HttpLimits,
 }
 
 impl Config {
@@ -140,6 +150,7 @@ impl Config {
             server: self.server_config()?,
             listeners,
             http,
+            http_limits: self.http.limits(),
         })
     }
 
@@ -193,6 +204,19 @@ impl Config {
             self.limits.refusals_per_second,
         );
         Ok(config)
+    }
+}
+
+impl HttpSection {
+    fn limits(&self) -> HttpLimits {
+        let mut limits = HttpLimits::default();
+        set(&mut limits.connections_max, self.connections_max);
+        set(&mut limits.event_streams_max, self.event_streams_max);
+        let header_timeout = self.header_timeout_s.map(Duration::from_secs);
+        set(&mut limits.header_timeout, header_timeout);
+        let body_timeout = self.body_timeout_s.map(Duration::from_secs);
+        set(&mut limits.body_timeout, body_timeout);
+        limits
     }
 }
 
@@ -325,6 +349,7 @@ mod tests {
         assert_eq!(reference.server, defaults.server);
         assert_eq!(reference.listeners, defaults.listeners);
         assert_eq!(reference.http, defaults.http);
+        assert_eq!(reference.http_limits, defaults.http_limits);
         let keys = include_str!("config.rs");
         let fields = keys
             .lines()

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::Context;
+use lwm2m_admin::HttpLimits;
 use lwm2m_server::{EventKind, Listener, Server};
 use tracing::{info, warn};
 
@@ -69,7 +70,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         println!("coap://{address}");
     }
     println!("http://{http_address}/api/v1");
-    serve_http(http, server).await
+    serve_http(http, server, settings.http_limits).await
 }
 
 async fn demo(arguments: &Arguments) -> anyhow::Result<()> {
@@ -94,7 +95,7 @@ async fn demo(arguments: &Arguments) -> anyhow::Result<()> {
         .context("the server has no listener")?;
     let devices = lwm2m_device::demo_devices(coap).await?;
     print_welcome(coap, http.local_addr()?);
-    let outcome = serve_http(http, server).await;
+    let outcome = serve_http(http, server, HttpLimits::default()).await;
     drop(devices);
     outcome
 }
@@ -131,23 +132,19 @@ async fn bind_http(address: SocketAddr) -> anyhow::Result<tokio::net::TcpListene
         .with_context(|| format!("the HTTP API cannot listen on {address}"))
 }
 
-async fn serve_http(listener: tokio::net::TcpListener, server: Server) -> anyhow::Result<()> {
-    let router = lwm2m_admin::router(server.clone());
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn(async move {
-        axum::serve(listener, router)
-            .with_graceful_shutdown(async move {
-                let _ = stopped.await;
-            })
-            .await
-    });
-    interrupted().await;
+async fn serve_http(
+    listener: tokio::net::TcpListener,
+    server: Server,
+    limits: HttpLimits,
+) -> anyhow::Result<()> {
+    let serving = lwm2m_admin::serve(listener, server.clone(), limits);
+    let outcome = tokio::select! {
+        outcome = serving => outcome.context("the HTTP API has stopped"),
+        () = interrupted() => Ok(()),
+    };
     info!("stopping");
-    let _ = stop.send(());
     server.shutdown().await;
-    // Event streams stay open as long as their readers want: they do not hold up the end.
-    serving.abort();
-    Ok(())
+    outcome
 }
 
 /// Waits for Ctrl-C or, where there is one, the terminate signal.

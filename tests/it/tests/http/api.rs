@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use lwm2m_admin::HttpLimits;
 use lwm2m_server::{Server, ServerConfig};
 use serde_json::Value as Json;
 use tokio::net::TcpListener;
@@ -46,10 +47,13 @@ impl Reply {
 
 impl Api {
     pub(crate) async fn of(server: &Server) -> Api {
+        Api::with(server, HttpLimits::default()).await
+    }
+
+    pub(crate) async fn with(server: &Server, limits: HttpLimits) -> Api {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let router = lwm2m_admin::router(server.clone());
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        tokio::spawn(lwm2m_admin::serve(listener, server.clone(), limits));
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .allow_non_standard_methods(true)

@@ -3,5 +3,6 @@
 pub(crate) mod api;
 mod events;
 mod faults;
+mod limits;
 mod operations;
 mod registrations;
