@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use lwm2m_coap::Code;
 use lwm2m_core::{ObjectList, Version};
 
+use crate::identity::PeerIdentity;
 use crate::{Binding, EndpointName, Reason};
 
 /// Decides whether a peer may use an endpoint name.
@@ -25,14 +26,6 @@ impl Authorizer for AllowAll {
     fn authorize(&self, _request: &RegistrationRequest<'_>) -> Result<(), Refusal> {
         Ok(())
     }
-}
-
-/// Who the transport says the peer is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PeerIdentity {
-    /// NoSec: only an address.
-    Anonymous,
 }
 
 /// What a Register asks for.

@@ -24,10 +24,12 @@
 mod authorizer;
 mod builder;
 mod config;
+pub mod credentials;
 mod device;
 mod directory;
 mod error;
 mod event;
+mod identity;
 mod interceptor;
 mod mailbox;
 mod management;
@@ -41,12 +43,15 @@ mod typed;
 
 pub use lwm2m_coap::Code;
 
-pub use authorizer::{AllowAll, Authorizer, PeerIdentity, Refusal, RegistrationRequest};
+pub use authorizer::{AllowAll, Authorizer, Refusal, RegistrationRequest};
 pub use builder::{Listener, ServerBuilder, StartError};
 pub use config::{Limits, ServerConfig};
 pub use device::{CancelMode, Device, RequestOptions};
 pub use error::{Reason, RequestError};
 pub use event::{Event, EventKind, Events, Lagged};
+pub use identity::{
+    Authenticated, OscoreIdentity, PeerIdentity, PskIdentity, RpkIdentity, X509Identity,
+};
 pub use interceptor::{Interceptor, Verdict};
 pub use registration::{Binding, EndpointName, Registration, RegistrationId, RegistrationIdError};
 pub use response::{Content, ObservationId, ObservationInfo, ObservationTarget, Response};

@@ -7,8 +7,9 @@ use lwm2m_core::{ContentFormat, ObjectList, Version};
 
 use super::observations::ObservationChain;
 use super::{Now, Shard, hook};
-use crate::authorizer::{PeerIdentity, RegistrationRequest};
+use crate::authorizer::RegistrationRequest;
 use crate::event::EventKind;
+use crate::identity::PeerIdentity;
 use crate::interceptor::Verdict;
 use crate::mailbox::Relay;
 use crate::registration::parameters::{ParameterError, RegisterParameters, UpdateParameters};

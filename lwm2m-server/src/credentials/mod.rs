@@ -1,0 +1,25 @@
+//! Credentials: what proves a device, and which endpoint names it may then use.
+//!
+//! ```text
+//! handshake ─> look_up(what the peer presents) ─> a key, hash or rule to check it by
+//!           ─> identify ─> PeerIdentity of the session, and the id of the credential
+//! Register  ─> CredentialAuthorizer: may this identity use this endpoint name?
+//! remove    ─> changes ─> the shards end the sessions and registrations of the credential
+//! ```
+
+mod credential;
+mod memory;
+mod pattern;
+mod secret;
+mod store;
+
+pub use credential::{
+    CertificateRule, Credential, CredentialError, CredentialId, OscoreCredential, Proof,
+};
+pub use memory::{CredentialLimits, MemoryCredentials};
+pub use pattern::{NamePattern, NamePatternError};
+pub use secret::SecretKey;
+pub use store::{
+    CredentialChange, CredentialChangeSender, CredentialChanges, CredentialFilter, CredentialStore,
+    CredentialStoreError, CredentialUpdate, KEYS_PER_IDENTITY_MAX, LookUp,
+};
