@@ -1,0 +1,7 @@
+//! Certificates as CAs of all sorts make them, and what we think of them.
+
+mod client;
+mod make;
+mod selection;
+mod server;
+mod wire;
