@@ -8,7 +8,7 @@ use super::make::{Authority, chain_of, key, named, self_signed};
 fn server(common_name: &str, names: &[&str]) -> ServerCertificate {
     let mut params = named(common_name);
     for name in names {
-        let name = (*name).try_into().unwrap();
+        let name = (*name).try_into().expect("ASCII");
         params.subject_alt_names.push(SanType::DnsName(name));
     }
     let made = self_signed(&params);

@@ -22,7 +22,7 @@ impl Server {
         let root = Authority::root("Root");
         let factory = root.below(authority_params("Operator"));
         let mut params = named("server");
-        params.subject_alt_names = vec![SanType::DnsName(HOST.try_into().unwrap())];
+        params.subject_alt_names = vec![SanType::DnsName(HOST.try_into().expect("ASCII"))];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let leaf = factory.issue(&params).certificate;
         Server {
