@@ -67,6 +67,32 @@ pub(crate) fn pairs_to_object(pairs: &[&String]) -> anyhow::Result<Value> {
     Ok(Value::Object(object))
 }
 
+/// `/3/0/14=text /16/0/0/2` as the object that a Write-Composite takes: a path alone is null.
+pub(crate) fn composite_to_object(pairs: &[&String]) -> anyhow::Result<Value> {
+    let (removed, written): (Vec<&String>, _) =
+        pairs.iter().copied().partition(|pair| !pair.contains('='));
+    let mut object = pairs_to_object(&written)?;
+    for path in removed {
+        parse(path)?;
+        if let Value::Object(object) = &mut object
+            && object.insert(path.clone(), Value::Null).is_some()
+        {
+            bail!("'{path}' is named twice");
+        }
+    }
+    Ok(object)
+}
+
+/// The body of an Observe: one path, or several in one composite, and its own attributes.
+pub(crate) fn observe_body(paths: &[String], attributes: &[String]) -> anyhow::Result<Value> {
+    let attributes: Vec<&String> = attributes.iter().collect();
+    let attributes = pairs_to_object(&attributes)?;
+    Ok(match paths {
+        [path] => json!({ "path": path, "attributes": attributes }),
+        _ => json!({ "paths": paths, "attributes": attributes }),
+    })
+}
+
 fn parse(path: &str) -> anyhow::Result<Path> {
     path.parse()
         .with_context(|| format!("'{path}' is no LwM2M path, as in /3/0/9"))
@@ -96,6 +122,41 @@ mod tests {
             body("/16/0/0", &["1=x"]).unwrap(),
             r#"{"values":{"1":"x"}}"#
         );
+    }
+
+    #[test]
+    fn a_composite_removes_what_has_no_value() {
+        let of = |pairs: &[&str]| {
+            let pairs: Vec<String> = pairs.iter().map(|pair| (*pair).to_owned()).collect();
+            let pairs: Vec<&String> = pairs.iter().collect();
+            composite_to_object(&pairs).map(|body| body.to_string())
+        };
+        assert_eq!(
+            of(&["/16/0/0/2", "/16/0/0/1=a=b"]).unwrap(),
+            r#"{"/16/0/0/1":"a=b","/16/0/0/2":null}"#
+        );
+        assert!(of(&["/16/0/0/2", "/16/0/0/2=x"]).is_err());
+        assert!(of(&["16"]).is_err());
+    }
+
+    #[test]
+    fn an_observe_has_attributes_of_its_own() {
+        let of = |paths: &[&str], attributes: &[&str]| {
+            let owned = |texts: &[&str]| -> Vec<String> {
+                texts.iter().map(|text| (*text).to_owned()).collect()
+            };
+            observe_body(&owned(paths), &owned(attributes)).map(|body| body.to_string())
+        };
+        assert_eq!(
+            of(&["/3/0/9"], &["pmin=5", "con=1"]).unwrap(),
+            r#"{"attributes":{"con":"1","pmin":"5"},"path":"/3/0/9"}"#
+        );
+        assert_eq!(
+            of(&["/3/0/9", "/1/0/1"], &[]).unwrap(),
+            r#"{"attributes":{},"paths":["/3/0/9","/1/0/1"]}"#
+        );
+        assert!(of(&["/3/0/9"], &["pmin"]).is_err());
+        assert!(of(&["/3/0/9"], &["pmin=5", "pmin=6"]).is_err());
     }
 
     #[test]

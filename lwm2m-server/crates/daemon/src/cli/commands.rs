@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::api::{Api, Method};
-use super::bodies::{at, object, pairs_to_object, write_body};
+use super::bodies::{at, composite_to_object, object, observe_body, pairs_to_object, write_body};
 use super::{follow, show};
 
 #[derive(Subcommand)]
@@ -23,13 +23,17 @@ pub(crate) enum Command {
         endpoint: String,
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<String>,
+        /// The content format of a composite answer; --format is that of the request.
+        #[arg(long, value_name = "FORMAT")]
+        accept: Option<String>,
         #[command(flatten)]
         how: How,
     },
     /// Writes a value, or `ID=VALUE` pairs below an instance or a multiple resource.
     #[command(
         after_help = "Examples:\n  write EP /3/0/14 +02:00\n  write EP /1/0 2=5 3=60 --update\n  \
-                            write EP /3/0/14=+02:00 /1/0/1=300 --composite"
+                            write EP /3/0/14=+02:00 /1/0/1=300 --composite\n  \
+                            write EP /16/0/0/1=new /16/0/0/2 --composite"
     )]
     Write {
         endpoint: String,
@@ -40,7 +44,8 @@ pub(crate) enum Command {
         /// Changes only what is named (POST).
         #[arg(long)]
         update: bool,
-        /// Writes absolute `PATH=VALUE` pairs, all or nothing.
+        /// Writes absolute `PATH=VALUE` pairs, all or nothing; a `PATH` alone removes that
+        /// resource instance (LwM2M 1.2).
         #[arg(long, conflicts_with = "update")]
         composite: bool,
         /// The data type, when no model knows the resource.
@@ -104,6 +109,12 @@ pub(crate) enum Command {
         /// Returns after this many notifications.
         #[arg(long, value_name = "N")]
         count: Option<u64>,
+        /// An attribute of this observation alone, as in `pmax=60` (LwM2M 1.2); again for more.
+        #[arg(long = "attribute", value_name = "KEY=VALUE")]
+        attributes: Vec<String>,
+        /// The content format of a composite answer; --format is that of the request.
+        #[arg(long, value_name = "FORMAT")]
+        accept: Option<String>,
         #[command(flatten)]
         how: How,
     },
@@ -154,6 +165,13 @@ impl How {
         }
         query
     }
+
+    /// With the format of a composite answer.
+    fn query_accepting(&self, accept: Option<&str>) -> Vec<(&'static str, String)> {
+        let mut query = self.query();
+        query.extend(accept.map(|format| ("accept", format.to_owned())));
+        query
+    }
 }
 
 /// Carries out a command and prints what came of it.
@@ -169,8 +187,9 @@ pub(crate) fn run(api: &Api, command: &Command, json: bool) -> anyhow::Result<()
         Command::Read {
             endpoint,
             paths,
+            accept,
             how,
-        } => show::values(&read(api, endpoint, paths, how)?, json),
+        } => show::values(&read(api, endpoint, paths, accept.as_deref(), how)?, json),
         Command::Write {
             endpoint,
             path,
@@ -182,7 +201,7 @@ pub(crate) fn run(api: &Api, command: &Command, json: bool) -> anyhow::Result<()
         } => {
             let answer = if *composite {
                 let pairs: Vec<&String> = std::iter::once(path).chain(values).collect();
-                let body = json!({ "values": pairs_to_object(&pairs)? });
+                let body = json!({ "values": composite_to_object(&pairs)? });
                 api.call(
                     Method::Post(Some(body)),
                     &at(endpoint, "/composite/write"),
@@ -273,12 +292,15 @@ pub(crate) fn run(api: &Api, command: &Command, json: bool) -> anyhow::Result<()
             paths,
             detach,
             count,
+            attributes,
+            accept,
             how,
         } => {
+            let body = observe_body(paths, attributes)?;
             let start = || {
-                let body = observe_body(paths);
                 let path = at(endpoint, "/observations");
-                api.call(Method::Post(Some(body)), &path, &how.query())
+                let query = how.query_accepting(accept.as_deref());
+                api.call(Method::Post(Some(body)), &path, &query)
             };
             if *detach {
                 follow::begun(&start()?, json).map(drop)
@@ -325,27 +347,26 @@ fn clients(api: &Api, contains: Option<&str>) -> anyhow::Result<Value> {
     }
 }
 
-fn read(api: &Api, endpoint: &str, paths: &[String], how: &How) -> anyhow::Result<Value> {
+fn read(
+    api: &Api,
+    endpoint: &str,
+    paths: &[String],
+    accept: Option<&str>,
+    how: &How,
+) -> anyhow::Result<Value> {
     match paths {
         [path] => api.call(
             Method::Get,
             &object(endpoint, "objects", path)?,
-            &how.query(),
+            &how.query_accepting(accept),
         ),
         _ => {
             let body = json!({ "paths": paths });
             api.call(
                 Method::Post(Some(body)),
                 &at(endpoint, "/composite/read"),
-                &how.query(),
+                &how.query_accepting(accept),
             )
         }
-    }
-}
-
-fn observe_body(paths: &[String]) -> Value {
-    match paths {
-        [path] => json!({ "path": path }),
-        _ => json!({ "paths": paths }),
     }
 }
