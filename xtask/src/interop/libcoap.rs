@@ -29,12 +29,27 @@ pub(crate) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::
         server.wait_registered(ENDPOINT, true)
     });
     report.scenario(PEER, "register with another version, 4.12", || {
-        let printed = device.client(
-            "post",
-            "/rd?ep=other&lwm2m=3.0&lt=60&b=U",
-            Some("</1/0>,</3/0>"),
-        )?;
-        anyhow::ensure!(printed.contains("4.12"), "the answer was {printed}");
+        for version in ["1.3", "2.0", "3.0"] {
+            let path = format!("/rd?ep=other&lwm2m={version}&lt=60&b=U");
+            let printed = device.client("post", &path, Some("</1/0>,</3/0>"))?;
+            anyhow::ensure!(
+                printed.contains("4.12"),
+                "{version}: the answer was {printed}"
+            );
+        }
+        Ok(())
+    });
+    report.scenario(PEER, "register 1.2, profile id known or not", || {
+        let alone = "/rd?ep=libcoap&lwm2m=1.2&lt=60&b=U&pid=6:0a1b2c3d";
+        let printed = device.client("post", alone, None)?;
+        anyhow::ensure!(printed.contains("4.09"), "the answer was {printed}");
+        device.client("post", alone, Some("</1/0>,</3/0>,</3303/0>"))?;
+        device.client("post", alone, None)?;
+        let client = server.cli(&["client", ENDPOINT])?;
+        expect("version", client["version"].as_str().unwrap_or(""), "1.2")?;
+        let objects = client["objects"].as_array().into_iter().flatten();
+        let objects: Vec<u64> = objects.filter_map(|o| o["id"].as_u64()).collect();
+        anyhow::ensure!(objects == [1, 3, 3303], "the objects are {objects:?}");
         Ok(())
     });
     report.scenario(PEER, "register without a name, 4.00", || {
@@ -47,8 +62,26 @@ pub(crate) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::
             .map(|number| format!("{{\"n\":\"/3303/0/5700\",\"t\":-{number},\"v\":{number}.5}}"))
             .collect();
         let body = format!("[{}]", records.join(","));
-        let printed = device.send(&body)?;
+        let printed = device.with_body("/dp", "post", "110", body.as_bytes())?;
         anyhow::ensure!(!printed.contains("4."), "the answer was {printed}");
+        Ok(())
+    });
+    report.scenario(PEER, "send LwM2M CBOR, good and broken", || {
+        // {[3303, 0, 5701]: "Cel"}, a duplicate of it, and a key without a value.
+        for (bytes, code) in [
+            (&b"\xa1\x83\x19\x0c\xe7\x00\x19\x16\x45\x63Cel"[..], "2.04"),
+            (
+                b"\xa2\x83\x19\x0c\xe7\x00\x19\x16\x45\x63Cel\x83\x19\x0c\xe7\x00\x19\x16\x45\x63Cel",
+                "4.00",
+            ),
+            (b"\xa1\x83\x19\x0c\xe7\x00\x19\x16\x45", "4.00"),
+        ] {
+            let printed = device.with_body("/dp", "post", "11544", bytes)?;
+            anyhow::ensure!(
+                printed.contains(code),
+                "{bytes:x?}: the answer was {printed}"
+            );
+        }
         Ok(())
     });
 
@@ -84,6 +117,21 @@ pub(crate) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::
         device.create("3303/0/5700", "23.25")?;
         expect_value("23.25")?;
         server.wait_observations(ENDPOINT, 0)
+    });
+    report.scenario(PEER, "read LwM2M CBOR and SenML CBOR", || {
+        // {3303: {0: {5601: 22.5}}} and [{-2: "/3303/0/5602", 2: 22.5}].
+        let lwm2m = b"\xa1\x19\x0c\xe7\xa1\x00\xa1\x19\x15\xe1\xfb\x40\x36\x80\0\0\0\0\0";
+        let senml = b"\x81\xa2\x21\x6c/3303/0/5602\x02\xf9\x4d\xa0";
+        for (path, number, name, body) in [
+            ("/3303/0/5601", "11544", "lwm2m-cbor", &lwm2m[..]),
+            ("/3303/0/5602", "112", "senml-cbor", senml),
+        ] {
+            device.put(path.trim_start_matches('/'), number, body)?;
+            let answer = server.cli(&["read", ENDPOINT, path])?;
+            expect("format", answer["format"].as_str().unwrap_or(""), name)?;
+            expect(name, &value_at(&answer, path)?, "22.5")?;
+        }
+        Ok(())
     });
     report.scenario(PEER, "read what is not there, 4.04", || {
         let problem = server.cli_fails(&["read", ENDPOINT, "/3/0/99", "--unchecked"])?;
@@ -123,40 +171,24 @@ impl Device {
             arguments.extend(["-t", "40", "-e", body]);
         }
         arguments.push(&uri);
-        process::capture(Path::new("."), "coap-client-notls", &arguments)
+        coap_client(&arguments)
     }
 
-    /// A Send of SenML JSON, in small blocks.
-    fn send(&self, body: &str) -> anyhow::Result<String> {
-        let folder = tempfile::tempdir()?;
-        let file = folder.path().join("body");
-        std::fs::write(&file, body)?;
+    /// One request with a body of a format, in small blocks.
+    fn with_body(
+        &self,
+        path: &str,
+        method: &str,
+        format: &str,
+        body: &[u8],
+    ) -> anyhow::Result<String> {
         let port = self.port.to_string();
-        let uri = format!("coap://127.0.0.1:{}/dp", self.server);
-        let file = file.to_string_lossy();
-        process::capture(
-            Path::new("."),
-            "coap-client-notls",
-            &[
-                "-v",
-                "6",
-                "-B",
-                "20",
-                "-b",
-                "256",
-                "-p",
-                &port,
-                "-a",
-                "127.0.0.1",
-                "-m",
-                "post",
-                "-t",
-                "110",
-                "-f",
-                &file,
-                &uri,
-            ],
-        )
+        let uri = format!("coap://127.0.0.1:{}{path}", self.server);
+        let own = ["-p", &port, "-a", "127.0.0.1"];
+        with_file(body, |file| {
+            let request = ["-b", "256", "-m", method, "-t", format, "-f", file, &uri];
+            coap_client(&[&["-v", "6", "-B", "20"], &own[..], &request].concat())
+        })
     }
 
     /// The server side of the device, on the same port as its requests.
@@ -166,13 +198,34 @@ impl Device {
         command
     }
 
-    /// Puts a resource into the device, or changes it.
+    /// Puts a resource into the device as text, or changes it.
     fn create(&self, path: &str, value: &str) -> anyhow::Result<()> {
+        self.put(path, "0", value.as_bytes())
+    }
+
+    /// Puts a resource into the device, or changes it.
+    fn put(&self, path: &str, format: &str, value: &[u8]) -> anyhow::Result<()> {
         let uri = format!("coap://127.0.0.1:{}/{path}", self.port);
-        let arguments = ["-B", "5", "-m", "put", "-t", "0", "-e", value, &uri];
-        process::capture(Path::new("."), "coap-client-notls", &arguments)?;
+        with_file(value, |file| {
+            coap_client(&["-B", "5", "-m", "put", "-t", format, "-f", file, &uri])
+        })?;
         Ok(())
     }
+}
+
+/// Bytes as a file, for as long as it is used.
+fn with_file(
+    body: &[u8],
+    then: impl FnOnce(&str) -> anyhow::Result<String>,
+) -> anyhow::Result<String> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("body");
+    std::fs::write(&file, body)?;
+    then(&file.to_string_lossy())
+}
+
+fn coap_client(arguments: &[&str]) -> anyhow::Result<String> {
+    process::capture(Path::new("."), "coap-client-notls", arguments)
 }
 
 fn install(root: &Path) -> anyhow::Result<()> {

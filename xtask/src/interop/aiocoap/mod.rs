@@ -1,4 +1,7 @@
-//! aiocoap, a CoAP library for Python, as a device written by hand.
+//! aiocoap, a CoAP library for Python, as two devices written by hand: one of LwM2M 1.1, and one of
+//! 1.2 whose payloads come from cbor2.
+
+mod version_1_2;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,11 +15,11 @@ use crate::process;
 
 const PEER: &str = "aiocoap";
 const ENDPOINT: &str = "aiocoap";
-const REQUIREMENT: &str = "aiocoap==0.4.17";
+const REQUIREMENTS: [&str; 2] = ["aiocoap==0.4.17", "cbor2==6.2.1"];
 
 pub(crate) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::Result<()> {
     let python = install(root)?;
-    let mut command = Command::new(python);
+    let mut command = Command::new(&python);
     command
         .arg(root.join("tests/interop/aiocoap/device.py"))
         .args([
@@ -133,7 +136,7 @@ pub(crate) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::
         device.hear("deregistered 2.02")?;
         server.wait_registered(ENDPOINT, false)
     });
-    Ok(())
+    version_1_2::run(root, &python, server, report)
 }
 
 fn observe(server: &Server, device: &mut Peer) -> anyhow::Result<()> {
@@ -170,18 +173,19 @@ fn expect_value(observing: &Peer, value: &str) -> anyhow::Result<()> {
 fn install(root: &Path) -> anyhow::Result<PathBuf> {
     let folder = root.join("target/interop/aiocoap");
     let python = folder.join("bin/python");
-    let ready = python.is_file()
-        && process::capture(root, &python.to_string_lossy(), &["-c", "import aiocoap"]).is_ok();
-    if !ready {
-        let path = folder.to_string_lossy();
-        process::capture(root, "python3", &["-m", "venv", &path])
+    let pip = |arguments: &[&str]| {
+        let mut all = vec!["-m", "pip", "--quiet", "--disable-pip-version-check"];
+        all.extend(arguments);
+        process::capture(root, &python.to_string_lossy(), &all)
+    };
+    let frozen = pip(&["freeze"]).unwrap_or_default();
+    let ready = |package: &&str| frozen.lines().any(|line| line == *package);
+    if !REQUIREMENTS.iter().all(ready) {
+        process::capture(root, "python3", &["-m", "venv", &folder.to_string_lossy()])
             .context("python3 with venv is needed")?;
-        process::capture(
-            root,
-            &python.to_string_lossy(),
-            &["-m", "pip", "install", "--quiet", REQUIREMENT],
-        )
-        .context("the Python package aiocoap cannot be installed")?;
+        let mut arguments = vec!["install"];
+        arguments.extend(REQUIREMENTS);
+        pip(&arguments).context("the Python packages cannot be installed")?;
     }
     Ok(python)
 }
