@@ -64,6 +64,10 @@ pub struct Limits {
     pub routes_max: usize,
     /// Resets and error answers to one IP address in a second, on one shard; 1000, 0 for no limit.
     pub refusals_per_second: u32,
+    /// Addresses of the machine that get sockets of their own, one for each shard, when a listener
+    /// is for all addresses; 32, at most 255. What comes to others is answered datagram by
+    /// datagram.
+    pub local_addresses_max: usize,
 }
 
 impl Default for Limits {
@@ -78,6 +82,7 @@ impl Default for Limits {
             profiles_max: 1024,
             routes_max: 1 << 16,
             refusals_per_second: 1000,
+            local_addresses_max: 32,
         }
     }
 }

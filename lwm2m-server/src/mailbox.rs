@@ -4,14 +4,12 @@
 //! datagram that finds no room is lost like any other datagram, and what must not be lost waits
 //! with its sender.
 
-use std::net::IpAddr;
-
 use bytes::Bytes;
 use lwm2m_core::Request;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::registration::Location;
-use crate::transport::Peer;
+use crate::transport::{Local, Peer};
 use crate::{
     CancelMode, ObservationId, ObservationInfo, Registration, RequestError, RequestOptions,
     Response,
@@ -60,7 +58,7 @@ pub(crate) enum Relay {
         from: u16,
         peer: Peer,
         /// Our address that the peer spoke to.
-        local: Option<IpAddr>,
+        local: Option<Local>,
         datagram: Bytes,
     },
     /// A peer whose datagram was passed on has been taken in: pass on the following ones, too.
@@ -69,7 +67,7 @@ pub(crate) enum Relay {
         from: u16,
         peer: Peer,
         /// Our address that the peer spoke to.
-        local: Option<IpAddr>,
+        local: Option<Local>,
     },
     /// A registration of the receiver has been replaced.
     Replaced(Location),

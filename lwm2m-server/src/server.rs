@@ -243,6 +243,8 @@ pub struct Statistics {
     pub refusals_dropped: u64,
     /// Events that slow subscribers lost.
     pub events_dropped: u64,
+    /// System calls that sent datagrams; one sends several when several are ready.
+    pub send_calls: u64,
     /// The CoAP engines of all shards together.
     pub coap: lwm2m_coap::Statistics,
 }

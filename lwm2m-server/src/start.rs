@@ -14,7 +14,7 @@ use crate::server::{Handle, ShardHandle};
 use crate::shard::counters::Published;
 use crate::shard::run::Loop;
 use crate::shard::{Shard, Shared};
-use crate::transport::{self, Transport};
+use crate::transport::{self, Bound, BoundSocket, Transport};
 use crate::{AllowAll, Events, Server, ServerBuilder, StartError};
 
 /// Listeners and shards that a peer and a registration id can name.
@@ -40,7 +40,10 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
             shards: SHARDS_MAX,
         });
     }
-    let (sockets, addresses) = transport::bind(&listeners, config.shards)?;
+    let Bound {
+        shards: sockets,
+        addresses,
+    } = transport::bind(&listeners, config.shards, config.limits.local_addresses_max)?;
     let (sender, events) = EventSender::new(config.limits.subscriber_queue_max);
     let shared = Arc::new(Shared {
         directory: Directory::new(config.limits.registrations_max),
@@ -96,7 +99,7 @@ struct Parts {
     id: u16,
     shared: Arc<Shared>,
     sender: EventSender,
-    sockets: Vec<std::net::UdpSocket>,
+    sockets: Vec<BoundSocket>,
     inbox: mpsc::Receiver<crate::mailbox::Command>,
     relays: mpsc::Receiver<crate::mailbox::Relay>,
     peers: Vec<mpsc::Sender<crate::mailbox::Relay>>,

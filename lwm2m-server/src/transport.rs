@@ -5,8 +5,10 @@
 //! with the don't-fragment bit set, and a reply leaves from the address that the request came to.
 //!
 //! A socket that is bound to all addresses must name that address for each datagram, and sends
-//! them one by one.
+//! them one by one. So a listener for all addresses has sockets for the single ones as well, see
+//! [`binding`]; only what comes to an address that the machine got later takes the slow way.
 
+mod binding;
 mod outgoing;
 
 use std::hash::{Hash, Hasher};
@@ -16,15 +18,13 @@ use std::task::{Context, Poll};
 
 use lwm2m_coap::Transmit;
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 
+pub(crate) use binding::{Bound, BoundSocket, bind};
 pub(crate) use outgoing::Outgoing;
 
-use crate::{Listener, StartError};
-
 /// A peer as one shard knows it: its address, the listener that it uses, and our address that it
-/// speaks to.
+/// speaks to. The last two say the socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Peer {
     ip: Ipv6Addr,
@@ -89,67 +89,40 @@ impl Hash for Peer {
     }
 }
 
-/// Binds every listener once for each shard; answers the sockets by shard, and the addresses.
-pub(crate) fn bind(
-    listeners: &[Listener],
-    shards: usize,
-) -> Result<(Vec<Vec<std::net::UdpSocket>>, Vec<SocketAddr>), StartError> {
-    let mut sockets: Vec<Vec<_>> = (0..shards).map(|_| Vec::new()).collect();
-    let mut addresses = Vec::new();
-    for listener in listeners {
-        let Listener::Coap(asked) = *listener;
-        let fail = |source| StartError::Bind {
-            address: asked,
-            source,
-        };
-        let dual = !listeners.iter().any(|Listener::Coap(other)| {
-            other.is_ipv4() && other.port() == asked.port() && asked.port() != 0
-        });
-        // Sharing a port is for our own shards: another process on it is an error.
-        if asked.port() != 0 {
-            bind_one(asked, dual, false).map_err(fail)?;
-        }
-        let mut address = asked;
-        for shard in &mut sockets {
-            let socket = bind_one(address, dual, shards > 1).map_err(fail)?;
-            address = socket.local_addr().map_err(fail)?;
-            shard.push(socket);
-        }
-        addresses.push(address);
-    }
-    Ok((sockets, addresses))
+/// One of our addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Local {
+    ip: IpAddr,
+    /// The interface of an address that is unique on its link only, 0 for others.
+    scope: u32,
 }
 
-fn bind_one(address: SocketAddr, dual: bool, share: bool) -> io::Result<std::net::UdpSocket> {
-    const RECEIVE_BUFFER: usize = 4 << 20;
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::DGRAM,
-        Some(Protocol::UDP),
-    )?;
-    if address.is_ipv6() {
-        socket.set_only_v6(!(dual && address.ip().is_unspecified()))?;
+impl Local {
+    /// An address of the interface with this index.
+    fn new(ip: IpAddr, interface: u32) -> Local {
+        let ip = ip.to_canonical();
+        let scope = match ip {
+            IpAddr::V6(ip) if ip.is_unicast_link_local() => interface,
+            _ => 0,
+        };
+        Local { ip, scope }
     }
-    #[cfg(unix)]
-    socket.set_reuse_port(share)?;
-    #[cfg(not(unix))]
-    let _ = share;
-    // The system may grant less; a storm then loses datagrams, which CoAP repeats.
-    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    Ok(socket.into())
 }
 
 /// The sockets of one shard.
 #[derive(Debug)]
 pub(crate) struct Transport {
     sockets: Vec<ListenerSocket>,
-    /// Our addresses that peers speak to, where a socket is bound to all of them; the first
-    /// stands for "whichever".
-    locals: Vec<IpAddr>,
+    /// Where the sockets of a listener are: the first is that of the listener itself, the others
+    /// are those for single addresses, by the index of the address.
+    ways: Vec<Vec<usize>>,
+    /// Our addresses that peers speak to, where a listener is for all of them; the first stands
+    /// for "whichever". Those with sockets of their own come first, alike on all shards.
+    locals: Vec<Local>,
     /// Datagrams that nobody may answer.
     refused: u64,
+    /// System calls that sent datagrams.
+    send_calls: u64,
 }
 
 #[derive(Debug)]
@@ -157,8 +130,17 @@ struct ListenerSocket {
     io: tokio::net::UdpSocket,
     state: UdpSocketState,
     is_ipv6: bool,
-    /// Bound to all addresses, so that replies must name theirs.
-    wildcard: bool,
+    listener: u8,
+    local: SocketLocal,
+}
+
+/// Our address, as a socket knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SocketLocal {
+    /// The socket has one, this index of [`Transport::locals`].
+    Fixed(u8),
+    /// The socket is for all addresses, so that replies must name theirs.
+    Named,
 }
 
 /// Buffers for one batch of datagrams.
@@ -191,26 +173,55 @@ pub(crate) enum Sent {
 
 impl Transport {
     /// Takes the sockets of a shard; within its runtime.
-    pub(crate) fn new(sockets: Vec<std::net::UdpSocket>) -> io::Result<Transport> {
-        let sockets = sockets
-            .into_iter()
-            .map(|socket| {
-                let address = socket.local_addr()?;
-                let io = tokio::net::UdpSocket::from_std(socket)?;
-                let state = UdpSocketState::new((&io).into())?;
-                Ok(ListenerSocket {
-                    io,
-                    state,
-                    is_ipv6: address.is_ipv6(),
-                    wildcard: address.ip().is_unspecified(),
-                })
-            })
-            .collect::<io::Result<_>>()?;
-        Ok(Transport {
-            sockets,
-            locals: vec![Ipv6Addr::UNSPECIFIED.into()],
+    pub(crate) fn new(bound: Vec<BoundSocket>) -> io::Result<Transport> {
+        let mut transport = Transport {
+            sockets: Vec::new(),
+            ways: Vec::new(),
+            locals: vec![Local::new(Ipv6Addr::UNSPECIFIED.into(), 0)],
             refused: 0,
-        })
+            send_calls: 0,
+        };
+        for socket in bound {
+            transport.add(socket)?;
+        }
+        Ok(transport)
+    }
+
+    fn add(&mut self, bound: BoundSocket) -> io::Result<()> {
+        let BoundSocket {
+            socket,
+            listener,
+            local,
+        } = bound;
+        let address = socket.local_addr()?;
+        let index = local.map_or(0, |local| local_index(&mut self.locals, local));
+        let io = tokio::net::UdpSocket::from_std(socket)?;
+        let listener_index = usize::from(listener);
+        self.ways
+            .resize_with(self.ways.len().max(listener_index + 1), Vec::new);
+        let ways = &mut self.ways[listener_index];
+        // An address without a socket of its own takes the way of all.
+        let all = ways.first().copied().unwrap_or(self.sockets.len());
+        ways.resize(ways.len().max(usize::from(index) + 1), all);
+        ways[usize::from(index)] = self.sockets.len();
+        self.sockets.push(ListenerSocket {
+            state: UdpSocketState::new((&io).into())?,
+            io,
+            is_ipv6: address.is_ipv6(),
+            listener,
+            local: match address.ip().is_unspecified() {
+                true => SocketLocal::Named,
+                false => SocketLocal::Fixed(index),
+            },
+        });
+        Ok(())
+    }
+
+    /// The socket that a peer speaks to.
+    fn socket_of(&self, peer: &Peer) -> Option<&ListenerSocket> {
+        let ways = self.ways.get(usize::from(peer.listener))?;
+        let way = ways.get(usize::from(peer.local)).or(ways.first())?;
+        self.sockets.get(*way)
     }
 
     /// Ready when a socket may have datagrams.
@@ -226,7 +237,7 @@ impl Transport {
 
     /// Ready when the socket of a peer may take datagrams again.
     pub(crate) fn poll_writable(&self, peer: &Peer, cx: &mut Context<'_>) -> Poll<()> {
-        match self.sockets.get(usize::from(peer.listener)) {
+        match self.socket_of(peer) {
             Some(socket) => socket.io.poll_send_ready(cx).map(|_| ()),
             None => Poll::Ready(()),
         }
@@ -236,7 +247,7 @@ impl Transport {
     /// have more.
     pub(crate) fn receive(&mut self, batch: &mut Batch, mut each: impl FnMut(Peer, &[u8])) -> bool {
         let mut more = false;
-        for (listener, socket) in self.sockets.iter().enumerate() {
+        for socket in &self.sockets {
             let Batch { bytes, meta } = batch;
             let mut buffers = bytes.chunks_exact_mut(Batch::BUFFER).map(IoSliceMut::new);
             let mut slices: [IoSliceMut<'_>; BATCH_SIZE] = std::array::from_fn(|_| {
@@ -280,11 +291,14 @@ impl Transport {
                     tracing::trace!(peer = %meta.addr, to = ?meta.dst_ip, "datagram not answerable");
                     continue;
                 }
-                let local = match meta.dst_ip {
-                    Some(ip) if socket.wildcard => local_index(&mut self.locals, ip),
-                    _ => 0,
+                let local = match (socket.local, meta.dst_ip) {
+                    (SocketLocal::Fixed(local), _) => local,
+                    (SocketLocal::Named, Some(ip)) => {
+                        local_index(&mut self.locals, Local::new(ip, scope_of(&meta.addr)))
+                    }
+                    (SocketLocal::Named, None) => 0,
                 };
-                let peer = Peer::new(listener as u8, meta.addr, local);
+                let peer = Peer::new(socket.listener, meta.addr, local);
                 if received.len() <= stride {
                     each(peer, received);
                 } else {
@@ -303,8 +317,17 @@ impl Transport {
     }
 
     /// Sends datagrams in their order; what did not fit stays.
-    pub(crate) fn send(&self, outgoing: &mut Outgoing) -> Sent {
-        outgoing.drain(|run| self.send_run(run))
+    pub(crate) fn send(&mut self, outgoing: &mut Outgoing) -> Sent {
+        outgoing.drain(|run| {
+            let sent = self.send_run(run)?;
+            self.send_calls += 1;
+            Ok(sent)
+        })
+    }
+
+    /// System calls that sent datagrams.
+    pub(crate) fn send_calls(&self) -> u64 {
+        self.send_calls
     }
 
     /// Sends the first datagrams of a run; answers how many left.
@@ -312,10 +335,13 @@ impl Transport {
         let [first, ..] = run else {
             return Ok(0);
         };
-        let Some(socket) = self.sockets.get(usize::from(first.peer.listener)) else {
+        let Some(socket) = self.socket_of(&first.peer) else {
             return Ok(run.len());
         };
-        let src_ip = self.local_of(&first.peer);
+        let src_ip = match socket.local {
+            SocketLocal::Fixed(_) => None,
+            SocketLocal::Named => self.local_of(&first.peer).map(|local| local.ip),
+        };
         #[cfg(target_os = "linux")]
         if run.len() >= TOGETHER_MIN && src_ip.is_none() {
             let send = || outgoing::send_together(&socket.io, socket.is_ipv6, run);
@@ -335,7 +361,7 @@ impl Transport {
     }
 
     /// The peer as another shard may know it, and the address of ours behind `local`.
-    pub(crate) fn local_of(&self, peer: &Peer) -> Option<IpAddr> {
+    pub(crate) fn local_of(&self, peer: &Peer) -> Option<Local> {
         match peer.local {
             0 => None,
             local => self.locals.get(usize::from(local)).copied(),
@@ -343,8 +369,8 @@ impl Transport {
     }
 
     /// A peer that another shard has received from.
-    pub(crate) fn adopt(&mut self, peer: Peer, local: Option<IpAddr>) -> Peer {
-        let local = local.map_or(0, |ip| local_index(&mut self.locals, ip));
+    pub(crate) fn adopt(&mut self, peer: Peer, local: Option<Local>) -> Peer {
+        let local = local.map_or(0, |local| local_index(&mut self.locals, local));
         Peer { local, ..peer }
     }
 }
@@ -365,16 +391,24 @@ fn answerable(from: SocketAddr, to: Option<IpAddr>) -> bool {
     from.port() != 0 && !to_many
 }
 
+/// The interface that a peer is behind, 0 when its address says none.
+fn scope_of(address: &SocketAddr) -> u32 {
+    match address {
+        SocketAddr::V4(_) => 0,
+        SocketAddr::V6(address) => address.scope_id(),
+    }
+}
+
 /// The index of one of our addresses. A machine with more than 255 of them answers from whichever
 /// for the rest.
-fn local_index(locals: &mut Vec<IpAddr>, ip: IpAddr) -> u8 {
-    if let Some(index) = locals.iter().skip(1).position(|known| *known == ip) {
+fn local_index(locals: &mut Vec<Local>, local: Local) -> u8 {
+    if let Some(index) = locals.iter().skip(1).position(|known| *known == local) {
         return index as u8 + 1;
     }
     if locals.len() > usize::from(u8::MAX) {
         return 0;
     }
-    locals.push(ip);
+    locals.push(local);
     (locals.len() - 1) as u8
 }
 

@@ -23,11 +23,11 @@ pub(crate) struct Counters {
 
 /// The counters as other threads see them.
 #[derive(Debug, Default)]
-pub(crate) struct Published([AtomicU64; 16]);
+pub(crate) struct Published([AtomicU64; 17]);
 
 impl Published {
     /// Shows the counters of now. Called by the shard only.
-    pub(crate) fn publish(&self, counters: &Counters, coap: &CoapStatistics) {
+    pub(crate) fn publish(&self, counters: &Counters, coap: &CoapStatistics, send_calls: u64) {
         let numbers = [
             counters.registered,
             counters.updated,
@@ -45,6 +45,7 @@ impl Published {
             coap.duplicates,
             coap.malformed,
             coap.refused,
+            send_calls,
         ];
         for (shown, number) in self.0.iter().zip(numbers) {
             shown.store(number, Ordering::Relaxed);
@@ -71,6 +72,7 @@ impl Published {
             &mut coap.duplicates,
             &mut coap.malformed,
             &mut coap.refused,
+            &mut sum.send_calls,
         ];
         for (place, shown) in places.into_iter().zip(&self.0) {
             *place += shown.load(Ordering::Relaxed);
@@ -95,11 +97,12 @@ mod tests {
             ..CoapStatistics::default()
         };
         let published = Published::default();
-        published.publish(&counters, &coap);
+        published.publish(&counters, &coap, 5);
         let mut sum = Statistics::default();
         published.add_to(&mut sum);
         published.add_to(&mut sum);
         assert_eq!((sum.registered, sum.refusals_dropped), (2, 4));
         assert_eq!((sum.coap.received, sum.coap.refused), (6, 8));
+        assert_eq!(sum.send_calls, 10);
     }
 }

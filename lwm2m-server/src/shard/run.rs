@@ -83,7 +83,8 @@ impl Loop {
                 refused: coap.refused + self.transport.refused(),
                 ..*coap
             };
-            self.published.publish(counters, &coap);
+            let send_calls = self.transport.send_calls();
+            self.published.publish(counters, &coap, send_calls);
         }
     }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::{Listener, StartError};
 
 #[test]
 fn a_peer_keeps_its_address() {
@@ -33,16 +34,22 @@ fn what_nobody_may_answer_is_refused() {
     }
 }
 
-/// A transport with one socket, and where it is bound.
-fn bound(address: &str) -> (Transport, SocketAddr) {
+/// The sockets of a server with `shards` shards and the default limits.
+fn bind_all(address: &str, shards: usize) -> Bound {
     let listener = Listener::coap(address.parse().expect("an address"));
-    let (sockets, addresses) = bind(&[listener], 1).expect("bound");
-    let sockets = sockets.into_iter().next().expect("one shard");
-    (Transport::new(sockets).expect("in a runtime"), addresses[0])
+    bind(&[listener], shards, 32).expect("bound")
+}
+
+/// A transport of one shard, and where it is bound.
+fn bound(address: &str) -> (Transport, SocketAddr) {
+    let bound = bind_all(address, 1);
+    let sockets = bound.shards.into_iter().next().expect("one shard");
+    let transport = Transport::new(sockets).expect("in a runtime");
+    (transport, bound.addresses[0])
 }
 
 /// Sends as the loop does, waiting for room.
-async fn send_all(transport: &Transport, transmits: Vec<Transmit<Peer>>) {
+async fn send_all(transport: &mut Transport, transmits: Vec<Transmit<Peer>>) {
     let mut transmits = transmits.into_iter();
     let mut outgoing = Outgoing::default();
     while outgoing.fill(|| transmits.next()) {
@@ -70,7 +77,7 @@ async fn receive(transport: &mut Transport, count: usize) -> Vec<(Peer, Vec<u8>)
 
 async fn arrives_in_order(address: &str) {
     const COUNT: u32 = 1000;
-    let (transport, from) = bound(address);
+    let (mut transport, from) = bound(address);
     let (mut device, to) = bound(address);
     let peer = Peer::new(0, to, 0);
     for round in 0..COUNT / 100 {
@@ -79,7 +86,7 @@ async fn arrives_in_order(address: &str) {
             peer,
             datagram: number.to_be_bytes().to_vec().into(),
         });
-        send_all(&transport, transmits.collect()).await;
+        send_all(&mut transport, transmits.collect()).await;
         // Taken in between, so that the buffer of the receiver loses none.
         let received = receive(&mut device, numbers.len()).await;
         for (number, (peer, datagram)) in numbers.iter().zip(received) {
@@ -99,32 +106,110 @@ async fn datagrams_arrive_in_order_over_ipv6() {
     arrives_in_order("[::1]:0").await;
 }
 
-// Other systems have one loopback address.
+/// Asks a transport at these addresses in turn, answers all in one go, and checks that each answer
+/// comes from where it was asked for; gives the calls that it took.
 #[cfg(target_os = "linux")]
-#[tokio::test]
-async fn a_reply_comes_from_the_address_that_was_asked() {
-    let (mut transport, bound_to) = bound("0.0.0.0:0");
-    let device = std::net::UdpSocket::bind("127.0.0.1:0").expect("bound");
-    let asked = |number: u8| SocketAddr::from(([127, 0, 0, 1 + number % 2], bound_to.port()));
-    for number in 0..8 {
-        device.send_to(&[number], asked(number)).expect("sent");
+async fn asked_and_answered(bound: (Transport, u16), addresses: &[&str]) -> u64 {
+    let (mut transport, port) = bound;
+    let addresses: Vec<IpAddr> = addresses
+        .iter()
+        .map(|text| text.parse().expect("an address"))
+        .collect();
+    // One device of each family, as it has to come from the same as it asks at.
+    let device = |address: &IpAddr| {
+        let any: SocketAddr = match address {
+            IpAddr::V4(_) => ([127, 0, 0, 1], 0).into(),
+            IpAddr::V6(_) => (Ipv6Addr::LOCALHOST, 0).into(),
+        };
+        std::net::UdpSocket::bind(any).expect("bound")
+    };
+    let devices: Vec<_> = addresses.iter().map(device).collect();
+    const EACH: usize = 8;
+    for number in 0..EACH as u8 {
+        for (device, address) in devices.iter().zip(&addresses) {
+            device.send_to(&[number], (*address, port)).expect("sent");
+        }
     }
-    let requests = receive(&mut transport, 8).await;
+    let requests = receive(&mut transport, EACH * addresses.len()).await;
     let replies = requests.into_iter().map(|(peer, datagram)| Transmit {
         peer,
         datagram: datagram.into(),
     });
-    send_all(&transport, replies.collect()).await;
-    for number in 0..8 {
-        let mut buffer = [0; 8];
-        let (length, from) = device.recv_from(&mut buffer).expect("a reply");
-        assert_eq!((&buffer[..length], from), (&[number][..], asked(number)));
+    send_all(&mut transport, replies.collect()).await;
+    for (device, address) in devices.iter().zip(&addresses) {
+        for _ in 0..EACH {
+            let mut buffer = [0; 8];
+            let (_, from) = device.recv_from(&mut buffer).expect("a reply");
+            assert_eq!(from, SocketAddr::from((*address, port)));
+        }
     }
+    transport.send_calls()
+}
+
+// Other systems have one loopback address.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_reply_comes_from_the_address_that_was_asked() {
+    let named = |all: &str| {
+        let (transport, bound) = bound(all);
+        (transport, bound.port())
+    };
+    // 127.0.0.2 is ours and no interface has it, like an address that came after the start.
+    let calls = asked_and_answered(named("0.0.0.0:0"), &["127.0.0.1", "127.0.0.2"]).await;
+    assert!((8 + 1..16).contains(&calls), "{calls} calls for 16 replies");
+    let all = ["127.0.0.1", "127.0.0.2", "::1"];
+    let calls = asked_and_answered(named("[::]:0"), &all).await;
+    assert!((8 + 2..24).contains(&calls), "{calls} calls for 24 replies");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_listener_for_all_addresses_sends_in_batches() {
+    for (all, one) in [
+        ("0.0.0.0:0", "127.0.0.1"),
+        ("[::]:0", "::1"),
+        ("[::]:0", "127.0.0.1"),
+    ] {
+        let (transport, bound) = bound(all);
+        let calls = asked_and_answered((transport, bound.port()), &[one]).await;
+        assert_eq!(calls, 1, "{one} of {all}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn without_sockets_for_single_addresses_each_reply_names_its_own() {
+    let listener = Listener::coap(([0, 0, 0, 0], 0).into());
+    let bound = bind(&[listener], 1, 0).expect("bound");
+    let sockets = bound.shards.into_iter().next().expect("one shard");
+    assert_eq!(sockets.len(), 1);
+    let transport = Transport::new(sockets).expect("in a runtime");
+    let port = bound.addresses[0].port();
+    let calls = asked_and_answered((transport, port), &["127.0.0.1", "127.0.0.2"]).await;
+    assert_eq!(calls, 16);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn shards_number_our_addresses_alike() {
+    let Bound { shards, addresses } = bind_all("0.0.0.0:0", 3);
+    let mut shards: Vec<Transport> = shards
+        .into_iter()
+        .map(|sockets| Transport::new(sockets).expect("in a runtime"))
+        .collect();
+    let peer = Peer::new(0, addresses[0], 1);
+    let local = shards[0].local_of(&peer);
+    assert!(local.is_some());
+    assert!(
+        shards
+            .iter_mut()
+            .all(|shard| shard.adopt(peer, local) == peer)
+    );
 }
 
 #[tokio::test]
 async fn an_unreachable_peer_holds_up_no_other() {
-    let (transport, _) = bound("127.0.0.1:0");
+    let (mut transport, _) = bound("127.0.0.1:0");
     let (mut device, to) = bound("127.0.0.1:0");
     // A socket of IPv4 cannot send there, nor to port 0.
     let nowhere = Peer::new(0, "127.0.0.1:0".parse().expect("an address"), 0);
@@ -135,7 +220,7 @@ async fn an_unreachable_peer_holds_up_no_other() {
         peer,
         datagram: vec![number].into(),
     });
-    send_all(&transport, transmits.collect()).await;
+    send_all(&mut transport, transmits.collect()).await;
     let received = receive(&mut device, 4).await;
     let received: Vec<u8> = received.iter().map(|(_, datagram)| datagram[0]).collect();
     assert_eq!(received, [0, 2, 3, 5]);
@@ -143,23 +228,29 @@ async fn an_unreachable_peer_holds_up_no_other() {
 
 #[test]
 fn local_addresses_have_a_limit() {
-    let mut locals = vec![IpAddr::from(Ipv6Addr::UNSPECIFIED)];
+    let at = |ip: IpAddr| Local::new(ip, 0);
+    let mut locals = vec![at(Ipv6Addr::UNSPECIFIED.into())];
     for host in 0..=255u8 {
-        let index = local_index(&mut locals, [10, 0, 0, host].into());
+        let index = local_index(&mut locals, at([10, 0, 0, host].into()));
         assert_eq!(usize::from(index), (usize::from(host) + 1) % 256);
     }
-    assert_eq!(local_index(&mut locals, [10, 0, 0, 7].into()), 8);
+    assert_eq!(local_index(&mut locals, at([10, 0, 0, 7].into())), 8);
 }
 
 #[tokio::test]
 async fn shards_share_a_port_that_was_chosen_by_the_system() {
-    let listener = Listener::coap(([127, 0, 0, 1], 0).into());
-    let (sockets, addresses) = bind(&[listener], 4).expect("bound");
-    assert_eq!((sockets.len(), addresses.len()), (4, 1));
-    for shard in &sockets {
-        assert_eq!(shard[0].local_addr().expect("bound"), addresses[0]);
+    for (address, shards) in [("127.0.0.1:0", 4), ("0.0.0.0:0", 1), ("[::]:0", 2)] {
+        let bound = bind_all(address, shards);
+        assert_eq!((bound.shards.len(), bound.addresses.len()), (shards, 1));
+        let port = bound.addresses[0].port();
+        for socket in bound.shards.iter().flatten() {
+            let local = socket.socket.local_addr().expect("bound");
+            assert_eq!(local.port(), port);
+        }
+        // A second server on the port is refused, not let in.
+        let taken = bind(&[Listener::coap(bound.addresses[0])], 2, 32);
+        assert!(matches!(taken, Err(StartError::Bind { .. })), "{address}");
+        let one = SocketAddr::from(([127, 0, 0, 1], port));
+        assert!(std::net::UdpSocket::bind(one).is_err(), "{address}");
     }
-    // A second server on the port is refused, not let in.
-    let taken = bind(&[Listener::coap(addresses[0])], 2);
-    assert!(matches!(taken, Err(StartError::Bind { .. })));
 }

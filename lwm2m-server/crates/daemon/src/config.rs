@@ -124,6 +124,7 @@ struct LimitsSection {
     profiles_max: Option<usize>,
     routes_max: Option<usize>,
     refusals_per_second: Option<u32>,
+    local_addresses_max: Option<usize>,
 }
 
 /// What the server is started with.
@@ -202,6 +203,10 @@ impl Config {
         set(
             &mut limits.refusals_per_second,
             self.limits.refusals_per_second,
+        );
+        set(
+            &mut limits.local_addresses_max,
+            self.limits.local_addresses_max,
         );
         Ok(config)
     }

@@ -51,6 +51,9 @@ pub(crate) struct Arguments {
     /// Subscribes to the events of the server, and drops them.
     #[arg(long, conflicts_with = "binary")]
     subscriber: bool,
+    /// Lets the server listen on all addresses; the load still comes over the loopback.
+    #[arg(long, conflicts_with = "binary")]
+    all_addresses: bool,
     /// Measures the echo against itself, without a server.
     #[arg(long)]
     echo_only: bool,
@@ -127,7 +130,8 @@ fn start_server(arguments: &Arguments) -> anyhow::Result<(Server, Option<TempDir
             .arg("serve")
             .arg(format!("--in-flight={}", arguments.in_flight))
             .args(arguments.shards.map(|shards| format!("--shards={shards}")))
-            .args(arguments.subscriber.then_some("--subscriber"));
+            .args(arguments.subscriber.then_some("--subscriber"))
+            .args(arguments.all_addresses.then_some("--all-addresses"));
         return Ok((Server::start(&mut command)?, None));
     }
     let folder = tempfile::tempdir()?;

@@ -30,6 +30,9 @@ pub(crate) struct Arguments {
     /// Subscribes to the events, and drops them.
     #[arg(long)]
     subscriber: bool,
+    /// Listens on all addresses instead of the loopback alone.
+    #[arg(long)]
+    all_addresses: bool,
 }
 
 /// Serves until stdin ends.
@@ -44,15 +47,20 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         if let Some(shards) = arguments.shards {
             config.shards = shards;
         }
+        let ip = match arguments.all_addresses {
+            true => Ipv4Addr::UNSPECIFIED,
+            false => Ipv4Addr::LOCALHOST,
+        };
         let mut builder = Server::builder()
             .config(config)
-            .listen(Listener::coap(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))));
+            .listen(Listener::coap(SocketAddr::from((ip, 0))));
         if arguments.subscriber {
             builder = builder.on(|event| _ = black_box(event));
         }
         let server = builder.start().await?;
         let address = server.local_addresses().first();
         let address = address.context("the server listens nowhere")?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()));
         say(&format!("coap://{address}"))?;
         for line in io::stdin().lock().lines() {
             let answer = command(&server, arguments, &line?).await?;
