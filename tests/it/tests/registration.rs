@@ -1,7 +1,7 @@
 //! The registration interface.
 
 use lwm2m_coap::{Code, OptionNumber};
-use lwm2m_server::{ClientFilter, EventKind};
+use lwm2m_server::{ClientFilter, EventKind, Listener, Server};
 
 use crate::peer::{OBJECTS, Peer, event, refusal, server};
 
@@ -259,4 +259,33 @@ async fn host_and_port_in_a_request_are_nobodys_business() {
         .option(OptionNumber::URI_PORT, [0x16, 0x33])
         .payload(OBJECTS);
     assert_eq!(device.exchange(request).await.code, Code::CREATED);
+}
+
+#[tokio::test]
+async fn a_burst_to_a_listener_for_all_addresses_is_answered_in_batches() {
+    const COUNT: usize = 64;
+    let server = Server::builder()
+        .listen(Listener::coap(([0, 0, 0, 0], 0).into()))
+        .start()
+        .await
+        .expect("the server starts");
+    let mut device = Peer::new(&server).await;
+    device.server.set_ip([127, 0, 0, 1].into());
+    let mut calls = server.statistics().send_calls;
+    loop {
+        for number in 0..COUNT {
+            let query = format!("rd?ep=d{number}");
+            let request = device.request(Code::POST, &query).payload(OBJECTS);
+            device.send(&request.encode()).await;
+        }
+        for _ in 0..COUNT {
+            assert_eq!(device.receive().await.code, Code::CREATED);
+        }
+        let before = std::mem::replace(&mut calls, server.statistics().send_calls);
+        // A machine under load may take them one by one, but not for ever.
+        if calls - before < COUNT as u64 / 2 {
+            break;
+        }
+    }
+    assert_eq!(server.statistics().registrations, COUNT as u64);
 }

@@ -1,4 +1,7 @@
 //! Block1 as the receiver of a body (RFC 7959 §2.5): bodies of requests put together.
+//!
+//! A body that is begun may never be finished. So at a limit it is not the new body that goes but
+//! the one whose latest block is the oldest: a flood of first blocks keeps nobody out.
 
 use std::hash::{BuildHasher, Hash};
 
@@ -43,6 +46,8 @@ struct Assembly<P> {
     size: BlockSize,
     content_format: Option<u16>,
     deadline: Millis,
+    /// Tells which body had a block the longest time ago.
+    turn: u64,
 }
 
 /// All bodies in reception.
@@ -53,6 +58,8 @@ pub(super) struct Assemblies<P> {
     hasher: DefaultHashBuilder,
     /// Bytes of all bodies.
     bytes: usize,
+    /// Blocks taken.
+    turn: u64,
 }
 
 impl<P> Default for Assemblies<P> {
@@ -62,6 +69,7 @@ impl<P> Default for Assemblies<P> {
             table: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
             bytes: 0,
+            turn: 0,
         }
     }
 }
@@ -123,15 +131,10 @@ impl<P: Copy + Eq + Hash> Assemblies<P> {
         if !part.block.more {
             return PartStep::Whole;
         }
-        let of_peer = |assembly: &Assembly<P>| assembly.peer == part.peer;
-        // Only a body's first block comes here, and the table is small.
-        let others = || self.slab.iter().filter(|(_, other)| of_peer(other)).count();
-        if self.slab.len() >= config.transfers_max
-            || self.bytes + part.payload.len() > config.transfer_bytes_max
-            || others() >= config.transfers_per_peer_max
-        {
+        if !self.make_room(part.peer, part.payload.len(), config) {
             return overloaded();
         }
+        self.turn += 1;
         let slot = self.slab.insert(Assembly {
             peer: part.peer,
             key: part.key,
@@ -139,6 +142,7 @@ impl<P: Copy + Eq + Hash> Assemblies<P> {
             size: part.block.size,
             content_format: part.content_format,
             deadline,
+            turn: self.turn,
         }) as u32;
         self.bytes += part.payload.len();
         let (slab, hasher) = (&self.slab, &self.hasher);
@@ -171,6 +175,8 @@ impl<P: Copy + Eq + Hash> Assemblies<P> {
             return PartStep::Refuse(Code::BAD_REQUEST, "the block size grew");
         }
         let offset = block.offset();
+        self.turn += 1;
+        assembly.turn = self.turn;
         if offset + payload.len() == assembly.body.len()
             && block.more
             && assembly.body[offset..] == *payload
@@ -185,10 +191,11 @@ impl<P: Copy + Eq + Hash> Assemblies<P> {
             self.remove(slot);
             return too_large();
         }
-        if self.bytes + payload.len() > config.transfer_bytes_max {
+        if !self.make_bytes(payload.len(), Some(slot), config) {
             self.remove(slot);
             return overloaded();
         }
+        let assembly = &mut self.slab[slot as usize];
         assembly.body.extend_from_slice(payload);
         assembly.size = block.size;
         assembly.deadline = deadline;
@@ -197,6 +204,47 @@ impl<P: Copy + Eq + Hash> Assemblies<P> {
             PartStep::Continue(block, slot)
         } else {
             PartStep::Complete(self.remove(slot))
+        }
+    }
+
+    /// Makes room for another body of a peer; false when the limits allow none at all.
+    fn make_room(&mut self, peer: P, length: usize, config: &Config) -> bool {
+        // Only a body's first block comes here, and the table is small.
+        let of_peer = self.slab.iter().filter(|(_, other)| other.peer == peer);
+        if of_peer.count() >= config.transfers_per_peer_max
+            && !self.drop_oldest(|_, other| other.peer == peer)
+        {
+            return false;
+        }
+        if self.slab.len() >= config.transfers_max && !self.drop_oldest(|_, _| true) {
+            return false;
+        }
+        self.make_bytes(length, None, config)
+    }
+
+    /// Makes room for so many bytes of a body; false when they are more than the limit allows.
+    fn make_bytes(&mut self, length: usize, body: Option<u32>, config: &Config) -> bool {
+        while self.bytes + length > config.transfer_bytes_max {
+            if !self.drop_oldest(|slot, _| Some(slot) != body) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Drops the body that had a block the longest time ago; false when there is none such.
+    fn drop_oldest(&mut self, among: impl Fn(u32, &Assembly<P>) -> bool) -> bool {
+        let bodies = self.slab.iter().map(|(slot, body)| (slot as u32, body));
+        let among = bodies.filter(|(slot, body)| among(*slot, body));
+        let oldest = among
+            .min_by_key(|(_, body)| body.turn)
+            .map(|(slot, _)| slot);
+        match oldest {
+            Some(slot) => {
+                self.remove(slot);
+                true
+            }
+            None => false,
         }
     }
 
@@ -298,20 +346,52 @@ mod tests {
             take(part(1, 1, 2, false, &[1; 9])),
             Some(Code::REQUEST_ENTITY_TOO_LARGE)
         );
-        for key in 0..2 {
-            assert_eq!(take(part(1, key, 0, true, &[1; 16])), None);
-        }
-        let overloaded = Some(Code::SERVICE_UNAVAILABLE);
-        assert_eq!(take(part(1, 2, 0, true, &[1; 16])), overloaded);
+        assert_eq!(
+            take(part(1, 0, 0, false, &[1; 17])),
+            Some(Code::BAD_REQUEST)
+        );
+    }
+
+    #[test]
+    fn one_more_than_the_limit_takes_the_place_of_the_oldest() {
+        let config = small();
+        let gone = Some(Code::REQUEST_ENTITY_INCOMPLETE);
+        let mut bodies = Assemblies::default();
+        let mut take = |part| code(bodies.take(part, &config, 9));
+        // Two of one peer, of which the first goes on.
+        assert_eq!(take(part(1, 0, 0, true, &[1; 16])), None);
+        assert_eq!(take(part(1, 1, 0, true, &[1; 16])), None);
+        assert_eq!(take(part(1, 0, 0, true, &[1; 16])), None);
+        assert_eq!(take(part(1, 2, 0, true, &[1; 16])), None);
+        assert_eq!(take(part(1, 1, 1, true, &[1; 16])), gone);
+        // Four in all; of a fifth peer, and the oldest is the first.
         for peer in 2..4 {
             assert_eq!(take(part(peer, 0, 0, true, &[1; 16])), None);
         }
-        assert_eq!(take(part(4, 0, 0, true, &[1; 16])), overloaded);
-        // 64 bytes are held: two more blocks fit into 100.
-        assert_eq!(take(part(1, 0, 1, true, &[1; 16])), None);
-        assert_eq!(take(part(1, 1, 1, true, &[1; 16])), None);
-        assert_eq!(take(part(2, 0, 1, true, &[1; 16])), overloaded);
-        assert_eq!(bodies.len(), 3);
+        assert_eq!(take(part(4, 0, 0, true, &[1; 16])), None);
+        assert_eq!(take(part(1, 0, 1, true, &[1; 16])), gone);
+        // 64 bytes are held: two more blocks fit into 100, the third takes the place of a body.
+        assert_eq!(take(part(2, 0, 1, true, &[1; 16])), None);
+        assert_eq!(take(part(3, 0, 1, true, &[1; 16])), None);
+        assert_eq!(take(part(4, 0, 1, true, &[1; 16])), None);
+        assert_eq!(take(part(1, 2, 1, true, &[1; 16])), gone);
+        assert_eq!((bodies.len(), bodies.bytes), (3, 96));
+    }
+
+    #[test]
+    fn what_no_room_can_be_made_for_is_refused() {
+        let overloaded = Some(Code::SERVICE_UNAVAILABLE);
+        for (count, of_peer, bytes) in [(0, 2, 100), (4, 0, 100), (4, 2, 15)] {
+            let config = Config {
+                transfers_max: count,
+                transfers_per_peer_max: of_peer,
+                transfer_bytes_max: bytes,
+                ..small()
+            };
+            let mut bodies = Assemblies::default();
+            let first = bodies.take(part(1, 1, 0, true, &[1; 16]), &config, 9);
+            assert_eq!(code(first), overloaded);
+        }
     }
 
     #[test]

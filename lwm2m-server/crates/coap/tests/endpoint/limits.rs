@@ -68,7 +68,7 @@ fn more_options_than_allowed_are_a_bad_request() {
 }
 
 #[test]
-fn more_bodies_than_allowed_are_put_off() {
+fn more_bodies_than_allowed_take_the_place_of_the_oldest() {
     let config = Config {
         transfers_max: 3,
         transfers_per_peer_max: 2,
@@ -76,13 +76,14 @@ fn more_bodies_than_allowed_are_put_off() {
     };
     let mut endpoint = Endpoint::<u32>::new(config, 1);
     let now = Instant::now();
-    let mut first_block = |peer: u32, path: &[u8]| {
+    let mut block = |peer: u32, path: &[u8], number: u32| {
         let block = Block {
-            number: 0,
+            number,
             more: true,
             size: BlockSize::at_most(16),
         };
-        let request = built(Confirmable, Code::PUT, u16::from(path[0]), b"", |b| {
+        let message_id = u16::from(path[0]) << 8 | number as u16;
+        let request = built(Confirmable, Code::PUT, message_id, b"", |b| {
             b.option(OptionNumber::URI_PATH, path)
                 .uint(OptionNumber::BLOCK1, block.encode())
                 .payload_of(&[0; 16])
@@ -90,11 +91,15 @@ fn more_bodies_than_allowed_are_put_off() {
         endpoint.receive(now, peer, &request);
         Code(endpoint.poll_transmit().expect("an answer").datagram[1])
     };
-    assert_eq!(first_block(1, b"a"), Code::CONTINUE);
-    assert_eq!(first_block(1, b"b"), Code::CONTINUE);
-    assert_eq!(first_block(1, b"c"), Code::SERVICE_UNAVAILABLE);
-    assert_eq!(first_block(2, b"a"), Code::CONTINUE);
-    assert_eq!(first_block(3, b"a"), Code::SERVICE_UNAVAILABLE);
+    let gone = Code::REQUEST_ENTITY_INCOMPLETE;
+    for path in [b"a", b"b", b"c"] {
+        assert_eq!(block(1, path, 0), Code::CONTINUE);
+    }
+    assert_eq!(block(1, b"a", 1), gone);
+    assert_eq!(block(2, b"a", 0), Code::CONTINUE);
+    assert_eq!(block(3, b"a", 0), Code::CONTINUE);
+    assert_eq!(block(1, b"b", 1), gone);
+    assert_eq!(block(1, b"c", 1), Code::CONTINUE);
 }
 
 #[test]
