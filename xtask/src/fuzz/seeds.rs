@@ -44,6 +44,7 @@ const TARGETS: &[(&str, Seeds)] = &[
     ("links", Seeds::Payloads(&["link"])),
     ("lwm2m_cbor", Seeds::Payloads(&["lwm2m-cbor"])),
     ("opaque", Seeds::Requests(&["opaque"])),
+    ("oscore", Seeds::Messages("udp", &[])),
     (
         "senml_cbor",
         Seeds::Payloads(&["senml-cbor", "senml-etch-cbor"]),

@@ -32,8 +32,9 @@ impl<'b> MessageBuilder<'b> {
         MessageBuilder::options_only(out)
     }
 
-    /// Starts with the options, the header being another's.
-    pub(crate) fn options_only(out: &'b mut Vec<u8>) -> MessageBuilder<'b> {
+    /// Starts with the options, appending to `out`: the header is another's, as in the plaintext
+    /// of a protected message (RFC 8613 §5.3).
+    pub fn options_only(out: &'b mut Vec<u8>) -> MessageBuilder<'b> {
         MessageBuilder {
             out,
             last_option: 0,

@@ -19,6 +19,7 @@ mod endpoint;
 mod message;
 mod option;
 mod packet;
+mod security;
 pub mod tcp;
 mod token;
 
@@ -33,4 +34,5 @@ pub use endpoint::{
 pub use message::{Message, MessageType, ParseError, ParseErrorKind};
 pub use option::{OptionFault, OptionFormat, OptionIter, OptionNumber, OptionRef, Uint};
 pub use packet::PacketError;
+pub use security::{Challenge, ObjectSecurity, SecurityBinding, SecurityContextId, SecurityFault};
 pub use token::Token;

@@ -100,6 +100,28 @@ impl<'d> Message<'d> {
         })
     }
 
+    /// The same message with another code, other options and another payload, as they lie behind
+    /// the token: what a protected message stands for (RFC 8613 §8).
+    ///
+    /// # Errors
+    /// When `content` is no sequence of options with a payload.
+    pub fn with_content<'i>(
+        &self,
+        code: Code,
+        content: &'i [u8],
+    ) -> Result<Message<'i>, ParseErrorKind>
+    where
+        'd: 'i,
+    {
+        let (options, payload) = split_options(content)?;
+        Ok(Message {
+            code,
+            options,
+            payload,
+            ..*self
+        })
+    }
+
     /// CON, NON, ACK or RST.
     pub fn message_type(&self) -> MessageType {
         self.message_type
@@ -438,6 +460,22 @@ mod tests {
         assert_eq!(message.content_format(), Some(40));
         assert_eq!(message.options().last().map(|o| o.number.0), Some(65535));
         assert_eq!(message.payload(), b"</3/0>");
+    }
+
+    #[test]
+    fn takes_other_content_under_the_same_header() {
+        let message = Message::parse(&[0x41, 2, 0, 9, 0x4a, 0x90, 0xff, 1]).expect("a message");
+        let content = [0xb2, b'r', b'd', 0xff, 7];
+        let other = message
+            .with_content(Code::GET, &content)
+            .expect("well-formed");
+        assert_eq!((other.code(), other.message_id()), (Code::GET, 9));
+        assert_eq!((other.token(), other.payload()), (&[0x4a][..], &[7][..]));
+        assert!(other.uri_path().eq([b"rd"]));
+        let refused = message
+            .with_content(Code::GET, &[0xff])
+            .expect_err("no payload");
+        assert_eq!(refused, ParseErrorKind::MarkerWithoutPayload);
     }
 
     #[test]
