@@ -31,6 +31,7 @@ mod error;
 mod event;
 mod identity;
 mod interceptor;
+pub mod keys;
 mod mailbox;
 mod management;
 mod registration;

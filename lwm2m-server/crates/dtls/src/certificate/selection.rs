@@ -74,7 +74,8 @@ impl ServerCertificate {
 /// All certificates of a server, by the name that a client asks for (RFC 6066 §3).
 #[derive(Debug, Clone)]
 pub struct ServerCertificates {
-    default: Arc<ServerCertificate>,
+    /// In the order in which they came; the first is the default.
+    all: Vec<Arc<ServerCertificate>>,
     /// In lower case.
     by_name: HashMap<String, Arc<ServerCertificate>>,
     /// By what stands behind `*.`, in lower case.
@@ -93,46 +94,18 @@ pub struct Selection {
 impl ServerCertificates {
     /// A server with one certificate, shown to those who ask for nothing or for another name.
     pub fn new(default: ServerCertificate) -> ServerCertificates {
-        let default = Arc::new(default);
         let mut certificates = ServerCertificates {
-            default: Arc::clone(&default),
+            all: Vec::new(),
             by_name: HashMap::new(),
             by_parent: HashMap::new(),
         };
-        certificates.insert(default);
+        certificates.add(default);
         certificates
     }
 
     /// One more certificate, for its names. The first one that has a name keeps it.
     pub fn add(&mut self, certificate: ServerCertificate) {
-        self.insert(Arc::new(certificate));
-    }
-
-    /// The certificate for the server name of a ClientHello: the one that has this very name, then
-    /// one with a wildcard in place of its first label, then the default.
-    pub fn select(&self, server_name: Option<&str>) -> Selection {
-        let Some(name) = server_name else {
-            return Selection {
-                certificate: Arc::clone(&self.default),
-                is_for_name: true,
-            };
-        };
-        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-        let parent = name.split_once('.').map(|(_, parent)| parent);
-        let found = self.by_name.get(&name);
-        let found = found.or_else(|| self.by_parent.get(parent?));
-        Selection {
-            certificate: Arc::clone(found.unwrap_or(&self.default)),
-            is_for_name: found.is_some(),
-        }
-    }
-
-    /// The certificate of those who ask for no name.
-    pub fn default_certificate(&self) -> &ServerCertificate {
-        &self.default
-    }
-
-    fn insert(&mut self, certificate: Arc<ServerCertificate>) {
+        let certificate = Arc::new(certificate);
         for name in certificate.names() {
             let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
             let (table, key) = match name.strip_prefix("*.") {
@@ -141,5 +114,35 @@ impl ServerCertificates {
             };
             table.entry(key).or_insert_with(|| Arc::clone(&certificate));
         }
+        self.all.push(certificate);
+    }
+
+    /// The certificate for the server name of a ClientHello: the one that has this very name, then
+    /// one with a wildcard in place of its first label, then the default.
+    pub fn select(&self, server_name: Option<&str>) -> Selection {
+        let Some(name) = server_name else {
+            return Selection {
+                certificate: Arc::clone(self.default_certificate()),
+                is_for_name: true,
+            };
+        };
+        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        let parent = name.split_once('.').map(|(_, parent)| parent);
+        let found = self.by_name.get(&name);
+        let found = found.or_else(|| self.by_parent.get(parent?));
+        Selection {
+            certificate: Arc::clone(found.unwrap_or(self.default_certificate())),
+            is_for_name: found.is_some(),
+        }
+    }
+
+    /// The certificate of those who ask for no name.
+    pub fn default_certificate(&self) -> &Arc<ServerCertificate> {
+        &self.all[0]
+    }
+
+    /// All of them, the default first.
+    pub fn all(&self) -> impl Iterator<Item = &ServerCertificate> {
+        self.all.iter().map(Arc::as_ref)
     }
 }

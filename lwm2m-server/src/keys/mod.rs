@@ -1,0 +1,18 @@
+//! The server's keys and certificates, for DTLS and TLS alike: out of files, or out of memory, and
+//! exchanged while sessions go on.
+
+mod files;
+mod material;
+mod shared;
+
+pub use lwm2m_dtls::{
+    Certificate, CertificateChain, KeyError, PrivateKey, PublicKey, ServerCertificate,
+    ServerCertificates, TrustStore,
+};
+
+pub use files::{CertificateFiles, KeyFileError, KeyFileFault, KeyFiles};
+pub use material::{KeyMaterial, KeyWarning};
+pub use shared::{Keys, Reloaded};
+
+#[cfg(test)]
+mod tests;
