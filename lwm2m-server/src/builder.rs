@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lwm2m_core::ObjectModels;
 
-use crate::{Authorizer, Event, Interceptor, Server, ServerConfig, start};
+use crate::{Authorizer, Event, Interceptor, ModelsDirectory, Server, ServerConfig, start};
 
 /// An endpoint that devices reach the server at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,12 +25,21 @@ impl Listener {
 /// What [`ServerBuilder::on`] calls.
 pub(crate) type Subscriber = Box<dyn Fn(&Event) + Send + Sync>;
 
+/// Where object models come from.
+#[derive(Default)]
+pub(crate) enum ModelsSource {
+    #[default]
+    Embedded,
+    Given(Arc<dyn ObjectModels>),
+    Directory(ModelsDirectory),
+}
+
 /// Puts a [`Server`] together.
 #[derive(Default)]
 pub struct ServerBuilder {
     pub(crate) config: ServerConfig,
     pub(crate) listeners: Vec<Listener>,
-    pub(crate) models: Option<Arc<dyn ObjectModels>>,
+    pub(crate) models: ModelsSource,
     pub(crate) authorizer: Option<Arc<dyn Authorizer>>,
     pub(crate) interceptors: Vec<Arc<dyn Interceptor>>,
     pub(crate) subscribers: Vec<Subscriber>,
@@ -51,7 +60,13 @@ impl ServerBuilder {
 
     /// *Replace*: where object models come from; the embedded core objects by default.
     pub fn models(mut self, models: Arc<dyn ObjectModels>) -> ServerBuilder {
-        self.models = Some(models);
+        self.models = ModelsSource::Given(models);
+        self
+    }
+
+    /// *Replace*: takes object models from a directory, and follows it while the server runs.
+    pub fn models_directory(mut self, directory: ModelsDirectory) -> ServerBuilder {
+        self.models = ModelsSource::Directory(directory);
         self
     }
 
@@ -104,6 +119,9 @@ pub enum StartError {
     /// A shard cannot be started.
     #[error("cannot start a shard: {0}")]
     Shard(std::io::Error),
+    /// The models directory cannot be followed.
+    #[error("cannot follow the models directory: {0}")]
+    Models(std::io::Error),
     /// More listeners or shards than the server can number.
     #[error("at most {listeners} listeners and {shards} shards are possible")]
     TooMany {

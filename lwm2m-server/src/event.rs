@@ -10,7 +10,7 @@ use lwm2m_core::codec::Decoded;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::{EndpointName, ObservationId, ObservationTarget, Reason, Registration};
+use crate::{EndpointName, ModelsLoad, ObservationId, ObservationTarget, Reason, Registration};
 
 /// Something that happened, with its time.
 #[derive(Debug, Clone)]
@@ -107,6 +107,11 @@ pub enum EventKind {
     Send {
         /// The values.
         values: Arc<Decoded<'static>>,
+    },
+    /// The models directory was loaded: models changed, or something is wrong in the files.
+    ModelsLoaded {
+        /// What changed and what is wrong.
+        load: Arc<ModelsLoad>,
     },
 }
 
@@ -212,7 +217,7 @@ impl EventSender {
 }
 
 /// Where subscriptions come from; does not keep the channel open.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct EventSource {
     sender: broadcast::WeakSender<Arc<Event>>,
     tally: Arc<Tally>,
@@ -230,6 +235,14 @@ impl EventSource {
             receiver,
             tally: Arc::clone(&self.tally),
         }
+    }
+
+    /// The end that events are given to; none when the shards have ended.
+    pub(crate) fn sender(&self) -> Option<EventSender> {
+        Some(EventSender {
+            sender: self.sender.upgrade()?,
+            tally: Arc::clone(&self.tally),
+        })
     }
 
     /// Events that slow subscribers lost.

@@ -34,6 +34,7 @@ mod interceptor;
 pub mod keys;
 mod mailbox;
 mod management;
+mod models;
 mod registration;
 mod response;
 mod server;
@@ -54,6 +55,7 @@ pub use identity::{
     Authenticated, OscoreIdentity, PeerIdentity, PskIdentity, RpkIdentity, X509Identity,
 };
 pub use interceptor::{Interceptor, Verdict};
+pub use models::{ModelsDirectory, ModelsLoad};
 pub use registration::{Binding, EndpointName, Registration, RegistrationId, RegistrationIdError};
 pub use response::{Content, ObservationId, ObservationInfo, ObservationTarget, Response};
 pub use server::{ClientFilter, Server, Statistics};

@@ -9,10 +9,11 @@ use tokio::sync::{oneshot, watch};
 
 use crate::event::EventSource;
 use crate::mailbox::{Command, Mailbox};
+use crate::models::Following;
 use crate::registration::Location;
 use crate::shard::Shared;
 use crate::shard::counters::Published;
-use crate::{Device, EndpointName, Events, Registration, RequestError, ServerBuilder};
+use crate::{Device, EndpointName, Events, ModelsLoad, Registration, RequestError, ServerBuilder};
 
 /// A running server; clones are handles to the same one.
 #[derive(Clone)]
@@ -27,6 +28,7 @@ pub(crate) struct Handle {
     pub(crate) shared: Arc<Shared>,
     pub(crate) events: EventSource,
     pub(crate) stop: watch::Sender<bool>,
+    pub(crate) models: Option<Following>,
 }
 
 /// One shard as others see it.
@@ -113,6 +115,12 @@ impl Server {
         &*self.handle.shared.models
     }
 
+    /// What the last load of the models directory changed or found; none when no directory is
+    /// followed.
+    pub fn models_load(&self) -> Option<Arc<ModelsLoad>> {
+        self.handle.models.as_ref().map(Following::last)
+    }
+
     /// Counters since the start, at most one batch of datagrams old.
     pub fn statistics(&self) -> Statistics {
         let mut sum = Statistics {
@@ -129,6 +137,9 @@ impl Server {
     /// Stops taking datagrams, ends what is outstanding, and waits for the shards.
     pub async fn shutdown(self) {
         self.handle.stop.send_replace(true);
+        if let Some(models) = &self.handle.models {
+            models.stop();
+        }
         for shard in &self.handle.shards {
             let thread = shard
                 .thread

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lwm2m_core::ObjectModels;
+use lwm2m_registry::Registry;
 use tokio::sync::{mpsc, watch};
 
-use crate::builder::Subscriber;
+use crate::builder::{ModelsSource, Subscriber};
 use crate::directory::Directory;
 use crate::event::EventSender;
 use crate::mailbox::Mailbox;
@@ -44,11 +46,16 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
         shards: sockets,
         addresses,
     } = transport::bind(&listeners, config.shards, config.limits.local_addresses_max)?;
+    let (models, directory): (Arc<dyn ObjectModels>, _) = match models {
+        ModelsSource::Embedded => (Arc::new(Registry::embedded()), None),
+        ModelsSource::Given(models) => (models, None),
+        ModelsSource::Directory(directory) => (directory.models(), Some(directory.open())),
+    };
     let (sender, events) = EventSender::new(config.limits.subscriber_queue_max);
     let shared = Arc::new(Shared {
         directory: Directory::new(config.limits.registrations_max),
         profiles: Profiles::new(config.profiles.clone(), config.limits.profiles_max),
-        models: models.unwrap_or_else(|| Arc::new(lwm2m_registry::Registry::embedded())),
+        models,
         authorizer: authorizer.unwrap_or_else(|| Arc::new(AllowAll)),
         interceptors,
         config,
@@ -57,6 +64,13 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
     for subscriber in subscribers {
         tokio::spawn(call(subscriber, events.subscribe()));
     }
+    let following = match directory {
+        None => None,
+        Some(models) => {
+            let following = models.follow(&sender, events.clone());
+            Some(following.map_err(StartError::Models)?)
+        }
+    };
     let (stop, stopped) = watch::channel(false);
     let mailbox_max = shared.config.limits.mailbox_max.max(1);
     let (relay_senders, relay_receivers): (Vec<_>, Vec<_>) = (0..shared.config.shards)
@@ -91,6 +105,7 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
         shared,
         events,
         stop,
+        models: following,
     }))
 }
 

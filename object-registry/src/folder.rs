@@ -250,8 +250,15 @@ fn read(
                 report.diagnostics.push(diagnostic);
                 Some(Vec::new())
             }
-            _ => {
+            fault => {
+                let is_strict = matches!(fault, ParseFault::Rejected(_));
                 report.diagnostics.extend(error.into_diagnostics());
+                if is_strict {
+                    let message = "the file is refused: strict mode takes no file with warnings";
+                    let advice = "correct what is listed";
+                    let diagnostic = Diagnostic::of_file(Severity::Error, &shown, message, advice);
+                    report.diagnostics.push(diagnostic);
+                }
                 None
             }
         },

@@ -103,6 +103,10 @@ impl ObjectModels for ObjectSet {
     fn object(&self, id: u16, version: Option<ObjectVersion>) -> Option<Arc<ObjectModel>> {
         ObjectSet::object(self, id, version).cloned()
     }
+
+    fn all(&self) -> Vec<Arc<ObjectModel>> {
+        self.iter().cloned().collect()
+    }
 }
 
 /// Of two models with the same id and version the later one stays.

@@ -84,4 +84,8 @@ impl ObjectModels for Registry {
     fn object(&self, id: u16, version: Option<ObjectVersion>) -> Option<Arc<ObjectModel>> {
         self.current.load().object(id, version).cloned()
     }
+
+    fn all(&self) -> Vec<Arc<ObjectModel>> {
+        self.current.load().iter().cloned().collect()
+    }
 }

@@ -15,6 +15,7 @@ use serde_json::{Map, Value as Json, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::answer::Values;
+use crate::models::Load;
 use crate::naming::Naming;
 use crate::observations::About;
 use crate::problem::Problem;
@@ -157,6 +158,7 @@ fn name(kind: &EventKind) -> &'static str {
         EventKind::Notification { .. } => "notification",
         EventKind::Undecodable { .. } => "undecodable",
         EventKind::Send { .. } => "send",
+        EventKind::ModelsLoaded { .. } => "models_loaded",
         _ => "other",
     }
 }
@@ -217,6 +219,7 @@ fn data(event: &Event, naming: &Naming<'_>) -> Json {
             "reason": reason_json(reason),
         }),
         EventKind::Send { values } => json!(Values::new(values, naming, event.at)),
+        EventKind::ModelsLoaded { load } => json!({ "models": Load::new(load) }),
         _ => Json::Null,
     };
     merged(Json::Object(data), particulars)
@@ -226,7 +229,7 @@ fn with_about(data: Json, target: &lwm2m_server::ObservationTarget) -> Json {
     merged(data, json!(About::new(target)))
 }
 
-fn reason_json(reason: &Reason) -> Json {
+pub(crate) fn reason_json(reason: &Reason) -> Json {
     json!({
         "code": reason.code,
         "message": reason.message,

@@ -16,6 +16,7 @@
 //! | --- | --- | --- |
 //! | GET | `/status` | version, listeners, counters |
 //! | GET | `/events?endpoint=` | everything that happens, as server-sent events |
+//! | GET | `/models` | the objects in service, what the models directory changed last, what is wrong in it |
 //! | GET | `/objects/{id}?version=` | the model of an object: names, types, units |
 //! | GET | `/clients?after=&limit=&contains=` | registrations by endpoint name; `next` is the `after` of the next page |
 //! | GET | `/clients/{ep}` | one registration with its objects |
@@ -60,10 +61,11 @@
 //! # Events
 //!
 //! The names are `registered`, `updated`, `deregistered`, `expired`, `refused`, `awake`, `asleep`,
-//! `observation_started`, `observation_ended`, `notification`, `undecodable`, `send` and `lagged`
-//! (events were dropped because the reader was slow). Their data is an object with `at`,
-//! `endpoint` where it is known, and what belongs to the event: `registration`, `observation` with
-//! `paths`, `values` with `faults`, `reason`.
+//! `observation_started`, `observation_ended`, `notification`, `undecodable`, `send`,
+//! `models_loaded` and `lagged` (events were dropped because the reader was slow). Their data is an
+//! object with `at`, `endpoint` where it is known, and what belongs to the event: `registration`,
+//! `observation` with `paths`, `values` with `faults`, `reason`, `models` as the `directory` of
+//! `/models`.
 //!
 //! # Errors
 //!
@@ -151,6 +153,7 @@ pub fn router_with(server: Server, limits: &HttpLimits) -> Router {
         .route("/status", get(status::status))
         .route("/events", get(events::stream))
         .layer(Extension(events::Streams::new(limits.event_streams_max)))
+        .route("/models", get(models::all))
         .route("/objects/{id}", get(models::object))
         .route("/clients", get(clients::list))
         .nest("/clients/{endpoint}", client);

@@ -2,11 +2,12 @@
 
 use axum::Json;
 use axum::extract::State;
-use lwm2m_server::{Server, Statistics};
+use lwm2m_server::{ModelsLoad, Server, Statistics};
 use serde::Serialize;
 
 use crate::problem::Problem;
 use crate::query::Query;
+use crate::time::rfc3339;
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Status {
@@ -18,7 +19,22 @@ pub(crate) struct Status {
     refused: u64,
     notifications: u64,
     events_dropped: u64,
+    models: Models,
     coap: Coap,
+}
+
+/// The object models; `/models` has the details.
+#[derive(Debug, Serialize)]
+struct Models {
+    objects: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    directory: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loaded_at: Option<String>,
+    errors: usize,
+    /// Why the directory could not be loaded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -38,11 +54,30 @@ pub(crate) async fn status(
     query.finish()?;
     let addresses = server.local_addresses().iter();
     let listeners = addresses.map(|address| format!("coap://{address}"));
-    Ok(Json(Status::new(&server.statistics(), listeners.collect())))
+    let models = Models::of(&server);
+    Ok(Json(Status::new(
+        &server.statistics(),
+        listeners.collect(),
+        models,
+    )))
+}
+
+impl Models {
+    fn of(server: &Server) -> Models {
+        let load = server.models_load();
+        let load = load.as_deref();
+        Models {
+            objects: server.models().all().len(),
+            directory: load.map(|load| load.directory.display().to_string()),
+            loaded_at: load.map(|load| rfc3339(load.at)),
+            errors: load.map_or(0, ModelsLoad::errors),
+            reason: load.and_then(|load| Some(load.outcome.as_ref().err()?.message.to_string())),
+        }
+    }
 }
 
 impl Status {
-    fn new(statistics: &Statistics, listeners: Vec<String>) -> Status {
+    fn new(statistics: &Statistics, listeners: Vec<String>, models: Models) -> Status {
         Status {
             version: env!("CARGO_PKG_VERSION"),
             listeners,
@@ -52,6 +87,7 @@ impl Status {
             refused: statistics.refused,
             notifications: statistics.notifications,
             events_dropped: statistics.events_dropped,
+            models,
             coap: Coap {
                 received: statistics.coap.received,
                 sent: statistics.coap.sent,

@@ -190,6 +190,12 @@ pub trait ObjectModels: Send + Sync {
     /// answers, else the lowest known of the same major (Core 1.2.2 §7.2). No version asks for
     /// the newest.
     fn object(&self, id: u16, version: Option<ObjectVersion>) -> Option<Arc<ObjectModel>>;
+
+    /// Every model, by id and then by version, for people who look; nothing where the source
+    /// cannot tell.
+    fn all(&self) -> Vec<Arc<ObjectModel>> {
+        Vec::new()
+    }
 }
 
 /// What a decoder must know of a resource.

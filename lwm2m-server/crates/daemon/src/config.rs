@@ -1,13 +1,14 @@
 //! `lwm2m-server.toml`: every key optional, every unknown key an error with its line.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use lwm2m_admin::HttpLimits;
 use lwm2m_coap::BlockSize;
-use lwm2m_server::{Listener, ServerConfig};
+use lwm2m_registry::Strictness;
+use lwm2m_server::{Listener, ModelsDirectory, ServerConfig};
 use serde::Deserialize;
 
 /// The file with every key and its default, for people.
@@ -21,6 +22,7 @@ pub(crate) struct Config {
     listener: Vec<ListenerSection>,
     coap: CoapSection,
     http: HttpSection,
+    models: ModelsSection,
     limits: LimitsSection,
 }
 
@@ -112,6 +114,24 @@ impl Default for HttpSection {
     }
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ModelsSection {
+    directory: PathBuf,
+    strict: bool,
+    poll_interval_s: u64,
+}
+
+impl Default for ModelsSection {
+    fn default() -> ModelsSection {
+        ModelsSection {
+            directory: PathBuf::from("models"),
+            strict: false,
+            poll_interval_s: 5,
+        }
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct LimitsSection {
@@ -133,6 +153,7 @@ pub(crate) struct Settings {
     pub(crate) listeners: Vec<Listener>,
     pub(crate) http: SocketAddr,
     pub(crate) http_limits: HttpLimits,
+    pub(crate) models: ModelsDirectory,
 }
 
 impl Config {
@@ -140,7 +161,12 @@ impl Config {
     pub(crate) fn load(path: &Path) -> anyhow::Result<Config> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read the configuration {}", path.display()))?;
-        toml::from_str(&text).with_context(|| format!("in {}", path.display()))
+        let config = toml::from_str(&text);
+        let mut config: Config = config.with_context(|| format!("in {}", path.display()))?;
+        if let Some(folder) = path.parent() {
+            config.models.directory = folder.join(&config.models.directory);
+        }
+        Ok(config)
     }
 
     /// Checks the values and turns them into what the server is started with.
@@ -152,6 +178,7 @@ impl Config {
             listeners,
             http,
             http_limits: self.http.limits(),
+            models: self.models.directory()?,
         })
     }
 
@@ -222,6 +249,22 @@ impl HttpSection {
         let body_timeout = self.body_timeout_s.map(Duration::from_secs);
         set(&mut limits.body_timeout, body_timeout);
         limits
+    }
+}
+
+impl ModelsSection {
+    fn directory(&self) -> anyhow::Result<ModelsDirectory> {
+        let seconds = self.poll_interval_s;
+        if !(1..=86_400).contains(&seconds) {
+            bail!("[models] poll_interval_s = {seconds}: use 1 to 86400");
+        }
+        let strictness = match self.strict {
+            true => Strictness::Strict,
+            false => Strictness::Lenient,
+        };
+        Ok(ModelsDirectory::new(&self.directory)
+            .strictness(strictness)
+            .poll_interval(Duration::from_secs(seconds)))
     }
 }
 
@@ -326,7 +369,7 @@ mod tests {
                     security_mode = \"nosec\"\nlifetime = 60\nshards = 3\n\
                     [[listener]]\nuri = \"coap://[::1]:5783\"\n\
                     [coap]\nack_timeout_s = 10.0\nmax_retransmit = 2\ntoken_max = 8\n\
-                    [http]\nbind = \"127.0.0.1:9090\"\n[limits]\nregistrations_max = 7\n";
+                    [http]\nbind = \"127.0.0.1:9090\"\n[models]\ndirectory = \"/objects\"\n[limits]\nregistrations_max = 7\n";
         let settings = settings(text).unwrap();
         assert_eq!(
             settings.listeners,
@@ -336,6 +379,7 @@ mod tests {
             ]
         );
         assert_eq!(settings.http.port(), 9090);
+        assert_eq!(settings.models.path(), Path::new("/objects"));
         assert_eq!(settings.server.lifetime_s, 60);
         assert_eq!(settings.server.shards, 3);
         assert_eq!(
@@ -354,6 +398,7 @@ mod tests {
         assert_eq!(reference.server, defaults.server);
         assert_eq!(reference.listeners, defaults.listeners);
         assert_eq!(reference.http, defaults.http);
+        assert_eq!(reference.models, defaults.models);
         assert_eq!(reference.http_limits, defaults.http_limits);
         let keys = include_str!("config.rs");
         let fields = keys
@@ -361,7 +406,7 @@ mod tests {
             .take_while(|line| !line.starts_with("impl Config"));
         let fields = fields.filter_map(|line| line.trim().strip_suffix(',')?.split_once(": "));
         for (key, _) in fields.filter(|(key, _)| !key.contains(['(', ' '])) {
-            let section = ["server", "listener", "coap", "http", "limits"].contains(&key);
+            let section = ["server", "listener", "coap", "http", "models", "limits"].contains(&key);
             assert!(
                 section || REFERENCE.contains(key),
                 "{key} is not in reference.toml"
@@ -390,6 +435,10 @@ mod tests {
             (
                 "[server]\nsecurity_mode = \"nosec\"\n[coap]\nack_timeout_s = 0.0\n",
                 "0.1 to 600",
+            ),
+            (
+                "[server]\nsecurity_mode = \"nosec\"\n[models]\npoll_interval_s = 0\n",
+                "1 to 86400",
             ),
             (
                 "[server]\nsecurity_mode = \"nosec\"\n[coap]\nmax_retransmit = 11\n",

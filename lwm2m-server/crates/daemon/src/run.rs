@@ -61,7 +61,10 @@ fn settings(arguments: &Arguments) -> anyhow::Result<Settings> {
 async fn serve(settings: Settings) -> anyhow::Result<()> {
     let http = bind_http(settings.http).await?;
     let http_address = http.local_addr()?;
-    let mut builder = Server::builder().config(settings.server).on(log_event);
+    let mut builder = Server::builder()
+        .config(settings.server)
+        .models_directory(settings.models)
+        .on(log_event);
     for listener in settings.listeners {
         builder = builder.listen(listener);
     }

@@ -288,6 +288,7 @@ pub(super) fn name(kind: &EventKind) -> &'static str {
         EventKind::Notification { .. } => "notification",
         EventKind::Undecodable { .. } => "undecodable",
         EventKind::Send { .. } => "send",
+        EventKind::ModelsLoaded { .. } => "models",
     }
 }
 

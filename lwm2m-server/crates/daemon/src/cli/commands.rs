@@ -133,6 +133,14 @@ pub(crate) enum Command {
         /// Only this device.
         endpoint: Option<String>,
     },
+    /// Lists the object models in service and what is wrong in the models directory; with an
+    /// object id, the resources of that object.
+    Models {
+        /// The object id.
+        object: Option<u16>,
+        /// The version, as in 1.1, instead of the newest.
+        version: Option<String>,
+    },
     /// Shows counters and listeners.
     Status,
 }
@@ -325,6 +333,17 @@ pub(crate) fn run(api: &Api, command: &Command, json: bool) -> anyhow::Result<()
             )
         }
         Command::Events { endpoint } => follow::everything(api, endpoint.as_deref(), json),
+        Command::Models { object: None, .. } => {
+            show::models(&api.call(Method::Get, "/models", &[])?, json)
+        }
+        Command::Models {
+            object: Some(id),
+            version,
+        } => {
+            let query: Vec<_> = version.iter().map(|it| ("version", it.clone())).collect();
+            let path = format!("/objects/{id}");
+            show::object_model(&api.call(Method::Get, &path, &query)?, json)
+        }
         Command::Status => show::status(&api.call(Method::Get, "/status", &[])?, json),
     }
 }

@@ -125,11 +125,26 @@ fn summary(data: &Value) -> String {
     let values: Vec<String> = values
         .map(|record| format!("{}={}", text(record, "path"), text(record, "value")))
         .collect();
-    if values.is_empty() {
-        reason(data)
-    } else {
-        values.join(" ")
+    match data.get("models") {
+        Some(models) => of_models(models),
+        None if values.is_empty() => reason(data),
+        None => values.join(" "),
     }
+}
+
+/// What a load of the models directory changed.
+fn of_models(models: &Value) -> String {
+    let changes = ["added", "changed", "removed", "kept"].map(|change| {
+        let objects = models.get(change).and_then(Value::as_array);
+        let objects = objects.into_iter().flatten().filter_map(Value::as_str);
+        let objects: Vec<&str> = objects.collect();
+        match objects.is_empty() {
+            true => String::new(),
+            false => format!("{change} {} ", objects.join(" ")),
+        }
+    });
+    let errors = text(models, "errors");
+    format!("{}{errors} errors {}", changes.concat(), reason(models))
 }
 
 fn reason(data: &Value) -> String {

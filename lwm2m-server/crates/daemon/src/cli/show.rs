@@ -180,6 +180,60 @@ pub(crate) fn observations(answer: &Value, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The object models in service, and the state of the models directory.
+pub(crate) fn models(answer: &Value, json: bool) -> anyhow::Result<()> {
+    if json {
+        return as_json(answer);
+    }
+    let rows = array(answer.get("objects").unwrap_or(&Value::Null)).iter();
+    let columns = ["id", "version", "name", "resources"];
+    let rows = rows
+        .map(|object| columns.map(|key| text(object, key)).to_vec())
+        .collect();
+    print(&columns, rows, "No object is known.");
+    if let Some(directory) = answer.get("directory") {
+        models_directory(directory);
+    }
+    Ok(())
+}
+
+fn models_directory(directory: &Value) {
+    let of = |key| text(directory, key);
+    println!("\n{} at {}", of("path"), of("loaded_at"));
+    for change in ["added", "changed", "removed", "kept"] {
+        let objects = directory.get(change).map(fact).unwrap_or_default();
+        if !objects.is_empty() {
+            println!("{change}: {objects}");
+        }
+    }
+    if let Some(reason) = directory.get("reason") {
+        println!("{}; {}", text(reason, "message"), text(reason, "hint"));
+    }
+    for finding in array(directory.get("findings").unwrap_or(&Value::Null)) {
+        let of = |key| text(finding, key);
+        let (file, line, severity) = (of("file"), of("line"), of("severity"));
+        let advice = of("advice");
+        println!("{file}:{line}: {severity}: {}; {advice}", of("message"));
+    }
+}
+
+/// The resources of an object.
+pub(crate) fn object_model(answer: &Value, json: bool) -> anyhow::Result<()> {
+    if json {
+        return as_json(answer);
+    }
+    let of = |key| text(answer, key);
+    let (id, version) = (of("id"), of("version"));
+    println!("/{id} {} {version}: {}", of("name"), of("description"));
+    let rows = array(answer.get("resources").unwrap_or(&Value::Null)).iter();
+    let columns = ["id", "name", "operations", "type", "range", "unit"];
+    let rows = rows
+        .map(|resource| columns.map(|key| text(resource, key)).to_vec())
+        .collect();
+    print(&columns, rows, "It has no resources.");
+    Ok(())
+}
+
 /// Counters of the server.
 pub(crate) fn status(answer: &Value, json: bool) -> anyhow::Result<()> {
     if json {

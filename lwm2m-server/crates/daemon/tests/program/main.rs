@@ -3,4 +3,5 @@
 mod demo;
 mod errors;
 mod hostile;
+mod models;
 mod readme;
