@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::net::TcpListener;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::fixture::{definition, index, names, read, registry};
 use crate::program::pull;
@@ -54,6 +55,11 @@ fn a_transfer_that_is_cut_short() {
         &["--retries", "1"],
         &["3.xml: the connection failed", "check the network"],
     );
+    leaves_the_folder_alone(
+        |server| server.answer("3.xml", Answer::CutChunked(content.clone())),
+        &["--retries", "0"],
+        &["3.xml: the connection failed"],
+    );
     // Cut by somebody on the way who also corrected the length.
     let half = content[..content.len() / 2].to_vec();
     leaves_the_folder_alone(
@@ -81,6 +87,46 @@ fn trouble_that_passes_is_waited_for() {
     let impatient = pull(folder.path(), &server.url(), &["--retries", "0"]);
     impatient.fails_with(&["3.xml: the server answers with status 503", "later"]);
     pull(folder.path(), &server.url(), &["--retries", "1"]).succeeds();
+}
+
+#[test]
+fn a_server_that_asks_for_a_pause_gets_it() {
+    let content = registry()["3.xml"].clone();
+    for lines in [
+        "Retry-After: 1",
+        "Date: Fri, 31 Dec 1999 23:59:59 GMT\r\nRetry-After: Sat, 01 Jan 2000 00:00:00 GMT",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::new(&registry());
+        server.answer("3.xml", Answer::Pause(lines, content.clone()));
+        let start = Instant::now();
+        pull(folder.path(), &server.url(), &["--retries", "1"]).succeeds();
+        assert!(start.elapsed() >= Duration::from_secs(1), "{lines}");
+    }
+}
+
+#[test]
+fn a_pause_that_is_too_long_is_left_to_people() {
+    leaves_the_folder_alone(
+        |server| server.answer("3.xml", Answer::Refusal(429, "Retry-After: 3600")),
+        &["--retries", "20"],
+        &[
+            "3.xml: the server answers with status 429 and asks for a pause of 3600 s",
+            "run the command again",
+        ],
+    );
+}
+
+#[test]
+fn content_in_pieces_is_content() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::new(&registry());
+    for (path, content) in registry() {
+        server.answer(&path, Answer::Chunked(content));
+    }
+    pull(folder.path(), &server.url(), &[]).succeeds();
+    let expected = &registry()["3.xml"];
+    assert_eq!(&read(&folder.path().join("objects"))["3.xml"], expected);
 }
 
 #[test]

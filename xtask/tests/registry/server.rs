@@ -14,10 +14,18 @@ use crate::fixture::Files;
 pub(crate) enum Answer {
     Content(Vec<u8>),
     Status(u16),
-    /// Another status this many times, then the content.
+    /// Status 503 this many times, then the content.
     Late(u32, Vec<u8>),
+    /// Status 429 with these header lines, then the content.
+    Pause(&'static str, Vec<u8>),
+    /// Always the same status, with these header lines.
+    Refusal(u16, &'static str),
+    /// In pieces, as a proxy sends it that does not know the length.
+    Chunked(Vec<u8>),
     /// Less than was promised.
     Cut(Vec<u8>),
+    /// Less than was promised, in pieces.
+    CutChunked(Vec<u8>),
     Redirect(String),
     /// Nothing, for as long as the other side waits.
     Silence,
@@ -82,47 +90,74 @@ impl Server {
     }
 }
 
+/// Answers on one connection as long as the client keeps it.
 fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
+    while let Some(path) = request(&mut reader)? {
+        shared.requests.lock().unwrap().push(path.clone());
+        let watchers = shared.watchers.lock().unwrap().clone();
+        for watcher in watchers {
+            watcher.send(path.clone()).ok();
+        }
+        match next(shared, &path) {
+            Answer::Content(content) => respond(&mut stream, "200 OK", content.len(), &content)?,
+            Answer::Late(_, content) => {
+                respond(&mut stream, "503 Busy", content.len(), &content)?;
+            }
+            Answer::Status(status) => respond(&mut stream, &format!("{status} Status"), 0, b"")?,
+            Answer::Pause(lines, _) => {
+                respond(&mut stream, &format!("429 Too Many\r\n{lines}"), 0, b"")?;
+            }
+            Answer::Refusal(status, lines) => {
+                respond(&mut stream, &format!("{status} Status\r\n{lines}"), 0, b"")?;
+            }
+            Answer::Redirect(target) => {
+                let head = format!("302 Found\r\nLocation: {target}");
+                respond(&mut stream, &head, 0, b"")?;
+            }
+            Answer::Chunked(content) => {
+                chunks(&mut stream, &content)?;
+                stream.write_all(b"0\r\n\r\n")?;
+            }
+            // These end the connection.
+            Answer::Cut(content) => {
+                return respond(&mut stream, "200 OK", content.len() + 1, &content);
+            }
+            Answer::CutChunked(content) => return chunks(&mut stream, &content),
+            Answer::Silence => return reader.read_to_end(&mut Vec::new()).map(drop),
+        }
+    }
+    Ok(())
+}
+
+/// The path of the next request; none when the client is gone.
+fn request(reader: &mut impl BufRead) -> std::io::Result<Option<String>> {
     let mut first = String::new();
-    reader.read_line(&mut first)?;
+    if reader.read_line(&mut first)? == 0 {
+        return Ok(None);
+    }
     let mut line = String::new();
     while reader.read_line(&mut line)? > 2 {
         line.clear();
     }
     let path = first.split(' ').nth(1).unwrap_or_default();
-    let path = path.trim_start_matches('/').to_owned();
-    shared.requests.lock().unwrap().push(path.clone());
-    let watchers = shared.watchers.lock().unwrap().clone();
-    for watcher in watchers {
-        watcher.send(path.clone()).ok();
-    }
-    let answer = next(shared, &path);
-    match answer {
-        Answer::Content(content) => respond(&mut stream, "200 OK", content.len(), &content),
-        Answer::Late(_, content) => respond(&mut stream, "503 Busy", content.len(), &content),
-        Answer::Status(status) => respond(&mut stream, &format!("{status} Status"), 0, b""),
-        Answer::Cut(content) => respond(&mut stream, "200 OK", content.len() + 1, &content),
-        Answer::Redirect(target) => {
-            let head = format!("302 Found\r\nLocation: {target}");
-            respond(&mut stream, &head, 0, b"")
-        }
-        Answer::Silence => reader.read_to_end(&mut Vec::new()).map(drop),
-    }
+    Ok(Some(path.trim_start_matches('/').to_owned()))
 }
 
 /// The answer of this time.
 fn next(shared: &Shared, path: &str) -> Answer {
     let mut answers = shared.answers.lock().unwrap();
-    match answers.get_mut(path) {
-        None => Answer::Status(404),
-        Some(Answer::Late(0, content)) => Answer::Content(content.clone()),
-        Some(Answer::Late(times, content)) => {
-            *times -= 1;
-            Answer::Late(*times, content.clone())
-        }
-        Some(answer) => answer.clone(),
+    let Some(answer) = answers.get_mut(path) else {
+        return Answer::Status(404);
+    };
+    let now = answer.clone();
+    match &now {
+        Answer::Late(0, content) => return Answer::Content(content.clone()),
+        Answer::Late(times, content) => *answer = Answer::Late(times - 1, content.clone()),
+        Answer::Pause(_, content) => *answer = Answer::Content(content.clone()),
+        _ => {}
     }
+    now
 }
 
 fn respond(
@@ -133,7 +168,18 @@ fn respond(
 ) -> std::io::Result<()> {
     write!(
         stream,
-        "HTTP/1.1 {head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        "HTTP/1.1 {head}\r\nContent-Length: {length}\r\n\r\n"
     )?;
     stream.write_all(content)
+}
+
+/// All but the last chunk, which is empty.
+fn chunks(stream: &mut TcpStream, content: &[u8]) -> std::io::Result<()> {
+    stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+    for chunk in content.chunks(100) {
+        write!(stream, "{:x}\r\n", chunk.len())?;
+        stream.write_all(chunk)?;
+        stream.write_all(b"\r\n")?;
+    }
+    Ok(())
 }

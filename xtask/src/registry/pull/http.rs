@@ -1,22 +1,26 @@
 //! Files over HTTP and HTTPS, with patience and with bounds.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use ureq::Agent;
 use ureq::http::header::LOCATION;
-use ureq::http::{StatusCode, Uri};
+use ureq::http::{HeaderMap, StatusCode, Uri};
 
 use super::file_path::FilePath;
-use super::redirect;
 use super::source::FetchError;
+use super::{redirect, retry_after};
 
 /// Redirects followed for one file.
 const REDIRECTS_MAX: usize = 5;
 
-/// Longest pause between two attempts.
+/// Longest pause between two attempts, unless the server asks for more.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// Longest pause that a server is granted: above it, people decide whether they wait.
+const ASKED_PAUSE_MAX: Duration = Duration::from_secs(120);
 
 /// How long and how often to try.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +40,8 @@ pub(super) struct Http {
     /// Ends with a slash.
     base: String,
     patience: Patience,
+    /// Until when the server asked to be left alone, by all who fetch.
+    rests_until: Mutex<Option<Instant>>,
 }
 
 impl Http {
@@ -65,6 +71,7 @@ impl Http {
             agent: config.into(),
             base: format!("{base}{slash}"),
             patience,
+            rests_until: Mutex::default(),
         })
     }
 
@@ -73,15 +80,40 @@ impl Http {
         let mut pause = self.patience.pause;
         let mut retries = self.patience.retries;
         loop {
-            match self.attempt(path, max) {
-                Err(error) if error.is_temporary() && retries > 0 => {
-                    retries -= 1;
-                    thread::sleep(pause.min(PAUSE_MAX));
-                    pause = pause.saturating_mul(2);
-                }
+            self.wait();
+            let error = match self.attempt(path, max) {
+                Err(error) if retries > 0 => error,
                 answer => return answer,
+            };
+            match next_pause(&error, pause) {
+                None => return Err(error),
+                Some(Pause::Own(pause)) => thread::sleep(pause),
+                Some(Pause::Asked(pause)) => self.rest(pause),
             }
+            retries -= 1;
+            pause = pause.saturating_mul(2);
         }
+    }
+
+    /// Keeps everybody from asking for so long.
+    fn rest(&self, pause: Duration) {
+        let until = Instant::now() + pause;
+        let mut rests_until = self.rests_until();
+        *rests_until = rests_until.max(Some(until));
+    }
+
+    /// Waits as long as the server asked to be left alone.
+    fn wait(&self) {
+        let until = *self.rests_until();
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        thread::sleep(left.unwrap_or_default());
+    }
+
+    fn rests_until(&self) -> MutexGuard<'_, Option<Instant>> {
+        // A time is whole whatever happened to its last writer.
+        self.rests_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn attempt(&self, path: &FilePath, max: usize) -> Result<Vec<u8>, FetchError> {
@@ -102,7 +134,7 @@ impl Http {
                 });
             }
             if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
-                return Err(refusal(status));
+                return Err(refusal(status, response.headers()));
             }
             let location = response.headers().get(LOCATION);
             let location = location.and_then(|location| location.to_str().ok());
@@ -114,10 +146,33 @@ impl Http {
     }
 }
 
-fn refusal(status: StatusCode) -> FetchError {
+/// How long to wait before the next attempt.
+#[derive(Debug, PartialEq, Eq)]
+enum Pause {
+    Own(Duration),
+    /// The server wants it of everybody.
+    Asked(Duration),
+}
+
+/// The pause after an error; none when another attempt is of no use.
+fn next_pause(error: &FetchError, own: Duration) -> Option<Pause> {
+    let own = own.min(PAUSE_MAX);
+    match error {
+        error if !error.is_temporary() => None,
+        FetchError::Status {
+            pause: Some(asked), ..
+        } => (*asked <= ASKED_PAUSE_MAX).then(|| Pause::Asked(own.max(*asked))),
+        _ => Some(Pause::Own(own)),
+    }
+}
+
+fn refusal(status: StatusCode, headers: &HeaderMap) -> FetchError {
     match status {
         StatusCode::NOT_FOUND | StatusCode::GONE => FetchError::NotFound,
-        other => FetchError::Status(other.as_u16()),
+        other => FetchError::Status {
+            status: other.as_u16(),
+            pause: retry_after::pause(headers),
+        },
     }
 }
 
@@ -125,5 +180,29 @@ fn fault(error: ureq::Error) -> FetchError {
     match error {
         ureq::Error::Timeout(_) => FetchError::Timeout,
         other => FetchError::Connection(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_gets_the_pause_that_it_asks_for_up_to_a_limit() {
+        let own = Duration::from_secs(2);
+        let pause = |seconds: Option<u64>| {
+            let pause = seconds.map(Duration::from_secs);
+            next_pause(&FetchError::Status { status: 429, pause }, own)
+        };
+        assert_eq!(pause(None), Some(Pause::Own(own)));
+        assert_eq!(pause(Some(0)), Some(Pause::Asked(own)));
+        assert_eq!(pause(Some(120)), Some(Pause::Asked(ASKED_PAUSE_MAX)));
+        assert_eq!(pause(Some(121)), None);
+        assert_eq!(next_pause(&FetchError::NotFound, own), None);
+        let long = Duration::from_secs(31);
+        assert_eq!(
+            next_pause(&FetchError::Timeout, long),
+            Some(Pause::Own(PAUSE_MAX))
+        );
     }
 }

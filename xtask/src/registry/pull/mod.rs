@@ -8,6 +8,7 @@ mod lock;
 mod plan;
 mod progress;
 mod redirect;
+mod retry_after;
 mod selection;
 mod source;
 mod staging;
@@ -71,7 +72,8 @@ pub(crate) struct Arguments {
     /// Seconds that a request may take.
     #[arg(long, default_value = "30", value_parser = seconds)]
     timeout: Duration,
-    /// Seconds before the second attempt; doubles with each one.
+    /// Seconds before the second attempt; doubles with each one, and is longer when a server asks
+    /// for it.
     #[arg(long, default_value = "1", value_parser = seconds)]
     retry_pause: Duration,
 }

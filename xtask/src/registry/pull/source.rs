@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use lwm2m_registry::Limits;
@@ -34,8 +35,12 @@ pub(super) enum Source {
 pub(super) enum FetchError {
     #[error("it is not there (404 Not Found)")]
     NotFound,
-    #[error("the server answers with status {0}")]
-    Status(u16),
+    #[error("the server answers with status {status}{}", asks_for(.pause))]
+    Status {
+        status: u16,
+        /// What the server asks for before the next attempt.
+        pause: Option<Duration>,
+    },
     #[error("no complete answer came in time")]
     Timeout,
     #[error("it has more than {max} bytes")]
@@ -52,7 +57,7 @@ impl FetchError {
     /// True when the same request may succeed in a moment.
     pub(super) fn is_temporary(&self) -> bool {
         match self {
-            FetchError::Status(status) => matches!(status, 408 | 425 | 429 | 500..=599),
+            FetchError::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
             FetchError::Timeout | FetchError::Connection(_) => true,
             FetchError::NotFound
             | FetchError::TooLong { .. }
@@ -65,14 +70,26 @@ impl FetchError {
     pub(super) fn advice(&self) -> &'static str {
         match self {
             FetchError::NotFound => "check --source and --commit, or leave it out with --only",
-            FetchError::Status(401 | 403) => "the registry must be readable without a password",
-            FetchError::Status(_) => "the server has a problem: try again later",
+            FetchError::Status {
+                status: 401 | 403, ..
+            } => "the registry must be readable without a password",
+            FetchError::Status { pause: Some(_), .. } => {
+                "wait so long and run the command again: it goes on from here; fewer --jobs may help"
+            }
+            FetchError::Status { .. } => "the server has a problem: try again later",
             FetchError::Timeout => "try again, with a longer --timeout where the line is slow",
             FetchError::TooLong { .. } => "it is hardly an object definition: check --source",
             FetchError::Connection(_) => "check the network and --source, and try again",
             FetchError::Redirect(_) => "give the final address as --source",
             FetchError::Unreadable(_) => "check the file and its permissions",
         }
+    }
+}
+
+fn asks_for(pause: &Option<Duration>) -> String {
+    match pause {
+        Some(pause) => format!(" and asks for a pause of {} s", pause.as_secs()),
+        None => String::new(),
     }
 }
 
