@@ -3,14 +3,17 @@
 use std::fmt::{self, Write};
 
 use lwm2m_core::{ObjectModel, Operations, ResourceModel};
+use serde::Serialize;
 
 /// One difference, and whether devices or servers of the old definition break on it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Change {
     /// The resource; none when it is about the object.
     pub(crate) resource: Option<u16>,
+    #[serde(rename = "change")]
     pub(crate) text: String,
     /// Calls for a new major version (Core 1.2.2 §7.2).
+    #[serde(rename = "breaking")]
     pub(crate) is_breaking: bool,
 }
 

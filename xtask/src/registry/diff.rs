@@ -1,10 +1,12 @@
 //! `cargo xtask registry diff`: what changed between two folders of definitions.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::PathBuf;
 
 use lwm2m_core::{ObjectModel, ObjectVersion};
 use lwm2m_registry::ObjectKey;
+use serde::Serialize;
 
 use super::compare::{self, Change};
 use super::definitions;
@@ -15,6 +17,9 @@ pub(crate) struct Arguments {
     old: PathBuf,
     /// The folder, or the file, as it is now.
     new: PathBuf,
+    /// Prints one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 type Models = BTreeMap<ObjectKey, ObjectModel>;
@@ -23,31 +28,43 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let old = definitions::models(&arguments.old)?;
     let new = definitions::models(&arguments.new)?;
     let difference = Difference::between(&old, &new);
-    for line in &difference.lines {
-        println!("{line}");
+    match arguments.json {
+        true => println!("{}", serde_json::to_string_pretty(&difference)?),
+        false => println!("{difference}"),
     }
-    let Difference {
-        added,
-        removed,
-        changed,
-        breaking,
-        ..
-    } = difference;
-    println!(
-        "versions added: {added}, removed: {removed}, changed: {changed}; breaking changes: {breaking}"
-    );
     Ok(())
 }
 
-/// The differences in lines, and how many versions they are about.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// The differences by id and version, and how many versions they are about.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
 struct Difference {
-    lines: Vec<String>,
+    versions: Vec<VersionDifference>,
     added: usize,
     removed: usize,
     changed: usize,
     /// Changes inside a version or a major version that break those who have the old one.
     breaking: usize,
+}
+
+/// What became of one version of an object.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct VersionDifference {
+    what: What,
+    object: u16,
+    version: String,
+    name: String,
+    /// The version that an added one is compared with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
+    changes: Vec<Change>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum What {
+    Added,
+    Removed,
+    Changed,
 }
 
 impl Difference {
@@ -59,7 +76,7 @@ impl Difference {
                 (Some(before), Some(now)) => difference.change(key, before, now),
                 (Some(before), None) => {
                     difference.removed += 1;
-                    difference.line('-', key, &before.name);
+                    difference.push(What::Removed, key, &before.name);
                 }
                 (None, Some(now)) => difference.add(key, now, old, new),
                 (None, None) => {}
@@ -75,45 +92,80 @@ impl Difference {
             return;
         }
         self.changed += 1;
-        self.line('~', key, &now.name);
-        self.details(&changes, true);
+        self.breaking += changes.iter().filter(|change| change.is_breaking).count();
+        self.push(What::Changed, key, &now.name).changes = changes;
     }
 
     /// A version that was not there, compared with the one before it.
     fn add(&mut self, key: ObjectKey, now: &ObjectModel, old: &Models, new: &Models) {
         self.added += 1;
-        self.line('+', key, &now.name);
         let lowest = ObjectKey {
             id: key.id,
             version: ObjectVersion { major: 0, minor: 0 },
         };
         let before =
             |models: &'_ Models| models.range(lowest..key).next_back().map(|(key, _)| *key);
-        let Some(previous) = before(old).max(before(new)) else {
-            return;
+        let previous = before(old).max(before(new));
+        let model = previous.and_then(|key| old.get(&key).or_else(|| new.get(&key)));
+        let mut changes = model.map_or(Vec::new(), |model| compare::changes(model, now));
+        let since = previous.map(|key| key.version);
+        if since.is_some_and(|since| since.major != key.version.major) {
+            // A new major version may break: that is what it is for.
+            changes
+                .iter_mut()
+                .for_each(|change| change.is_breaking = false);
+        }
+        self.breaking += changes.iter().filter(|change| change.is_breaking).count();
+        let version = self.push(What::Added, key, &now.name);
+        version.since = since.map(|since| since.to_string());
+        version.changes = changes;
+    }
+
+    fn push(&mut self, what: What, key: ObjectKey, name: &str) -> &mut VersionDifference {
+        self.versions.push_mut(VersionDifference {
+            what,
+            object: key.id,
+            version: key.version.to_string(),
+            name: name.to_owned(),
+            since: None,
+            changes: Vec::new(),
+        })
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for version in &self.versions {
+            writeln!(f, "{version}")?;
+        }
+        write!(
+            f,
+            "versions added: {}, removed: {}, changed: {}; breaking changes: {}",
+            self.added, self.removed, self.changed, self.breaking
+        )
+    }
+}
+
+impl fmt::Display for VersionDifference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = match self.what {
+            What::Added => '+',
+            What::Removed => '-',
+            What::Changed => '~',
         };
-        if let Some(model) = old.get(&previous).or_else(|| new.get(&previous)) {
-            self.lines.push(format!("    since {}:", previous.version));
-            let is_same_major = previous.version.major == key.version.major;
-            self.details(&compare::changes(model, now), is_same_major);
+        let VersionDifference {
+            object,
+            version,
+            name,
+            ..
+        } = self;
+        write!(f, "{sign} object {object} version {version}: {name}")?;
+        if let Some(since) = &self.since {
+            write!(f, "\n    since {since}:")?;
         }
-    }
-
-    fn line(&mut self, sign: char, key: ObjectKey, name: &str) {
-        self.lines.push(format!("{sign} {key}: {name}"));
-    }
-
-    /// A new major version may break: that is what it is for.
-    fn details(&mut self, changes: &[Change], is_same_major: bool) {
-        for change in changes {
-            let is_breaking = change.is_breaking && is_same_major;
-            self.breaking += usize::from(is_breaking);
-            let change = Change {
-                is_breaking,
-                ..change.clone()
-            };
-            self.lines.push(format!("    {change}"));
-        }
+        self.changes
+            .iter()
+            .try_for_each(|change| write!(f, "\n    {change}"))
     }
 }
 
@@ -145,8 +197,9 @@ mod tests {
             (6, "1.0", "New"),
         ]);
         let difference = Difference::between(&old, &new);
+        let text = difference.to_string();
         assert_eq!(
-            difference.lines,
+            text.lines().collect::<Vec<_>>(),
             [
                 "~ object 3 version 1.0: Device!",
                 "    object name: `Device` -> `Device!`",
@@ -154,10 +207,9 @@ mod tests {
                 "    since 1.0:",
                 "- object 4 version 1.0: Gone",
                 "+ object 6 version 1.0: New",
+                "versions added: 2, removed: 1, changed: 1; breaking changes: 0",
             ]
         );
-        let counts = (difference.added, difference.removed, difference.changed);
-        assert_eq!(counts, (2, 1, 1));
         assert_eq!(Difference::between(&old, &old), Difference::default());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::fixture::{self, definition, registry};
 use crate::program::{pull, run};
@@ -150,6 +150,27 @@ fn the_difference_is_told_resource_by_resource() {
 versions added: 1, removed: 1, changed: 1; breaking changes: 2
 ";
     assert_eq!(outcome.stdout, expected);
+    let outcome = run(folder.path(), &["diff", "--json", "old", "new"]).succeeds();
+    let difference: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let change = |text: &str| json!({ "resource": 0, "change": text, "breaking": true });
+    let expected = json!({
+        "versions": [
+            {
+                "what": "changed", "object": 42769, "version": "1.0", "name": "Meter",
+                "changes": [change("unit: `` -> `Cel`")],
+            },
+            {
+                "what": "added", "object": 42769, "version": "1.1", "name": "Meter",
+                "since": "1.0", "changes": [change("type: `Float` -> `Integer`")],
+            },
+            {
+                "what": "removed", "object": 42770, "version": "1.0", "name": "Gone",
+                "changes": [],
+            },
+        ],
+        "added": 1, "removed": 1, "changed": 1, "breaking": 2,
+    });
+    assert_eq!(difference, expected);
     write("new/b.xml", "<LWM2M>");
     run(folder.path(), &["diff", "old", "new"]).fails_with(&["new/b.xml:1:"]);
 }
