@@ -119,3 +119,74 @@ impl Labels {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lwm2m_core::Operations;
+    use syn::Item;
+
+    use super::*;
+
+    fn resource(data_type: Option<DataType>, range: &str) -> ResourceModel {
+        ResourceModel {
+            id: 2,
+            name: "Valve".into(),
+            description: "".into(),
+            operations: Operations::new(true, true, false),
+            multiple: false,
+            mandatory: false,
+            data_type,
+            range: range.into(),
+            units: "".into(),
+        }
+    }
+
+    #[test]
+    fn an_enum_is_made_of_numbers_with_labels_only() {
+        let integer = Some(DataType::Integer);
+        for range in ["0: off", "0: off\n1: on", "-1 : down,\n1: up;", "7:7"] {
+            assert!(Labels::of(&resource(integer, range)).is_some(), "{range}");
+        }
+        for range in [
+            "",
+            "0..255",
+            "0,1,2",
+            "16",
+            "ON;OFF",
+            "8-Bits",
+            "0: off\n1..9: on",
+            "0: off\nother",
+            "0:",
+            "0: off\n0: closed",
+            "99999999999999999999: many",
+        ] {
+            assert!(Labels::of(&resource(integer, range)).is_none(), "{range}");
+        }
+        let labels = "0: off\n1: on";
+        for data_type in [DataType::String, DataType::Float, DataType::Boolean] {
+            assert!(Labels::of(&resource(Some(data_type), labels)).is_none());
+        }
+        assert!(Labels::of(&resource(None, labels)).is_none());
+        let unsigned = Some(DataType::Unsigned);
+        assert!(Labels::of(&resource(unsigned, labels)).is_some());
+        assert!(Labels::of(&resource(unsigned, "-1: off")).is_none());
+    }
+
+    #[test]
+    fn an_enum_leaves_room_for_values_of_the_future() {
+        let resource = resource(Some(DataType::Integer), "0: closed\n2: half open");
+        let labels = Labels::of(&resource).unwrap();
+        let name = Ident::new("Valve", proc_macro2::Span::call_site());
+        let file: syn::File = syn::parse2(labels.tokens(&name, &resource)).unwrap();
+        let Item::Enum(item) = &file.items[0] else {
+            unreachable!("the enum comes first");
+        };
+        let is_open = |attribute: &syn::Attribute| attribute.path().is_ident("non_exhaustive");
+        assert!(item.attrs.iter().any(is_open));
+        let names = item
+            .variants
+            .iter()
+            .map(|variant| variant.ident.to_string());
+        assert_eq!(names.collect::<Vec<_>>(), ["Closed", "HalfOpen", "Other"]);
+    }
+}

@@ -207,3 +207,47 @@ fn head(model: &ResourceModel, has_value: bool, id: &Literal, name: &str) -> Tok
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_names_all_facts() {
+        let mut model = ResourceModel {
+            id: 9,
+            name: "Flow Limit".into(),
+            description: "Above it the valve closes.".into(),
+            operations: Operations::new(true, true, false),
+            multiple: true,
+            mandatory: true,
+            data_type: Some(DataType::Unsigned),
+            range: "0..7\n9".into(),
+            units: "l/s".into(),
+        };
+        let facts = |model: &ResourceModel| {
+            let name = Name::new(&model.name, "resource", model.id);
+            Resource::new(26241, model, name).facts()
+        };
+        assert_eq!(
+            facts(&model),
+            "Flow Limit (/26241/x/9): Unsigned Integer, RW, mandatory, with instances, range \
+             0..7; 9, in l/s."
+        );
+        (model.range, model.units) = ("".into(), "".into());
+        (model.mandatory, model.multiple) = (false, false);
+        model.operations = Operations::default();
+        let hidden = "Flow Limit (/26241/x/9): Unsigned Integer, for bootstrap servers only, \
+                      optional.";
+        assert_eq!(facts(&model), hidden);
+        model.operations = Operations::new(false, false, true);
+        assert_eq!(
+            facts(&model),
+            "Flow Limit (/26241/x/9): no value, E, optional."
+        );
+        model.operations = Operations::new(true, false, false);
+        model.data_type = None;
+        let raw = "raw value, for the definition gives no type, R, optional.";
+        assert_eq!(facts(&model), format!("Flow Limit (/26241/x/9): {raw}"));
+    }
+}

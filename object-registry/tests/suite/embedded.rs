@@ -61,6 +61,102 @@ fn have_the_versions_that_each_enabler_version_implies() {
     }
 }
 
+/// Every version of the objects of the enabler that is registered.
+const ENABLER_VERSIONS: &[(u16, &[&str])] = &[
+    (0, &["1.0", "1.1", "1.2"]),
+    (1, &["1.0", "1.1", "1.2"]),
+    (2, &["1.0", "1.1"]),
+    (3, &["1.0", "1.1", "1.2"]),
+    (4, &["1.0", "1.1", "1.2", "1.3"]),
+    (5, &["1.0", "1.1", "1.2"]),
+    (6, &["1.0"]),
+    (7, &["1.0"]),
+    (21, &["1.0", "1.1", "2.0"]),
+];
+
+#[test]
+fn have_every_version_of_the_objects_of_the_enabler() {
+    let registry = Registry::embedded().snapshot();
+    for (id, versions) in ENABLER_VERSIONS {
+        let found: Vec<String> = registry
+            .iter()
+            .filter(|model| model.id == *id)
+            .map(|model| model.version.to_string())
+            .collect();
+        assert_eq!(found, *versions, "object {id}");
+    }
+}
+
+/// The objects of the core facts with their newest versions.
+const NEWEST: &[(u16, &str)] = &[
+    (0, "1.2"),
+    (1, "1.2"),
+    (2, "1.1"),
+    (3, "1.2"),
+    (4, "1.3"),
+    (5, "1.2"),
+    (6, "1.0"),
+    (7, "1.0"),
+    (9, "1.0"),
+    (10, "1.1"),
+    (16, "1.0"),
+    (19, "1.0"),
+    (20, "2.1"),
+    (21, "2.0"),
+    (22, "1.1"),
+    (23, "1.0"),
+    (24, "1.0"),
+    (25, "2.0"),
+    (26, "1.0"),
+    (500, "1.0"),
+    (3200, "1.1"),
+    (3202, "1.1"),
+    (3300, "1.1"),
+    (3301, "1.1"),
+    (3302, "1.1"),
+    (3303, "1.1"),
+    (3304, "1.1"),
+    (3305, "1.1"),
+    (3306, "1.1"),
+    (3308, "1.1"),
+    (3310, "1.1"),
+    (3311, "1.0"),
+    (3312, "1.1"),
+    (3313, "1.1"),
+    (3315, "1.1"),
+    (3316, "1.1"),
+    (3322, "1.1"),
+    (3323, "1.1"),
+    (3325, "1.1"),
+    (3328, "1.1"),
+    (3330, "1.1"),
+    (3336, "2.0"),
+    (3337, "1.1"),
+    (3338, "1.1"),
+    (3340, "1.0"),
+    (3341, "1.0"),
+    (3342, "1.1"),
+    (3345, "1.0"),
+    (3347, "1.1"),
+    (3348, "1.1"),
+    (3350, "1.1"),
+];
+
+#[test]
+fn have_the_newest_version_of_every_core_object() {
+    let facts = facts("core-objects.facts.json");
+    let named: Vec<(u16, ObjectVersion)> = objects(&facts).iter().map(key).collect();
+    let listed = NEWEST
+        .iter()
+        .map(|(id, version)| (*id, version.parse().unwrap()));
+    assert_eq!(listed.clone().collect::<Vec<_>>(), named);
+    let registry = Registry::embedded();
+    for (id, version) in listed {
+        let model = registry.object(id, None).unwrap();
+        assert_eq!(model.version, version, "object {id}");
+    }
+}
+
 #[test]
 fn describe_every_object_and_resource_in_a_sentence() {
     for model in Registry::embedded().snapshot().iter() {
