@@ -1,5 +1,6 @@
 //! A set of object models that does not change.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ pub struct ObjectSet {
 }
 
 /// The id and the version of an object definition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ObjectKey {
     /// The object id.
     pub id: u16,
@@ -31,6 +32,25 @@ impl ObjectKey {
             id: model.id,
             version: model.version,
         }
+    }
+
+    /// The key as one number, which is compared in one step: each message looks a model up.
+    fn rank(self) -> u64 {
+        let ObjectVersion { major, minor } = self.version;
+        u64::from(self.id) << 32 | u64::from(major) << 16 | u64::from(minor)
+    }
+}
+
+/// By id, and then by version.
+impl Ord for ObjectKey {
+    fn cmp(&self, other: &ObjectKey) -> Ordering {
+        self.rank().cmp(&other.rank())
+    }
+}
+
+impl PartialOrd for ObjectKey {
+    fn partial_cmp(&self, other: &ObjectKey) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

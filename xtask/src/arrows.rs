@@ -54,6 +54,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "lwm2m-core",
             "lwm2m-coap",
             "lwm2m-registry",
+            "lwm2m-codegen",
             "lwm2m-server",
             "lwm2m-device",
         ],

@@ -2,14 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 
 use crate::process;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Only these: parse, codecs, storm, binary (the storm against `lwm2m-server`).
+    /// Only these: parse, codecs, registry, storm, binary (the storm against `lwm2m-server`).
     names: Vec<String>,
+    /// A folder of definitions for `registry`, which compiles all of them into one crate.
+    #[arg(long, env = "LWM2M_REGISTRY", value_name = "FOLDER")]
+    registry: Option<PathBuf>,
     /// A tenth of the devices, and short rounds.
     #[arg(long)]
     quick: bool,
@@ -37,6 +40,11 @@ const BENCHES: &[Bench] = &[
         allocations: true,
     },
     Bench {
+        name: "registry",
+        quick: &["--rounds=3", "--round-ms=2"],
+        allocations: false,
+    },
+    Bench {
         name: "storm",
         quick: &["--devices=10000"],
         allocations: false,
@@ -51,7 +59,8 @@ const BENCHES: &[Bench] = &[
 pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     for name in &arguments.names {
         if !BENCHES.iter().any(|bench| bench.name == name) {
-            bail!("no bench '{name}': use parse, codecs, storm or binary");
+            let known: Vec<&str> = BENCHES.iter().map(|bench| bench.name).collect();
+            bail!("no bench '{name}': use {}", known.join(", "));
         }
     }
     for bench in BENCHES {
@@ -90,6 +99,17 @@ fn run_bench(
         all.extend(["storm", &binary]);
     } else {
         all.push(bench.name);
+    }
+    let folder;
+    if let ("registry", Some(path)) = (bench.name, &arguments.registry) {
+        // The bench runs in the root of the workspace.
+        folder = path
+            .canonicalize()
+            .with_context(|| format!("no folder {}", path.display()))?;
+        let text = folder
+            .to_str()
+            .context("the path of the folder is not Unicode")?;
+        all.extend(["--registry", text]);
     }
     if arguments.json {
         all.push("--json");

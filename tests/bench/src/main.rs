@@ -5,6 +5,7 @@
 
 mod coap_parse;
 mod codecs;
+mod registry;
 mod report;
 mod storm;
 mod timing;
@@ -34,6 +35,8 @@ enum Bench {
     Parse(timing::Rounds),
     /// Reading and writing payloads, object lists and object models.
     Codecs(timing::Rounds),
+    /// Reading object definitions, making types of them, looking models up.
+    Registry(registry::Arguments),
     /// Many devices register, update and notify: CPU time and memory of the server.
     Storm(storm::Arguments),
     /// The server of `storm`.
@@ -49,6 +52,7 @@ fn main() -> anyhow::Result<()> {
     let reports = match &arguments.bench {
         Bench::Parse(rounds) => vec![coap_parse::run(rounds)?],
         Bench::Codecs(rounds) => vec![codecs::run(rounds)?],
+        Bench::Registry(arguments) => registry::run(arguments)?,
         Bench::Storm(arguments) => storm::run(arguments)?,
         Bench::Serve(arguments) => return storm::serve(arguments),
         Bench::Echo(arguments) => return storm::echo(arguments),
