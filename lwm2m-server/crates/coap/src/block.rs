@@ -86,6 +86,23 @@ impl Block {
         (self.number << 4) | (u32::from(self.more) << 3) | u32::from(self.size.szx())
     }
 
+    /// Why a payload of so many bytes is none of this block: only the last one may be shorter than
+    /// the size, and several of them go in one message with BERT.
+    pub(crate) fn misfit(self, length: usize) -> Option<&'static str> {
+        let bytes = self.size.bytes();
+        let whole = match self.size {
+            BlockSize::BERT => length > 0 && length.is_multiple_of(bytes),
+            _ => length == bytes,
+        };
+        if self.more && !whole && length < bytes {
+            Some("a block is shorter than it says")
+        } else if (self.more && !whole) || (self.size != BlockSize::BERT && length > bytes) {
+            Some("a block is longer than it says")
+        } else {
+            None
+        }
+    }
+
     /// The offset of this block in the body, in bytes.
     pub fn offset(self) -> usize {
         self.number as usize * self.size.bytes()

@@ -137,6 +137,11 @@ impl<'d> Message<'d> {
         self.message_id
     }
 
+    /// True for a message of a stream, which has neither type nor message id.
+    pub fn is_stream(&self) -> bool {
+        self.stream
+    }
+
     /// The token's bytes.
     pub fn token(&self) -> &'d [u8] {
         self.token

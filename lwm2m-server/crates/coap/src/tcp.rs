@@ -1,10 +1,14 @@
 //! CoAP framing over streams (RFC 8323 §3): lengths, signaling codes, no message ids.
 //!
 //! [`FrameDecoder`] turns bytes, however they are cut, into [`Message`]s; [`FrameBuilder`] writes
-//! them; [`Signal`] is what the messages of class 7 say.
+//! them; [`Signal`] is what the messages of class 7 say. [`Connection`] is one end of a connection:
+//! it exchanges the signals, knows when to give up, and hands on the other messages, which are for
+//! [`Endpoint::receive_frame`](crate::Endpoint::receive_frame).
 
+mod connection;
 mod signal;
 
+pub use connection::{Connection, ConnectionEnd, ConnectionLimits, Incoming};
 pub use signal::{Capabilities, CapabilitiesMessage, Signal, SignalError};
 
 use crate::builder::{extend_length, length_nibble};
@@ -49,6 +53,21 @@ impl FrameDecoder {
         &'a mut self,
         input: &mut &'i [u8],
     ) -> Result<Option<Message<'a>>, FrameError> {
+        match self.decode_frame(input)? {
+            None => Ok(None),
+            Some(frame) => Ok(parse_frame(frame).ok()),
+        }
+    }
+
+    /// As [`FrameDecoder::decode`], and gives the bytes of the message, for
+    /// [`Endpoint::receive_frame`](crate::Endpoint::receive_frame).
+    ///
+    /// # Errors
+    /// As [`FrameDecoder::decode`].
+    pub fn decode_frame<'a, 'i: 'a>(
+        &'a mut self,
+        input: &mut &'i [u8],
+    ) -> Result<Option<&'a [u8]>, FrameError> {
         if self.taken {
             // An idle connection holds no buffer.
             self.partial = Vec::new();
@@ -73,7 +92,7 @@ impl FrameDecoder {
             }
         };
         match parse_frame(frame) {
-            Ok(message) => Ok(Some(message)),
+            Ok(_) => Ok(Some(frame)),
             Err(kind) => {
                 self.failed = Some(FrameError::Malformed(kind));
                 Err(FrameError::Malformed(kind))
@@ -206,8 +225,11 @@ fn big_endian(bytes: &[u8]) -> u64 {
         .fold(0, |number, byte| (number << 8) | u64::from(*byte))
 }
 
-/// Reads one whole message.
-fn parse_frame(frame: &[u8]) -> Result<Message<'_>, ParseErrorKind> {
+/// Reads one whole message, as [`FrameDecoder::decode_frame`] cuts it.
+///
+/// # Errors
+/// It is no message.
+pub fn parse_frame(frame: &[u8]) -> Result<Message<'_>, ParseErrorKind> {
     let header = Header::read(frame)?.map_err(|_| ParseErrorKind::TooShort)?;
     let Some([code, rest @ ..]) = frame.get(header.code_at..) else {
         return Err(ParseErrorKind::TooShort);
@@ -298,6 +320,15 @@ impl<'b> FrameBuilder<'b> {
     /// Adds an option with an unsigned value in its shortest form.
     pub fn uint(self, number: OptionNumber, value: u32) -> FrameBuilder<'b> {
         self.option(number, crate::Uint::new(value).as_bytes())
+    }
+
+    /// Adds options through the builder of datagrams.
+    pub(crate) fn options(
+        mut self,
+        write: impl FnOnce(MessageBuilder<'b>) -> MessageBuilder<'b>,
+    ) -> FrameBuilder<'b> {
+        self.body = write(self.body);
+        self
     }
 
     /// Adds the payload, with its marker unless it is empty, and ends the message.

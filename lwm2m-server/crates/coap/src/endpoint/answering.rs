@@ -6,10 +6,10 @@ use bytes::Bytes;
 use rand::RngExt;
 
 use super::deduplication::Answer;
-use super::outbox::{EngineOptions, Header, is_engines};
+use super::outbox::{EngineOptions, Header, Layer, is_engines};
 use super::reliability::Purpose;
 use super::short::Short;
-use super::stored::{Slice, slice};
+use super::stored::{Sizes, Slice, slice};
 use super::timers::Timer;
 use super::{Endpoint, RequestError, RequestId, Response, ResponseHandle};
 use crate::{Block, Code, MessageType, OptionNumber};
@@ -53,6 +53,9 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         handle: &ResponseHandle<P>,
         mut response: Response,
     ) {
+        if handle.stream && !self.is_connected(handle.peer) {
+            return;
+        }
         let mut additions = Additions::default();
         let observes = response
             .options
@@ -92,8 +95,8 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
                 self.send_empty(MessageType::Acknowledgement, peer, message_id);
             }
             Some(answer @ Answer::Pending) => {
-                let header = (MessageType::Acknowledgement, message_id);
-                let datagram = encode(&mut self.outbox, header, handle, response, additions);
+                let layer = Layer::Datagram(MessageType::Acknowledgement, message_id);
+                let datagram = encode(&mut self.outbox, layer, handle, response, additions);
                 *answer = Answer::Encoded(datagram.clone());
                 self.outbox.push(peer, datagram);
             }
@@ -111,7 +114,11 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         confirmable: bool,
         mut response: Response,
     ) -> Result<RequestId, RequestError> {
+        if handle.stream && !self.is_connected(handle.peer) {
+            return Err(RequestError::NotConnected);
+        }
         let slot = self.peer_slot(handle.peer);
+        let confirmable = confirmable && !handle.stream;
         let max = self.config.peer_queue_max.max(1);
         if confirmable && self.peers.at(slot).messages as usize >= max {
             return Err(RequestError::QueueFull);
@@ -128,14 +135,25 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             ..*handle
         };
         self.divide(handle, &mut response, &mut additions);
+        if handle.stream {
+            let frame = encode(
+                &mut self.outbox,
+                Layer::Stream,
+                handle,
+                &response,
+                additions,
+            );
+            self.outbox.push(handle.peer, frame);
+            return Ok(self.exchanges.detached_id());
+        }
         let message_id = self.next_message_id(slot);
         let message_type = if confirmable {
             MessageType::Confirmable
         } else {
             MessageType::NonConfirmable
         };
-        let header = (message_type, message_id);
-        let datagram = encode(&mut self.outbox, header, handle, &response, additions);
+        let layer = Layer::Datagram(message_type, message_id);
+        let datagram = encode(&mut self.outbox, layer, handle, &response, additions);
         let token = Box::from(handle.token.as_bytes());
         if confirmable {
             self.peers.at_mut(slot).messages += 1;
@@ -151,24 +169,27 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         Ok(self.exchanges.detached_id())
     }
 
-    /// Sends a response that is not remembered: piggybacked or, to a NON request, as NON.
+    /// Sends a response that is not remembered: piggybacked or, to a NON request, as NON, or on a
+    /// stream.
     pub(super) fn reply_at_once(
         &mut self,
         handle: &ResponseHandle<P>,
         response: &Response,
         additions: Additions,
     ) {
-        let header = if handle.confirmable {
-            (MessageType::Acknowledgement, handle.message_id)
+        let layer = if handle.stream {
+            Layer::Stream
+        } else if handle.confirmable {
+            Layer::Datagram(MessageType::Acknowledgement, handle.message_id)
         } else {
             let message_id = match self.peers.find(handle.peer) {
                 Some(slot) => self.next_message_id(slot),
                 // A peer that only asks gets no state: a random id is as good.
                 None => self.random.random(),
             };
-            (MessageType::NonConfirmable, message_id)
+            Layer::Datagram(MessageType::NonConfirmable, message_id)
         };
-        let datagram = encode(&mut self.outbox, header, handle, response, additions);
+        let datagram = encode(&mut self.outbox, layer, handle, response, additions);
         self.outbox.push(handle.peer, datagram);
     }
 
@@ -184,7 +205,8 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         if !response.code.is_success() {
             return;
         }
-        let (block, range) = match slice(response.payload.len(), asked, &self.config) {
+        let sizes = self.sizes_of(handle, response);
+        let (block, range) = match slice(response.payload.len(), asked, &sizes) {
             Slice::Whole => return,
             Slice::PastEnd => {
                 *response = Response::new(Code::BAD_OPTION);
@@ -220,7 +242,8 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         };
         let mut response = stored.response.clone();
         self.arm(deadline, Timer::Stored(slot));
-        let (response, suppressed) = match slice(response.payload.len(), asked, &self.config) {
+        let sizes = self.sizes_of(handle, &response);
+        let (response, suppressed) = match slice(response.payload.len(), asked, &sizes) {
             Slice::Block(block, range) => {
                 cut(&mut response, &mut additions, block, range);
                 let suppressed = is_suppressed(handle, response.code);
@@ -233,6 +256,13 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         };
         self.answer(handle, suppressed, &response, additions);
         true
+    }
+
+    fn sizes_of(&self, handle: &ResponseHandle<P>, response: &Response) -> Sizes {
+        match handle.stream {
+            true => self.sizes_for(handle.peer, &response.options),
+            false => Sizes::of_datagrams(&self.config),
+        }
     }
 
     fn keep(&mut self, handle: &ResponseHandle<P>, response: Response, etag: Option<Short>) {
@@ -260,8 +290,8 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         } else {
             MessageType::NonConfirmable
         };
-        let header = (message_type, message_id);
-        let datagram = encode(&mut self.outbox, header, handle, response, additions);
+        let layer = Layer::Datagram(message_type, message_id);
+        let datagram = encode(&mut self.outbox, layer, handle, response, additions);
         if tracked {
             self.peers.at_mut(slot).messages += 1;
             self.send_tracked(slot, message_id, datagram, true, Purpose::Response);
@@ -283,15 +313,14 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
 
 fn encode<P>(
     outbox: &mut super::Outbox<P>,
-    (message_type, message_id): (MessageType, u16),
+    layer: Layer,
     handle: &ResponseHandle<P>,
     response: &Response,
     additions: Additions,
 ) -> Bytes {
     let header = Header {
-        message_type,
+        layer,
         code: response.code,
-        message_id,
         token: handle.token.as_bytes(),
     };
     let additions = Additions {
@@ -335,5 +364,5 @@ fn is_suppressed<P>(handle: &ResponseHandle<P>, code: Code) -> bool {
 }
 
 fn decode_block(value: u32) -> Option<Block> {
-    Block::decode(Short::uint(value).as_bytes()).ok()
+    Block::decode_stream(Short::uint(value).as_bytes()).ok()
 }

@@ -91,12 +91,8 @@ impl<P: Copy + Eq + Hash> Assemblies<P> {
         config: &Config,
         deadline: Millis,
     ) -> PartStep {
-        let length = part.payload.len();
-        if part.block.more && length != part.block.size.bytes() {
-            return PartStep::Refuse(Code::BAD_REQUEST, "a block is shorter than it says");
-        }
-        if length > part.block.size.bytes() {
-            return PartStep::Refuse(Code::BAD_REQUEST, "a block is longer than it says");
+        if let Some(reason) = part.block.misfit(part.payload.len()) {
+            return PartStep::Refuse(Code::BAD_REQUEST, reason);
         }
         let standing = self.find(part.peer, part.key);
         if part.block.number == 0 {
@@ -152,7 +148,10 @@ impl<P: Copy + Eq + Hash> Assemblies<P> {
         };
         self.table.insert_unique(key(&slot), slot, key);
         let echo = Block {
-            size: part.block.size.min(config.block_size),
+            size: match part.block.size {
+                BlockSize::BERT => BlockSize::BERT,
+                size => size.min(config.block_size),
+            },
             ..part.block
         };
         PartStep::Continue(echo, slot)

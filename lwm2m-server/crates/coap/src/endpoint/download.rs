@@ -120,11 +120,8 @@ impl Download {
 
     fn append(mut self, block: Block, message: &Message<'_>, body_max: usize) -> DownloadStep {
         let payload = message.payload();
-        if block.more && payload.len() != block.size.bytes() {
-            return DownloadStep::Failed("a block is shorter than it says");
-        }
-        if payload.len() > block.size.bytes() {
-            return DownloadStep::Failed("a block is longer than it says");
+        if let Some(reason) = block.misfit(payload.len()) {
+            return DownloadStep::Failed(reason);
         }
         if self.body.len() + payload.len() > body_max {
             return too_large();

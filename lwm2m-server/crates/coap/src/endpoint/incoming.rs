@@ -18,6 +18,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         message: Message<'d>,
         datagram: &[u8],
     ) -> Option<Event<'d, P>> {
+        let stream = message.is_stream();
         let confirmable = message.message_type() == MessageType::Confirmable;
         let token = Token::new(message.token())
             .filter(|token| token.as_bytes().len() <= self.config.token_max);
@@ -32,7 +33,11 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             message_id: message.message_id(),
             token,
             confirmable,
-            content: self.deduplication.content(datagram),
+            stream,
+            content: match stream {
+                true => 0,
+                false => self.deduplication.content(datagram),
+            },
             no_response: message.no_response().unwrap_or(0),
             block1: None,
             block2: None,
@@ -40,15 +45,19 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         };
         if let Err((code, reason)) = self.check_request(&message) {
             // What is refused is not remembered: a duplicate is refused again.
-            if (confirmable || code != Code::BAD_OPTION) && self.may_reject(peer) {
+            let answer = confirmable || code != Code::BAD_OPTION;
+            if stream || (answer && self.may_reject(peer)) {
                 self.reply_at_once(&handle, &Response::new(code), Additions::default());
             }
             return self.refuse(peer, reason);
         }
-        if self.is_duplicate(&handle) {
-            return None;
+        // A stream delivers each message once.
+        if !stream {
+            if self.is_duplicate(&handle) {
+                return None;
+            }
+            self.remember(&handle);
         }
-        self.remember(&handle);
         handle.resource = self.resource(&message);
         let block2 = message.block2().and_then(Result::ok);
         handle.block2 = block2.map(Block::encode);

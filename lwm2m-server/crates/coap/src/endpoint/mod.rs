@@ -1,4 +1,4 @@
-//! The protocol engine for datagram transports.
+//! The protocol engine, for datagrams and for the messages of streams.
 //!
 //! ```text
 //!   datagram, now ──> receive ──> Event (at most one, borrowing from the datagram)
@@ -11,6 +11,9 @@
 //!
 //! The caller drains [`Endpoint::poll_transmit`] and [`Endpoint::poll_event`] after every call, and
 //! calls [`Endpoint::handle_timeout`] at the time that [`Endpoint::poll_timeout`] gives.
+//!
+//! A peer on a stream is one that [`Endpoint::connect`] was told of; its messages go to
+//! [`Endpoint::receive_frame`], see [`tcp`](crate::tcp) for the connection below.
 //!
 //! `P` names a peer: a socket address, a session id. It is what messages are matched by; when a
 //! peer moves, [`Endpoint::move_peer`] takes its exchanges and observations along. Datagrams that
@@ -33,6 +36,7 @@ mod responses;
 mod retransmission;
 mod short;
 mod stored;
+mod stream;
 mod timers;
 mod types;
 mod upload;
@@ -189,9 +193,11 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
     }
 
     /// Forgets a request or an observation: no event will come of it. A notification that
-    /// arrives later is answered by RST, which is the passive cancel of RFC 7641 §3.6.
+    /// arrives later is answered by RST, which is the passive cancel of RFC 7641 §3.6; on a stream
+    /// the peer is told at once.
     pub fn cancel(&mut self, request: RequestId) {
         if let Some(slot) = self.exchanges.find_id(request) {
+            self.cancel_on_stream(slot);
             self.discard(slot);
         }
     }

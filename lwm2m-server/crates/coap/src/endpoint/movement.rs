@@ -92,7 +92,13 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         let Some(slot) = self.peers.find(from).filter(|_| from != to) else {
             return;
         };
-        if let Some(other) = self.peers.find(to) {
+        let other = self.peers.find(to);
+        let on_stream = |slot: &u32| self.peers.at(*slot).stream.is_some();
+        if on_stream(&slot) || other.as_ref().is_some_and(on_stream) {
+            // What a connection carries ends with it (RFC 8323 §7.4).
+            return self.remove_peer(from);
+        }
+        if let Some(other) = other {
             self.absorb(slot, other);
         }
         self.peers.rename(slot, to);

@@ -9,14 +9,23 @@ use bytes::{Bytes, BytesMut};
 
 use super::Transmit;
 use super::short::Short;
+use crate::tcp::FrameBuilder;
 use crate::{Code, MessageBuilder, MessageType, OptionIter, OptionNumber, Token};
+
+/// What stands in front of the code.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Layer {
+    /// The message layer of datagrams: type and message id.
+    Datagram(MessageType, u16),
+    /// The length of a message in a stream.
+    Stream,
+}
 
 /// Header of a message.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Header<'a> {
-    pub(super) message_type: MessageType,
+    pub(super) layer: Layer,
     pub(super) code: Code,
-    pub(super) message_id: u16,
     pub(super) token: &'a [u8],
 }
 
@@ -90,27 +99,16 @@ impl<P> Outbox<P> {
     ) -> Bytes {
         self.scratch.clear();
         let token = Token::new(header.token).unwrap_or(Token::EMPTY);
-        let mut builder = MessageBuilder::new(
-            &mut self.scratch,
-            header.message_type,
-            header.code,
-            header.message_id,
-            &token,
-        );
-        let mut added = added.as_slice();
-        for (number, value) in options {
-            while let [(first, short), rest @ ..] = added
-                && *first <= number.0
-            {
-                builder = builder.option(OptionNumber(*first), short.as_bytes());
-                added = rest;
+        let (out, code) = (&mut self.scratch, header.code);
+        match header.layer {
+            Layer::Datagram(message_type, message_id) => {
+                let builder = MessageBuilder::new(out, message_type, code, message_id, &token);
+                write_options(builder, options, added).payload(payload);
             }
-            builder = builder.option(number, value);
+            Layer::Stream => FrameBuilder::new(out, code, &token)
+                .options(|builder| write_options(builder, options, added))
+                .payload(payload),
         }
-        for (number, short) in added {
-            builder = builder.option(OptionNumber(*number), short.as_bytes());
-        }
-        builder.payload(payload);
         self.cut()
     }
 
@@ -135,6 +133,28 @@ impl<P> Outbox<P> {
         self.chunk.extend_from_slice(&self.scratch);
         self.chunk.split().freeze()
     }
+}
+
+/// Writes ascending options and the engine's own among them.
+fn write_options<'a, 'b>(
+    mut builder: MessageBuilder<'b>,
+    options: impl Iterator<Item = (OptionNumber, &'a [u8])>,
+    added: &EngineOptions,
+) -> MessageBuilder<'b> {
+    let mut added = added.as_slice();
+    for (number, value) in options {
+        while let [(first, short), rest @ ..] = added
+            && *first <= number.0
+        {
+            builder = builder.option(OptionNumber(*first), short.as_bytes());
+            added = rest;
+        }
+        builder = builder.option(number, value);
+    }
+    for (number, short) in added {
+        builder = builder.option(OptionNumber(*number), short.as_bytes());
+    }
+    builder
 }
 
 /// Options in their encoded form, without Observe, Block and Size, which the engine writes.

@@ -4,7 +4,7 @@ use std::hash::Hash;
 
 use super::download::Download;
 use super::exchange::Active;
-use super::outbox::{EngineOptions, Header, decode_options, encode_options};
+use super::outbox::{EngineOptions, Header, Layer, decode_options, encode_options};
 use super::peer::NONE;
 use super::reliability::Purpose;
 use super::short::Short;
@@ -24,7 +24,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             Some(token) => Some(Short::new(token.as_bytes()).ok_or(RequestError::Token)?),
             None => None,
         };
-        let active = Box::new(self.prepare(request)?);
+        let active = Box::new(self.prepare(peer, request)?);
         let peer = self.peer_slot(peer);
         if !self.has_turn(peer) && self.peers.at(peer).queued() >= self.config.peer_queue_max {
             return Err(RequestError::QueueFull);
@@ -59,7 +59,11 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
     /// Sends the next message of a request: the whole, the next block, or for the next block.
     pub(super) fn send_next(&mut self, slot: u32) {
         let peer = self.exchanges.at(slot).peer;
-        let message_id = self.next_message_id(peer);
+        let stream = self.peers.at(peer).stream.is_some();
+        let message_id = match stream {
+            true => 0,
+            false => self.next_message_id(peer),
+        };
         let fresh = self.exchanges.token(&mut self.random, slot);
         let exchange = self.exchanges.at_mut(slot);
         let token = exchange.token;
@@ -73,19 +77,23 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         };
         let (added, payload) = active.plan();
         let confirmable = active.confirmable;
+        let layer = match (stream, confirmable) {
+            (true, _) => Layer::Stream,
+            (false, true) => Layer::Datagram(MessageType::Confirmable, message_id),
+            (false, false) => Layer::Datagram(MessageType::NonConfirmable, message_id),
+        };
         let header = Header {
-            message_type: if confirmable {
-                MessageType::Confirmable
-            } else {
-                MessageType::NonConfirmable
-            },
+            layer,
             code: active.code,
-            message_id,
             token: active.token.as_bytes(),
         };
         let options = decode_options(&active.options);
         let datagram = self.outbox.encode(header, options, &added, &payload);
         active.deadline = NEVER;
+        if stream {
+            self.outbox.push(self.peers.at(peer).name, datagram);
+            return self.await_response(slot);
+        }
         let purpose = Purpose::Request(slot);
         let sent = self.send_tracked(peer, message_id, datagram, confirmable, purpose);
         if let Some(active) = self.exchanges.active_mut(slot) {
@@ -165,7 +173,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         }
     }
 
-    fn prepare(&self, request: OutgoingRequest) -> Result<Active, RequestError> {
+    fn prepare(&self, peer: P, request: OutgoingRequest) -> Result<Active, RequestError> {
         let OutgoingRequest {
             code,
             confirmable,
@@ -176,16 +184,21 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             timeout,
             block_size,
         } = request;
-        let size = block_size.unwrap_or(self.config.block_size);
+        let sizes = self.sizes_for(peer, &options);
+        let size = block_size.unwrap_or(sizes.block);
         if payload.len().div_ceil(size.bytes()) > BLOCKS_MAX {
             return Err(RequestError::TooLarge);
         }
         let options = encode_options(&mut options).ok_or(RequestError::TooLarge)?;
         let inline_max = match block_size {
-            Some(size) => size.bytes().min(self.config.body_inline_max),
-            None => self.config.body_inline_max,
+            Some(size) => size.bytes().min(sizes.inline_max),
+            None => sizes.inline_max,
         };
-        let upload = (payload.len() > inline_max).then(|| Upload::new(size));
+        let divided = payload.len() > inline_max;
+        if divided && !self.takes_blocks(peer) {
+            return Err(RequestError::TooLarge);
+        }
+        let upload = divided.then(|| Upload::new(size, sizes.bert_blocks));
         Ok(Active {
             code,
             confirmable,

@@ -7,6 +7,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use slab::Slab;
 
 use super::timers::{Millis, NEVER};
+use crate::tcp::Capabilities;
 
 /// No slot of a table.
 pub(super) const NONE: u32 = u32::MAX;
@@ -41,6 +42,8 @@ pub(super) struct Peer<P> {
     queue: Option<Box<Queue>>,
     /// Non-confirmable notifications to it that it may still refuse: message id and token.
     notified: Option<Box<Notified>>,
+    /// What a peer on a stream can do; none for one that is reached by datagrams.
+    pub(super) stream: Option<Box<Capabilities>>,
     /// When a message id was last used.
     pub(super) last_used: Millis,
     /// When to look whether the peer can be forgotten.
@@ -50,7 +53,7 @@ pub(super) struct Peer<P> {
 impl<P> Peer<P> {
     /// True when nothing is under way or stands with the peer.
     pub(super) fn is_idle(&self) -> bool {
-        self.in_flight == 0 && self.messages == 0 && self.first == NONE
+        self.stream.is_none() && self.in_flight == 0 && self.messages == 0 && self.first == NONE
     }
 
     /// How many exchanges wait.
@@ -150,6 +153,7 @@ impl<P: Copy + Eq + Hash> Peers<P> {
             first: NONE,
             queue: None,
             notified: None,
+            stream: None,
             last_used: 0,
             deadline: NEVER,
         }) as u32;

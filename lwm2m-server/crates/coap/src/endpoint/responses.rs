@@ -143,11 +143,17 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
     }
 
     /// A later message with the token of an observation.
-    fn take_notification<'d>(&mut self, slot: u32, message: Message<'d>) -> Option<Event<'d, P>> {
+    pub(super) fn take_notification<'d>(
+        &mut self,
+        slot: u32,
+        message: Message<'d>,
+    ) -> Option<Event<'d, P>> {
         let now_s = self.clock.seconds();
         let observation = self.exchanges.at_mut(slot).observation.as_mut()?;
         let template = Arc::clone(&observation.template);
         match message.observe().filter(|_| message.code().is_success()) {
+            // A stream keeps the order (RFC 8323 §7.1).
+            Some(_) if message.is_stream() => {}
             Some(sequence) if !observation.is_fresh(sequence, now_s) => {
                 self.statistics.duplicates += 1;
                 return None;
@@ -272,7 +278,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         }
     }
 
-    fn check_response(&self, message: &Message<'_>) -> bool {
+    pub(super) fn check_response(&self, message: &Message<'_>) -> bool {
         let understood = |number| {
             matches!(number, OptionNumber::BLOCK1 | OptionNumber::BLOCK2)
                 || self.config.understood_options.contains(&number)

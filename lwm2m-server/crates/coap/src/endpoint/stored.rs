@@ -9,7 +9,7 @@ use slab::Slab;
 use super::Response;
 use super::short::Short;
 use super::timers::Millis;
-use crate::{Block, Config};
+use crate::{Block, BlockSize, Config};
 
 /// A response of which not all blocks have been asked for.
 #[derive(Debug)]
@@ -127,17 +127,47 @@ pub(super) enum Slice {
     PastEnd,
 }
 
+/// How much of a body fits into a message to a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sizes {
+    /// The largest body without blocks, in bytes.
+    pub(super) inline_max: usize,
+    /// The block size.
+    pub(super) block: BlockSize,
+    /// Blocks in one message, when the size is BERT.
+    pub(super) bert_blocks: usize,
+}
+
+impl Sizes {
+    /// Those of datagrams.
+    pub(super) fn of_datagrams(config: &Config) -> Sizes {
+        Sizes {
+            inline_max: config.body_inline_max,
+            block: config.block_size,
+            bert_blocks: 1,
+        }
+    }
+
+    /// What a message with blocks of a size carries, in bytes.
+    pub(super) fn message_bytes(&self, size: BlockSize) -> usize {
+        match size {
+            BlockSize::BERT => size.bytes() * self.bert_blocks.max(1),
+            _ => size.bytes(),
+        }
+    }
+}
+
 /// Divides a body of `length` bytes, `asked` being the Block2 option of the request.
-pub(super) fn slice(length: usize, asked: Option<Block>, config: &Config) -> Slice {
-    let size = asked.map_or(config.block_size, |asked| asked.size.min(config.block_size));
+pub(super) fn slice(length: usize, asked: Option<Block>, sizes: &Sizes) -> Slice {
+    let size = asked.map_or(sizes.block, |asked| asked.size.min(sizes.block));
     let offset = asked.map_or(0, Block::offset);
-    if asked.is_none() && length <= config.body_inline_max {
+    if asked.is_none() && length <= sizes.inline_max {
         return Slice::Whole;
     }
     if offset > 0 && offset >= length {
         return Slice::PastEnd;
     }
-    let end = length.min(offset + size.bytes());
+    let end = length.min(offset + sizes.message_bytes(size));
     let block = Block {
         number: (offset / size.bytes()) as u32,
         more: end < length,
@@ -149,7 +179,7 @@ pub(super) fn slice(length: usize, asked: Option<Block>, config: &Config) -> Sli
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{BlockSize, Code};
+    use crate::Code;
 
     fn asked(number: u32, bytes: usize) -> Option<Block> {
         Some(Block {
@@ -160,7 +190,7 @@ mod tests {
     }
 
     fn cut(length: usize, asked: Option<Block>) -> (u32, bool, usize, std::ops::Range<usize>) {
-        match slice(length, asked, &Config::default()) {
+        match slice(length, asked, &Sizes::of_datagrams(&Config::default())) {
             Slice::Block(block, range) => (block.number, block.more, block.size.bytes(), range),
             other => panic!("{other:?}"),
         }
@@ -168,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_body_is_divided_as_asked() {
-        let config = Config::default();
+        let config = Sizes::of_datagrams(&Config::default());
         assert_eq!(slice(1024, None, &config), Slice::Whole);
         assert_eq!(cut(1025, None), (0, true, 1024, 0..1024));
         assert_eq!(cut(100, asked(0, 64)), (0, true, 64, 0..64));
@@ -185,10 +215,36 @@ mod tests {
             block_size: BlockSize::at_most(256),
             ..Config::default()
         };
-        let Slice::Block(block, range) = slice(5000, asked(1, 1024), &config) else {
+        let sizes = Sizes::of_datagrams(&config);
+        let Slice::Block(block, range) = slice(5000, asked(1, 1024), &sizes) else {
             panic!("a block");
         };
         assert_eq!((block.number, range), (4, 1024..1280));
+    }
+
+    #[test]
+    fn several_blocks_go_in_one_message_on_a_stream() {
+        let sizes = Sizes {
+            inline_max: 4000,
+            block: BlockSize::BERT,
+            bert_blocks: 3,
+        };
+        assert_eq!(slice(4000, None, &sizes), Slice::Whole);
+        let bert = |number| Block {
+            number,
+            more: false,
+            size: BlockSize::BERT,
+        };
+        for (asked, number, more, range) in [
+            (None, 0, true, 0..3072),
+            (Some(bert(3)), 3, false, 3072..4001),
+            (asked(1, 1024), 1, true, 1024..2048),
+        ] {
+            let Slice::Block(block, cut) = slice(4001, asked, &sizes) else {
+                panic!("a block");
+            };
+            assert_eq!((block.number, block.more, cut), (number, more, range));
+        }
     }
 
     #[test]

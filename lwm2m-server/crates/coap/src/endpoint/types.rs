@@ -66,7 +66,7 @@ pub struct IncomingRequest<'d, P> {
     pub message: Message<'d>,
     /// The whole body.
     pub body: Cow<'d, [u8]>,
-    /// True for CON.
+    /// True for CON; streams have no such thing.
     pub confirmable: bool,
 }
 
@@ -112,6 +112,8 @@ pub struct ResponseHandle<P> {
     pub(super) message_id: u16,
     pub(super) token: Token,
     pub(super) confirmable: bool,
+    /// True for a request that came over a stream.
+    pub(super) stream: bool,
     /// Tells the message from another one with the same id.
     pub(super) content: u32,
     /// The bitmap of RFC 7967, 0 when every response is wanted.
@@ -238,7 +240,7 @@ impl Response {
     }
 }
 
-/// A datagram to send.
+/// A datagram to send, or a message of a stream with its length.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transmit<P> {
     /// To whom.
@@ -284,6 +286,9 @@ pub enum RequestError {
     /// The token names a request that is not answered yet, or has more than 8 bytes.
     #[error("the token cannot be used")]
     Token,
+    /// The connection that the answer belongs to has ended.
+    #[error("the connection has ended")]
+    NotConnected,
 }
 
 /// What is outstanding with a peer.

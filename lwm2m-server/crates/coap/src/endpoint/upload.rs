@@ -17,6 +17,8 @@ pub(super) struct Upload {
     /// Where the outstanding block starts.
     offset: usize,
     restarts: u8,
+    /// Blocks in one message, while the size is BERT.
+    bert_blocks: u16,
 }
 
 /// What a response means for the body.
@@ -31,11 +33,12 @@ pub(super) enum UploadStep {
 }
 
 impl Upload {
-    pub(super) fn new(size: BlockSize) -> Upload {
+    pub(super) fn new(size: BlockSize, bert_blocks: usize) -> Upload {
         Upload {
             size,
             offset: 0,
             restarts: 0,
+            bert_blocks: bert_blocks.clamp(1, usize::from(u16::MAX)) as u16,
         }
     }
 
@@ -102,6 +105,7 @@ impl Upload {
             size: hint.size,
             offset: 0,
             restarts: 1,
+            bert_blocks: 1,
         })
     }
 
@@ -130,7 +134,11 @@ impl Upload {
     }
 
     fn end(&self, total: usize) -> usize {
-        total.min(self.offset + self.size.bytes())
+        let blocks = match self.size {
+            BlockSize::BERT => usize::from(self.bert_blocks),
+            _ => 1,
+        };
+        total.min(self.offset + blocks * self.size.bytes())
     }
 }
 
@@ -152,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_smaller_size_goes_on_where_the_larger_ended() {
-        let mut upload = Upload::new(size(2));
+        let mut upload = Upload::new(size(2), 1);
         assert_eq!(
             upload.advance(150, Code::CONTINUE, echo(0, true, 1)),
             UploadStep::Send
@@ -162,8 +170,26 @@ mod tests {
     }
 
     #[test]
+    fn bert_takes_several_blocks_until_the_peer_wants_one() {
+        let mut upload = Upload::new(BlockSize::BERT, 3);
+        let (block, range) = upload.block(9000);
+        assert_eq!((block.encode(), range), (0xf, 0..3072));
+        let go_on = |upload: &mut Upload, echo| upload.advance(9000, Code::CONTINUE, Some(echo));
+        assert_eq!(go_on(&mut upload, block), UploadStep::Send);
+        let (block, range) = upload.block(9000);
+        assert_eq!((block.number, range), (3, 3072..6144));
+        let single = Block {
+            size: BlockSize::MAX,
+            ..block
+        };
+        assert_eq!(go_on(&mut upload, single), UploadStep::Send);
+        let (block, range) = upload.block(9000);
+        assert_eq!((block.number, range), (6, 6144..7168));
+    }
+
+    #[test]
     fn the_number_of_restarts_is_bounded() {
-        let mut upload = Upload::new(size(2));
+        let mut upload = Upload::new(size(2), 1);
         let lost = |upload: &mut Upload| upload.advance(150, Code(0x88), None);
         for _ in 0..RESTARTS_MAX {
             upload.advance(150, Code::CONTINUE, echo(0, true, 2));
@@ -175,7 +201,7 @@ mod tests {
 
     #[test]
     fn blocks_confirmed_one_by_one_go_on() {
-        let mut upload = Upload::new(size(2));
+        let mut upload = Upload::new(size(2), 1);
         assert_eq!(
             upload.advance(100, Code::CHANGED, echo(0, false, 2)),
             UploadStep::Send
@@ -197,7 +223,7 @@ mod tests {
 
     #[test]
     fn nonsense_fails() {
-        let mut upload = Upload::new(size(2));
+        let mut upload = Upload::new(size(2), 1);
         assert!(matches!(
             upload.advance(100, Code::CONTINUE, echo(7, true, 2)),
             UploadStep::Failed(_)

@@ -8,3 +8,4 @@ mod pair;
 mod peers;
 mod reliability;
 mod simulation;
+mod stream;
