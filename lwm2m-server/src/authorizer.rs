@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use lwm2m_coap::Code;
 use lwm2m_core::{ObjectList, Version};
 
-use crate::identity::PeerIdentity;
+use crate::identity::{Authenticated, PeerIdentity};
 use crate::{Binding, EndpointName, Reason};
 
 /// Decides whether a peer may use an endpoint name.
@@ -16,6 +16,11 @@ use crate::{Binding, EndpointName, Reason};
 pub trait Authorizer: Send + Sync + 'static {
     /// Allows the registration, or says why not.
     fn authorize(&self, request: &RegistrationRequest<'_>) -> Result<(), Refusal>;
+
+    /// The endpoint name of a peer whose Register gives none; by default such a Register is refused.
+    fn endpoint_name(&self, _peer: &Authenticated) -> Option<EndpointName> {
+        None
+    }
 }
 
 /// Allows everybody: the default, for NoSec on loopback.
@@ -48,6 +53,8 @@ pub struct RegistrationRequest<'a> {
     pub peer: SocketAddr,
     /// Who the transport says it is.
     pub identity: &'a PeerIdentity,
+    /// What has proven it; none without security.
+    pub authenticated: Option<&'a Authenticated>,
 }
 
 /// A refused registration: the code for the device, the reason for the operator.

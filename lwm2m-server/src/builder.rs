@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use lwm2m_core::ObjectModels;
 
+use crate::credentials::CredentialStore;
 use crate::{Authorizer, Event, Interceptor, ModelsDirectory, Server, ServerConfig, start};
 
 /// An endpoint that devices reach the server at.
@@ -41,6 +42,7 @@ pub struct ServerBuilder {
     pub(crate) listeners: Vec<Listener>,
     pub(crate) models: ModelsSource,
     pub(crate) authorizer: Option<Arc<dyn Authorizer>>,
+    pub(crate) credentials: Option<Arc<dyn CredentialStore>>,
     pub(crate) interceptors: Vec<Arc<dyn Interceptor>>,
     pub(crate) subscribers: Vec<Subscriber>,
 }
@@ -70,7 +72,16 @@ impl ServerBuilder {
         self
     }
 
-    /// *Replace*: who may register; everybody by default.
+    /// *Replace*: the credentials of devices. Unless [`ServerBuilder::authorizer`] says otherwise,
+    /// they also decide who may register under which name, see
+    /// [`CredentialAuthorizer`](crate::credentials::CredentialAuthorizer).
+    pub fn credentials(mut self, credentials: Arc<dyn CredentialStore>) -> ServerBuilder {
+        self.credentials = Some(credentials);
+        self
+    }
+
+    /// *Replace*: who may register; by default those whom the credentials allow, or everybody when
+    /// there is no store of credentials.
     pub fn authorizer(mut self, authorizer: impl Authorizer) -> ServerBuilder {
         self.authorizer = Some(Arc::new(authorizer));
         self

@@ -10,7 +10,9 @@ use lwm2m_core::codec::Decoded;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::{EndpointName, ModelsLoad, ObservationId, ObservationTarget, Reason, Registration};
+use crate::{
+    EndpointName, ModelsLoad, ObservationId, ObservationTarget, PeerIdentity, Reason, Registration,
+};
 
 /// Something that happened, with its time.
 #[derive(Debug, Clone)]
@@ -53,12 +55,15 @@ pub enum EventKind {
     },
     /// A Register, Update, De-register or Send was refused, or a request for no resource of ours.
     Refused {
-        /// `register`, `update`, `deregister`, `send`, `request` for no resource of ours, or
-        /// `datagram` for what the CoAP engine refuses, at most some in a second for each source.
+        /// `register`, `update`, `deregister`, `send`, `request` for no resource of ours, `session`
+        /// for one that ends with its credential, or `datagram` for what the CoAP engine refuses,
+        /// at most some in a second for each source.
         operation: &'static str,
         /// From where.
         peer: SocketAddr,
-        /// What the device was told; 0.00 for a datagram.
+        /// From whom.
+        identity: PeerIdentity,
+        /// What the device was told; 0.00 for a datagram and a session.
         code: Code,
         /// Why.
         reason: Reason,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 
-use crate::credentials::CredentialId;
+use crate::EndpointName;
+use crate::credentials::Credential;
 
 /// Who the transport says the peer is; never a key.
 ///
@@ -74,13 +75,33 @@ pub struct OscoreIdentity {
     pub id_context: Option<Box<[u8]>>,
 }
 
-/// A session's identity, and the credential that proved it.
+/// A session's identity, and what proved it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authenticated {
     /// Who the peer is.
     pub identity: PeerIdentity,
-    /// The credential; when it is removed, the session ends.
-    pub credential: CredentialId,
+    /// The credentials: of a pre-shared key, the one whose key it was; of a certificate, every one
+    /// whose rule it fits. When they are removed, the session ends.
+    pub credentials: Vec<Arc<Credential>>,
+}
+
+impl Authenticated {
+    /// What a handshake makes of what the peer presents and the credential whose key it holds; none
+    /// when that is another peer's.
+    pub fn by(credential: &Arc<Credential>, presented: &PeerIdentity) -> Option<Authenticated> {
+        let identity = credential.identify(presented)?;
+        let credentials = vec![Arc::clone(credential)];
+        Some(Authenticated {
+            identity,
+            credentials,
+        })
+    }
+
+    /// True when one of the credentials lets the peer use an endpoint name.
+    pub fn may_use(&self, endpoint: &EndpointName) -> bool {
+        let allows = |c: &Arc<Credential>| c.may_use(endpoint, &self.identity);
+        self.credentials.iter().any(allows)
+    }
 }
 
 impl PeerIdentity {
@@ -121,6 +142,27 @@ impl PeerIdentity {
         *self == PeerIdentity::Anonymous
     }
 
+    /// The name for people: text where it is text, else hexadecimal, at most
+    /// [`PeerIdentity::SHOWN_MAX`] characters of each part; none when nothing is proven.
+    pub fn name(&self) -> Option<String> {
+        Some(match self {
+            PeerIdentity::Anonymous => return None,
+            PeerIdentity::Psk(psk) => match &psk.server_name {
+                Some(server) => format!("{} at {}", Shown(&psk.identity), Shown(server.as_bytes())),
+                None => Shown(&psk.identity).to_string(),
+            },
+            PeerIdentity::Rpk(rpk) => format!("sha256:{}", Shown(&rpk.sha256)),
+            PeerIdentity::X509(x509) => match &x509.common_name {
+                Some(name) => format!("CN={}", Shown(name.as_bytes())),
+                None => format!("sha256:{}", Shown(&x509.fingerprint)),
+            },
+            PeerIdentity::Oscore(oscore) => match &oscore.id_context {
+                Some(context) => format!("{} in {}", Shown(&oscore.sender_id), Shown(context)),
+                None => Shown(&oscore.sender_id).to_string(),
+            },
+        })
+    }
+
     /// `nosec`, `psk`, `rpk`, `x509` or `oscore`.
     pub fn mode(&self) -> &'static str {
         match self {
@@ -134,22 +176,11 @@ impl PeerIdentity {
 }
 
 impl fmt::Display for PeerIdentity {
+    /// Writes the mode and the name, as in `psk meter-7`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PeerIdentity::Anonymous => f.write_str("nosec"),
-            PeerIdentity::Psk(psk) => write!(f, "psk {}", Shown(&psk.identity)),
-            PeerIdentity::Rpk(rpk) => write!(f, "rpk sha256:{}", Shown(&rpk.sha256)),
-            PeerIdentity::X509(x509) => match &x509.common_name {
-                Some(name) => write!(f, "x509 CN={}", Shown(name.as_bytes())),
-                None => write!(f, "x509 sha256:{}", Shown(&x509.fingerprint)),
-            },
-            PeerIdentity::Oscore(oscore) => {
-                write!(f, "oscore {}", Shown(&oscore.sender_id))?;
-                match &oscore.id_context {
-                    Some(context) => write!(f, " in {}", Shown(context)),
-                    None => Ok(()),
-                }
-            }
+        match self.name() {
+            Some(name) => write!(f, "{} {name}", self.mode()),
+            None => f.write_str(self.mode()),
         }
     }
 }

@@ -4,10 +4,13 @@
 //! datagram that finds no room is lost like any other datagram, and what must not be lost waits
 //! with its sender.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use lwm2m_core::Request;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::credentials::CredentialRevision;
 use crate::registration::Location;
 use crate::transport::{Local, Peer};
 use crate::{
@@ -42,6 +45,8 @@ pub(crate) enum Command {
         devices: Vec<Location>,
         answer: oneshot::Sender<Vec<Registration>>,
     },
+    /// Credentials have changed.
+    Revise(Arc<CredentialRevision>),
     /// The end of a registration, without a word to the device.
     Forget {
         device: Location,

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use lwm2m_core::ObjectModels;
 use tokio::sync::{oneshot, watch};
 
+use crate::credentials::CredentialStore;
 use crate::event::EventSource;
 use crate::mailbox::{Command, Mailbox};
 use crate::models::Following;
@@ -119,6 +120,11 @@ impl Server {
     /// followed.
     pub fn models_load(&self) -> Option<Arc<ModelsLoad>> {
         self.handle.models.as_ref().map(Following::last)
+    }
+
+    /// The store of credentials, when the server has one.
+    pub fn credentials(&self) -> Option<&Arc<dyn CredentialStore>> {
+        self.handle.shared.credentials.as_ref()
     }
 
     /// Counters since the start, at most one batch of datagrams old.

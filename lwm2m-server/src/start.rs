@@ -8,6 +8,7 @@ use lwm2m_registry::Registry;
 use tokio::sync::{mpsc, watch};
 
 use crate::builder::{ModelsSource, Subscriber};
+use crate::credentials::{self, CredentialAuthorizer};
 use crate::directory::Directory;
 use crate::event::EventSender;
 use crate::mailbox::Mailbox;
@@ -29,6 +30,7 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
         listeners,
         models,
         authorizer,
+        credentials,
         interceptors,
         subscribers,
     } = builder;
@@ -56,7 +58,11 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
         directory: Directory::new(config.limits.registrations_max),
         profiles: Profiles::new(config.profiles.clone(), config.limits.profiles_max),
         models,
-        authorizer: authorizer.unwrap_or_else(|| Arc::new(AllowAll)),
+        authorizer: authorizer.unwrap_or_else(|| match &credentials {
+            Some(store) => Arc::new(CredentialAuthorizer::new(Arc::clone(store))),
+            None => Arc::new(AllowAll),
+        }),
+        credentials,
         interceptors,
         config,
     });
@@ -97,6 +103,12 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
             published,
             thread: std::sync::Mutex::new(Some(thread)),
         });
+    }
+    if let Some(store) = &shared.credentials {
+        let commands = shards
+            .iter()
+            .map(|shard| shard.mailbox.commands.downgrade());
+        tokio::spawn(credentials::watch(Arc::clone(store), commands.collect()));
     }
     tracing::info!(?addresses, shards = shards.len(), "server started");
     Ok(Server::from(Handle {

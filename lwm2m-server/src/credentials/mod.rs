@@ -7,19 +7,25 @@
 //! remove    ─> changes ─> the shards end the sessions and registrations of the credential
 //! ```
 
+mod check;
 mod credential;
 mod memory;
 mod pattern;
+mod revision;
 mod secret;
 mod store;
+mod watch;
 
+pub use check::CredentialAuthorizer;
 pub use credential::{
     CertificateRule, Credential, CredentialError, CredentialId, OscoreCredential, Proof,
 };
 pub use memory::{CredentialLimits, MemoryCredentials};
 pub use pattern::{NamePattern, NamePatternError};
+pub(crate) use revision::CredentialRevision;
 pub use secret::SecretKey;
 pub use store::{
     CredentialChange, CredentialChangeSender, CredentialChanges, CredentialFilter, CredentialStore,
     CredentialStoreError, CredentialUpdate, KEYS_PER_IDENTITY_MAX, LookUp,
 };
+pub(crate) use watch::watch;

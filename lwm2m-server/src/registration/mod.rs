@@ -12,6 +12,8 @@ use std::time::SystemTime;
 
 use lwm2m_core::{ObjectList, Version};
 
+use crate::PeerIdentity;
+
 pub(crate) mod objects;
 pub(crate) mod parameters;
 pub(crate) mod profile;
@@ -39,6 +41,8 @@ pub struct Registration {
     pub annotations: Vec<(String, String)>,
     /// Where it is.
     pub peer: SocketAddr,
+    /// Who it has proven to be.
+    pub identity: PeerIdentity,
     /// When it registered.
     pub registered_at: SystemTime,
     /// When it last registered or updated.

@@ -13,7 +13,8 @@ use crate::{Reason, Refusal};
 /// What the query of a Register says.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct RegisterParameters<'q> {
-    pub(crate) endpoint: &'q str,
+    /// None when the device leaves it to the identity of its session.
+    pub(crate) endpoint: Option<&'q str>,
     pub(crate) version: Version,
     /// None when the device leaves it to the server.
     pub(crate) lifetime_s: Option<u32>,
@@ -39,11 +40,10 @@ impl<'q> RegisterParameters<'q> {
                 _ => ParameterError::VersionMalformed(text.to_owned()),
             })?,
         };
-        let endpoint = query.endpoint.ok_or(ParameterError::EndpointMissing)?;
         let mut binding = query.binding.map_or(Binding::UDP, Binding::from_letters);
         binding.queue |= query.queue == Some(true);
         Ok(RegisterParameters {
-            endpoint,
+            endpoint: query.endpoint,
             version,
             lifetime_s: query.lifetime_s,
             binding,
@@ -239,7 +239,8 @@ impl ParameterError {
             ParameterError::Utf8 => ("parameter-not-utf8", "write Uri-Query items in UTF-8"),
             ParameterError::EndpointMissing => (
                 "endpoint-missing",
-                "add ep=NAME to the query of the Register",
+                "add ep=NAME to the query of the Register; only a peer whose credential stands for \
+                 one name may leave it out",
             ),
             ParameterError::EndpointTooLong => ("endpoint-too-long", "use a shorter name"),
             ParameterError::Lifetime(_) => (
@@ -305,7 +306,7 @@ mod tests {
     fn reads_the_parameters_of_every_version() {
         let parameters =
             register("sms=4917&b=U&lt=86400&ep=urn:dev:ops:1&lwm2m=1.1&Q&x=y=z&flag").expect("ok");
-        assert_eq!(parameters.endpoint, "urn:dev:ops:1");
+        assert_eq!(parameters.endpoint, Some("urn:dev:ops:1"));
         assert_eq!(parameters.version, Version::V1_1);
         assert_eq!(parameters.lifetime_s, Some(86400));
         assert_eq!(parameters.binding.to_string(), "UQ");
@@ -374,9 +375,12 @@ mod tests {
     fn endpoint_names_are_taken_as_they_stand() {
         for name in ["'; drop table", "a\nb", "%2f", "📟", "a b"] {
             let query = format!("ep={name}");
-            assert_eq!(register(&query).expect(name).endpoint, name);
+            assert_eq!(register(&query).expect(name).endpoint, Some(name));
         }
-        assert_eq!(code("lt=1").1, "endpoint-missing");
+        assert_eq!(
+            register("lt=1").expect("left to the identity").endpoint,
+            None
+        );
         assert_eq!(code("ep=").1, "endpoint-missing");
         assert_eq!(code("ep").1, "endpoint-missing");
         assert_eq!(

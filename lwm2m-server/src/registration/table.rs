@@ -11,6 +11,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use lwm2m_core::{ObjectList, Version};
 
 use super::{Binding, EndpointName, Location, Registration, RegistrationId};
+use crate::identity::{Authenticated, PeerIdentity};
 use crate::shard::downlink::Downlink;
 use crate::shard::observations::ObservationChain;
 use crate::transport::Peer;
@@ -39,6 +40,8 @@ pub(crate) struct Entry {
     /// The part of the registration id that cannot be guessed.
     pub(crate) secret: u64,
     pub(crate) peer: Peer,
+    /// Whose registration it is; none without security.
+    pub(crate) authenticated: Option<Arc<Authenticated>>,
     pub(crate) objects: Arc<ObjectList>,
     /// What few devices have.
     pub(crate) details: Option<Box<Details>>,
@@ -141,6 +144,22 @@ impl Table {
         })
     }
 
+    /// Shows every registration.
+    pub(crate) fn for_each_mut(&mut self, mut each: impl FnMut(Location, &mut Entry)) {
+        let shard = self.shard;
+        let slots = self.chunks.iter_mut().flat_map(|chunk| chunk.iter_mut());
+        for (index, slot) in slots.enumerate() {
+            if let Some(entry) = &mut slot.entry {
+                let location = Location {
+                    shard,
+                    generation: slot.generation,
+                    slot: index as u32,
+                };
+                each(location, entry);
+            }
+        }
+    }
+
     /// The registration with this id, secret included.
     pub(crate) fn with_id(&self, id: RegistrationId) -> Option<Location> {
         let location = id.location();
@@ -237,6 +256,10 @@ impl Entry {
                 .map(|details| details.annotations.clone())
                 .unwrap_or_default(),
             peer: self.peer.address(),
+            identity: match &self.authenticated {
+                Some(authenticated) => authenticated.identity.clone(),
+                None => PeerIdentity::Anonymous,
+            },
             registered_at: from_unix_ms(self.registered_at),
             updated_at: from_unix_ms(self.updated_at),
             awake: !self.asleep,
@@ -263,6 +286,7 @@ mod tests {
             endpoint: EndpointName::new(name).expect("a name"),
             secret: u64::from(port),
             peer: peer(port),
+            authenticated: None,
             objects: Arc::default(),
             details: None,
             downlink: None,

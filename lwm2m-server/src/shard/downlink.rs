@@ -187,12 +187,17 @@ impl Shard {
         self.note_sleep(now, device);
         let now_ms = self.ms(now.instant);
         loop {
+            let reachable = (self.table.get(device)).is_some_and(|entry| self.is_reachable(entry));
             let Some(entry) = self.table.get_mut(device) else {
                 return;
             };
             let Some(downlink) = &mut entry.downlink else {
                 return;
             };
+            // A device whose session is over is waited for like one that sleeps.
+            if !reachable && !downlink.waiting.is_empty() {
+                return;
+            }
             if downlink.active.is_some() || (entry.asleep && !downlink.waiting.is_empty()) {
                 return;
             }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Now, Shard, ended};
+use super::{Now, Shard, ended, sessions};
 use crate::event::EventKind;
 use crate::registration::Location;
 use crate::registration::table::Entry;
@@ -51,6 +51,17 @@ impl Shard {
             });
         }
         Ok(())
+    }
+
+    /// The credentials of a registration are gone, or have lost its name.
+    pub(super) fn revoked(&mut self, now: Now, location: Location) {
+        if let Some((entry, own)) = self.leave(now, location, sessions::revoked())
+            && own
+        {
+            self.emit(now, Some(&entry.endpoint), || EventKind::Deregistered {
+                registration: Arc::new(entry.snapshot(location)),
+            });
+        }
     }
 
     /// A younger registration has taken the name: the older one ends without an event of its own.

@@ -19,6 +19,7 @@ use hashbrown::HashMap;
 use lwm2m_coap::{Endpoint, Event, RequestId, Transmit};
 use lwm2m_core::ObjectModels;
 
+use crate::credentials::CredentialStore;
 use crate::directory::Directory;
 use crate::event::{EventKind, EventSender};
 use crate::mailbox::{Command, Relay};
@@ -40,6 +41,7 @@ mod registering;
 mod reporting;
 mod routes;
 pub(crate) mod run;
+mod sessions;
 #[cfg(test)]
 mod tests;
 mod uplink;
@@ -49,6 +51,7 @@ use counters::Counters;
 use observations::Observations;
 use refusal::RefusalRate;
 use routes::Routes;
+use sessions::Sessions;
 use wheel::Wheel;
 
 /// Events on one source whose datagrams the engine refuses, in a second.
@@ -61,6 +64,7 @@ pub(crate) struct Shared {
     pub(crate) profiles: Profiles,
     pub(crate) models: Arc<dyn ObjectModels>,
     pub(crate) authorizer: Arc<dyn Authorizer>,
+    pub(crate) credentials: Option<Arc<dyn CredentialStore>>,
     pub(crate) interceptors: Vec<Arc<dyn Interceptor>>,
 }
 
@@ -89,6 +93,7 @@ pub(crate) struct Shard {
     /// The zero of the clock that the tables and the wheel go by.
     origin: Instant,
     routes: Routes,
+    sessions: Sessions,
     /// The shard that passed on the datagram in hand.
     relayed_from: Option<u16>,
     /// What waits to be told to other shards.
@@ -121,6 +126,7 @@ impl Shard {
             wheel: Wheel::new(),
             origin: now,
             routes: Routes::new(limits.routes_max),
+            sessions: Sessions::default(),
             relayed_from: None,
             outbox: VecDeque::new(),
             refusals: RefusalRate::new(limits.refusals_per_second),
@@ -164,6 +170,7 @@ impl Shard {
                 };
                 let _ = answer.send(devices.iter().filter_map(snapshot).collect());
             }
+            Command::Revise(revision) => self.revise(now, &revision),
             Command::Forget { device, answer } => {
                 let _ = answer.send(self.forget(now, device));
             }

@@ -6,10 +6,10 @@ use lwm2m_coap::{Code, IncomingRequest, OptionNumber, Response};
 use lwm2m_core::{ContentFormat, ObjectList, Version};
 
 use super::observations::ObservationChain;
+use super::sessions::identity_of;
 use super::{Now, Shard, hook};
 use crate::authorizer::RegistrationRequest;
 use crate::event::EventKind;
-use crate::identity::PeerIdentity;
 use crate::interceptor::Verdict;
 use crate::mailbox::Relay;
 use crate::registration::parameters::{ParameterError, RegisterParameters, UpdateParameters};
@@ -27,8 +27,12 @@ impl Shard {
             Ok(parameters) => parameters,
             Err(error) => return self.refuse(now, "register", None, &request, error.into()),
         };
-        let Some(endpoint) = EndpointName::new(parameters.endpoint) else {
-            let refusal = bad_request(Reason::new("endpoint-missing", "no endpoint name"));
+        let endpoint = match parameters.endpoint {
+            Some(name) => EndpointName::new(name),
+            None => self.name_of(&request.peer),
+        };
+        let Some(endpoint) = endpoint else {
+            let refusal = ParameterError::EndpointMissing.into();
             return self.refuse(now, "register", None, &request, refusal);
         };
         match self.register(now, &endpoint, &parameters, &request) {
@@ -58,6 +62,7 @@ impl Shard {
             .lifetime_s
             .unwrap_or(self.shared.config.lifetime_s);
         let mut annotations = owned(&parameters.others);
+        let authenticated = self.authenticated(&request.peer).cloned();
         self.admit(
             &RegistrationRequest {
                 endpoint,
@@ -67,7 +72,8 @@ impl Shard {
                 objects: &objects,
                 parameters: &parameters.others,
                 peer: request.peer.address(),
-                identity: &PeerIdentity::Anonymous,
+                identity: identity_of(&authenticated),
+                authenticated: authenticated.as_deref(),
             },
             &mut annotations,
         )?;
@@ -82,6 +88,7 @@ impl Shard {
             endpoint: endpoint.clone(),
             secret,
             peer: request.peer,
+            authenticated,
             objects,
             details: (!unremarkable).then(|| Box::new(details)),
             downlink: None,
@@ -141,6 +148,12 @@ impl Shard {
         }
     }
 
+    /// The endpoint name of a peer that gives none.
+    fn name_of(&self, peer: &Peer) -> Option<EndpointName> {
+        let authenticated = self.authenticated(peer)?;
+        hook(|| self.shared.authorizer.endpoint_name(authenticated)).flatten()
+    }
+
     /// Interceptors in their order, then the authorizer.
     fn admit(
         &self,
@@ -197,7 +210,7 @@ impl Shard {
 
     /// `POST /rd/{id}`
     pub(super) fn on_update(&mut self, now: Now, id: &[u8], request: IncomingRequest<'_, Peer>) {
-        let location = match self.registered(id) {
+        let location = match self.registered_by(id, &request.peer) {
             Ok(location) => location,
             Err(refusal) => return self.refuse(now, "update", None, &request, refusal),
         };
@@ -222,9 +235,12 @@ impl Shard {
             request.body.is_empty() && request.message.value(OptionNumber::URI_QUERY).is_none();
         let objects_changed = !bare && self.change(location, request)?;
         let now_ms = self.ms(now.instant);
+        let authenticated = self.authenticated(&request.peer).cloned();
         let Some(entry) = self.table.get_mut(location) else {
             return Ok(());
         };
+        // The same identity, but it may have been proven by a newer key.
+        entry.authenticated = authenticated;
         entry.last_seen = now_ms;
         entry.updated_at = unix_ms(now.wall);
         let before = entry.peer;
@@ -294,7 +310,7 @@ impl Shard {
         id: &[u8],
         request: IncomingRequest<'_, Peer>,
     ) {
-        match self.registered(id) {
+        match self.registered_by(id, &request.peer) {
             Err(refusal) => self.refuse(now, "deregister", None, &request, refusal),
             Ok(location) => {
                 self.deregister(now, location);

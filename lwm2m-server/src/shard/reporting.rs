@@ -75,6 +75,9 @@ impl Shard {
             return self.endpoint.cancel(request);
         };
         let device = observation.device;
+        if !self.is_of(device, &notification.peer) {
+            return;
+        }
         self.contact(now, device);
         let answer = CoapAnswer {
             code: notification.message.code(),
@@ -210,7 +213,8 @@ impl Shard {
 
     /// A device sends values by itself: `POST /dp`.
     pub(super) fn on_send(&mut self, now: Now, request: IncomingRequest<'_, Peer>) {
-        let Some(device) = self.table.of_peer(&request.peer) else {
+        let registered = self.table.of_peer(&request.peer);
+        let Some(device) = registered.filter(|device| self.is_of(*device, &request.peer)) else {
             let refusal = Refusal {
                 code: Code::NOT_FOUND,
                 reason: Reason::new("not-registered", "nobody is registered from this address")

@@ -65,7 +65,7 @@ impl Routes {
 impl Shard {
     /// The other shard that a datagram belongs to; none for ours.
     pub(super) fn owner_of(&mut self, peer: &Peer, datagram: &[u8]) -> Option<u16> {
-        if self.shared.config.shards < 2 {
+        if self.shared.config.shards < 2 || self.authenticated(peer).is_some() {
             return None;
         }
         if let Some(owner) = named_owner(datagram) {

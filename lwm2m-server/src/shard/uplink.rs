@@ -3,9 +3,10 @@
 use lwm2m_coap::{Code, IncomingRequest, OptionNumber, Response};
 use lwm2m_core::ContentFormat;
 
+use super::sessions::NO_REGISTRATION;
 use super::{Now, Shard};
 use crate::event::EventKind;
-use crate::registration::{EndpointName, RegistrationId};
+use crate::registration::{EndpointName, Location, RegistrationId};
 use crate::transport::Peer;
 use crate::{Reason, Refusal};
 
@@ -107,9 +108,11 @@ impl Shard {
         if reason.message.len() <= DIAGNOSTIC_MAX {
             response = response.payload(reason.message.as_bytes().to_vec());
         }
+        let identity = self.identity(&request.peer).clone();
         self.emit(now, endpoint, || EventKind::Refused {
             operation,
             peer,
+            identity,
             code,
             reason,
         });
@@ -129,22 +132,25 @@ impl Shard {
         self.emit(now, endpoint, || EventKind::Refused {
             operation: "datagram",
             peer: from,
+            identity: self.identity(&peer).clone(),
             code: Code::EMPTY,
             reason: Reason::new("datagram-refused", reason),
         });
     }
 
-    /// The registration that a path names, or the refusal.
-    pub(super) fn registered(&self, id: &[u8]) -> Result<crate::registration::Location, Refusal> {
-        RegistrationId::from_text(id)
+    /// The registration that a path names, when it is the peer's, or the refusal.
+    pub(super) fn registered_by(&self, id: &[u8], peer: &Peer) -> Result<Location, Refusal> {
+        let location = RegistrationId::from_text(id)
             .and_then(|id| self.table.with_id(id))
             .ok_or_else(|| Refusal {
                 code: Code::NOT_FOUND,
-                reason: Reason::new("unknown-registration", "no such registration").hint(
+                reason: Reason::new("unknown-registration", NO_REGISTRATION).hint(
                     "it expired, was replaced by a younger one of the same endpoint, or the \
                      server restarted: the device registers again",
                 ),
-            })
+            })?;
+        self.check_owner(location, peer)?;
+        Ok(location)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::naming::Naming;
 use crate::observations::About;
 use crate::problem::Problem;
 use crate::query::Query;
-use crate::registration::Client;
+use crate::registration::{Client, Identity};
 use crate::time::rfc3339;
 use crate::value::base64;
 
@@ -188,11 +188,13 @@ fn data(event: &Event, naming: &Naming<'_>) -> Json {
         EventKind::Refused {
             operation,
             peer,
+            identity,
             code,
             reason,
         } => json!({
             "operation": operation,
             "peer": peer.to_string(),
+            "identity": Identity::new(identity),
             "code": format!("{code:?}"),
             "reason": reason_json(reason),
         }),

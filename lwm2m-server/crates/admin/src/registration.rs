@@ -1,7 +1,7 @@
 //! Registrations as JSON.
 
 use lwm2m_core::ObjectList;
-use lwm2m_server::{Binding, Registration};
+use lwm2m_server::{Binding, PeerIdentity, Registration};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
@@ -18,11 +18,29 @@ pub(crate) struct Client {
     queue_mode: bool,
     awake: bool,
     address: String,
+    identity: Identity,
     #[serde(skip_serializing_if = "Option::is_none")]
     sms: Option<String>,
     registered_at: String,
     updated_at: String,
     annotations: Map<String, Json>,
+}
+
+/// Who a device has proven to be.
+#[derive(Debug, Serialize)]
+pub(crate) struct Identity {
+    mode: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
+
+impl Identity {
+    pub(crate) fn new(identity: &PeerIdentity) -> Identity {
+        Identity {
+            mode: identity.mode(),
+            name: identity.name(),
+        }
+    }
 }
 
 /// A registration with its objects.
@@ -59,6 +77,7 @@ impl Client {
             queue_mode: registration.binding.queue,
             awake: registration.awake,
             address: registration.peer.to_string(),
+            identity: Identity::new(&registration.identity),
             sms: registration.sms.as_deref().map(str::to_owned),
             registered_at: rfc3339(registration.registered_at),
             updated_at: rfc3339(registration.updated_at),

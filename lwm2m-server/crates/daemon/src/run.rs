@@ -190,6 +190,7 @@ fn log_event(event: &lwm2m_server::Event) {
         } => info!(
             endpoint,
             peer = %registration.peer,
+            identity = %registration.identity,
             version = %registration.version,
             lifetime_s = registration.lifetime_s,
             replaced,
@@ -200,11 +201,13 @@ fn log_event(event: &lwm2m_server::Event) {
         EventKind::Refused {
             operation,
             peer,
+            identity,
             code,
             reason,
         } => warn!(
             endpoint,
             %peer,
+            %identity,
             operation,
             code = %code,
             reason = %reason.message,

@@ -9,6 +9,9 @@ use lwm2m_core::{Path, Request};
 use tokio::sync::oneshot;
 
 use super::super::{Now, Shard, Shared};
+use crate::credentials::{
+    CredentialAuthorizer, CredentialChange, CredentialRevision, CredentialStore, MemoryCredentials,
+};
 use crate::directory::Directory;
 use crate::event::EventSender;
 use crate::mailbox::Command;
@@ -16,8 +19,8 @@ use crate::registration::profile::Profiles;
 use crate::registration::{EndpointName, Location};
 use crate::transport::Peer;
 use crate::{
-    AllowAll, CancelMode, Event, EventKind, Events, ObservationId, ObservationInfo, Registration,
-    RequestError, RequestOptions, Response, ServerConfig,
+    AllowAll, Authenticated, CancelMode, Event, EventKind, Events, ObservationId, ObservationInfo,
+    Registration, RequestError, RequestOptions, Response, ServerConfig,
 };
 
 pub(super) type Answer<T> = oneshot::Receiver<Result<T, RequestError>>;
@@ -49,6 +52,20 @@ pub(super) struct Seen {
 
 impl World {
     pub(super) fn new(shards: usize, configure: impl FnOnce(&mut ServerConfig)) -> World {
+        World::build(shards, None, configure)
+    }
+
+    /// Shards that go by credentials.
+    pub(super) fn guarded(shards: usize, store: &Arc<MemoryCredentials>) -> World {
+        let store: Arc<dyn CredentialStore> = Arc::clone(store) as _;
+        World::build(shards, Some(store), |_| {})
+    }
+
+    fn build(
+        shards: usize,
+        credentials: Option<Arc<dyn CredentialStore>>,
+        configure: impl FnOnce(&mut ServerConfig),
+    ) -> World {
         let mut config = ServerConfig {
             shards,
             ..ServerConfig::default()
@@ -59,7 +76,11 @@ impl World {
             directory: Directory::new(config.limits.registrations_max),
             profiles: Profiles::new(config.profiles.clone(), config.limits.profiles_max),
             models: Arc::new(lwm2m_registry::Registry::embedded()),
-            authorizer: Arc::new(AllowAll),
+            authorizer: match &credentials {
+                Some(store) => Arc::new(CredentialAuthorizer::new(Arc::clone(store))),
+                None => Arc::new(AllowAll),
+            },
+            credentials,
             interceptors: Vec::new(),
             config,
         });
@@ -91,6 +112,35 @@ impl World {
     /// A datagram from the device at `port`, which the kernel gives to `shard`.
     pub(super) fn deliver(&mut self, shard: usize, port: u16, datagram: &[u8]) {
         self.shards[shard].datagram(self.now, peer(port), datagram);
+        self.settle();
+    }
+
+    /// The security layer has proven the device at `port`.
+    pub(super) fn open_session(&mut self, shard: usize, port: u16, session: Authenticated) {
+        self.shards[shard].session_opened(peer(port), Arc::new(session));
+    }
+
+    pub(super) fn close_session(&mut self, shard: usize, port: u16) {
+        self.shards[shard].session_closed(peer(port));
+    }
+
+    /// The ports whose sessions the security layer is told to close.
+    pub(super) fn closing(&mut self) -> Vec<u16> {
+        let closing = |shard: &mut Shard| std::iter::from_fn(|| shard.poll_closing()).collect();
+        let peers: Vec<Vec<Peer>> = self.shards.iter_mut().map(closing).collect();
+        let mut ports: Vec<u16> = peers.iter().flatten().map(|p| p.address().port()).collect();
+        ports.sort_unstable();
+        ports
+    }
+
+    /// Tells the shards of a change of the credentials.
+    pub(super) fn revise(&mut self, change: &CredentialChange) {
+        if let Some(revision) = CredentialRevision::of_change(change) {
+            let revision = Arc::new(revision);
+            for shard in &mut self.shards {
+                shard.command(self.now, Command::Revise(Arc::clone(&revision)));
+            }
+        }
         self.settle();
     }
 

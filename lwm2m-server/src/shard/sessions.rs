@@ -1,0 +1,160 @@
+//! Who the peers are: what the security layer has proven, and what follows when it changes.
+//!
+//! The security layer of a listener says when a session opens and when it closes. A peer without a
+//! session is anonymous. A registration belongs to the identity that made it: to anybody else it
+//! does not exist, and nothing is sent to a peer that has become somebody else.
+//!
+//! A registration with an identity lives on the shard of its session. A device that opens a session
+//! on another shard is told that its registration is unknown there, and registers again.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use lwm2m_coap::Code;
+
+use super::{Now, Shard};
+use crate::credentials::CredentialRevision;
+use crate::event::EventKind;
+use crate::identity::{Authenticated, PeerIdentity};
+use crate::registration::Location;
+use crate::registration::table::Entry;
+use crate::transport::Peer;
+use crate::{Reason, Refusal};
+
+/// The sessions of one shard.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    by_peer: HashMap<Peer, Arc<Authenticated>>,
+    /// Sessions that the security layer has to close.
+    closing: VecDeque<Peer>,
+}
+
+impl Shard {
+    /// The security layer has proven who a peer is.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for listeners with security"))]
+    pub(crate) fn session_opened(&mut self, peer: Peer, authenticated: Arc<Authenticated>) {
+        let registered = self.table.of_peer(&peer).and_then(|at| self.table.get(at));
+        let another = registered
+            .is_some_and(|entry| *identity_of(&entry.authenticated) != authenticated.identity);
+        if another {
+            // What is on its way to the one before is not for this one.
+            self.endpoint.forget_peer(peer);
+        }
+        self.sessions.by_peer.insert(peer, authenticated);
+    }
+
+    /// A session is over. Its registration stands: the device comes back with another session.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for listeners with security"))]
+    pub(crate) fn session_closed(&mut self, peer: Peer) {
+        self.sessions.by_peer.remove(&peer);
+    }
+
+    /// The next session that the security layer has to close.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for listeners with security"))]
+    pub(crate) fn poll_closing(&mut self) -> Option<Peer> {
+        self.sessions.closing.pop_front()
+    }
+
+    /// What has proven a peer; none without security.
+    pub(super) fn authenticated(&self, peer: &Peer) -> Option<&Arc<Authenticated>> {
+        self.sessions.by_peer.get(peer)
+    }
+
+    /// The identity of a peer.
+    pub(super) fn identity(&self, peer: &Peer) -> &PeerIdentity {
+        match self.authenticated(peer) {
+            Some(authenticated) => &authenticated.identity,
+            None => &PeerIdentity::Anonymous,
+        }
+    }
+
+    /// True when the peer is the one that a registration belongs to.
+    pub(super) fn is_of(&self, device: Location, peer: &Peer) -> bool {
+        let entry = self.table.get(device);
+        entry.is_none_or(|entry| identity_of(&entry.authenticated) == self.identity(peer))
+    }
+
+    /// True when the peer of a registration is still the one that it belongs to.
+    pub(super) fn is_reachable(&self, entry: &Entry) -> bool {
+        let session = self.sessions.by_peer.get(&entry.peer);
+        match (&entry.authenticated, session) {
+            (None, None) => true,
+            (Some(own), Some(session)) => own.identity == session.identity,
+            _ => false,
+        }
+    }
+
+    /// Refuses what comes from somebody else than the owner of a registration: the answer is that to
+    /// a registration that does not exist, the reason says more.
+    pub(super) fn check_owner(&self, device: Location, peer: &Peer) -> Result<(), Refusal> {
+        match self.is_of(device, peer) {
+            true => Ok(()),
+            false => Err(Refusal {
+                code: Code::NOT_FOUND,
+                reason: Reason::new("identity-changed", NO_REGISTRATION).hint(
+                    "the registration was made with another identity: the device registers again \
+                     with the one that it has now, or comes back with the one that it had",
+                ),
+            }),
+        }
+    }
+
+    /// Credentials have changed: ends the sessions and registrations that have lost theirs.
+    pub(super) fn revise(&mut self, now: Now, revision: &CredentialRevision) {
+        let mut lost = Vec::new();
+        for (peer, authenticated) in &mut self.sessions.by_peer {
+            match revision.apply(authenticated) {
+                Some(revised) => *authenticated = revised,
+                None => lost.push((*peer, authenticated.identity.clone())),
+            }
+        }
+        for (peer, identity) in lost {
+            self.sessions.by_peer.remove(&peer);
+            self.endpoint.forget_peer(peer);
+            self.sessions.closing.push_back(peer);
+            let registered = self.table.of_peer(&peer).and_then(|at| self.table.get(at));
+            let endpoint = registered.map(|entry| &entry.endpoint);
+            self.emit(now, endpoint, || EventKind::Refused {
+                operation: "session",
+                peer: peer.address(),
+                identity,
+                code: Code::EMPTY,
+                reason: revoked(),
+            });
+        }
+        let mut ended = Vec::new();
+        self.table.for_each_mut(|location, entry| {
+            let Some(authenticated) = &mut entry.authenticated else {
+                return;
+            };
+            match revision.apply(authenticated) {
+                Some(revised) if revised.may_use(&entry.endpoint) => *authenticated = revised,
+                _ => ended.push(location),
+            }
+        });
+        for location in ended {
+            self.revoked(now, location);
+        }
+    }
+}
+
+/// Why a session and a registration end whose credential is gone.
+pub(super) fn revoked() -> Reason {
+    Reason::new(
+        "credential-removed",
+        "its credential was removed or has another key",
+    )
+    .hint("add a credential for the device; it then connects and registers again")
+}
+
+/// What is told of a registration that is not there, or not the peer's.
+pub(super) const NO_REGISTRATION: &str = "no such registration";
+
+/// The identity that stands behind it.
+pub(super) fn identity_of(authenticated: &Option<Arc<Authenticated>>) -> &PeerIdentity {
+    match authenticated {
+        Some(authenticated) => &authenticated.identity,
+        None => &PeerIdentity::Anonymous,
+    }
+}
