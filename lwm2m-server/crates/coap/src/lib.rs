@@ -34,5 +34,7 @@ pub use endpoint::{
 pub use message::{Message, MessageType, ParseError, ParseErrorKind};
 pub use option::{OptionFault, OptionFormat, OptionIter, OptionNumber, OptionRef, Uint};
 pub use packet::PacketError;
-pub use security::{Challenge, ObjectSecurity, SecurityBinding, SecurityContextId, SecurityFault};
+pub use security::{
+    Challenge, ObjectSecurity, ResponseFault, SecurityBinding, SecurityContextId, SecurityFault,
+};
 pub use token::Token;

@@ -100,6 +100,21 @@ impl<'d> Message<'d> {
         })
     }
 
+    /// A message of this content, under no header: without token, and otherwise like one from a
+    /// stream.
+    pub(crate) fn of_content(code: Code, content: &'d [u8]) -> Result<Message<'d>, ParseErrorKind> {
+        let (options, payload) = split_options(content)?;
+        Ok(Message {
+            message_type: MessageType::NonConfirmable,
+            code,
+            message_id: 0,
+            token: &[],
+            options,
+            payload,
+            stream: true,
+        })
+    }
+
     /// The same message with another code, other options and another payload, as they lie behind
     /// the token: what a protected message stands for (RFC 8613 §8).
     ///

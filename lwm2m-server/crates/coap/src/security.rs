@@ -53,14 +53,14 @@ pub trait ObjectSecurity: fmt::Debug + Send + Sync {
     /// Unprotects a response: its code and the content.
     ///
     /// # Errors
-    /// Why it is not taken, in lower case.
+    /// Why it is not taken.
     fn unprotect_response(
         &self,
         binding: &mut SecurityBinding,
         outer: &Message<'_>,
         body: &[u8],
         plain: &mut Vec<u8>,
-    ) -> Result<Code, &'static str>;
+    ) -> Result<Code, ResponseFault>;
 }
 
 /// Names a security context.
@@ -96,4 +96,13 @@ pub struct Challenge {
     pub binding: SecurityBinding,
     /// The value of the Echo option.
     pub echo: [u8; 8],
+}
+
+/// Why a protected response is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResponseFault {
+    /// It came before, or a later notification did.
+    Repeated,
+    /// Another reason, a fact in lower case.
+    Refused(&'static str),
 }

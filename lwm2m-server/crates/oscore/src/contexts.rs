@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use lwm2m_coap::{
-    Challenge, Code, Message, ObjectSecurity, OptionNumber, SecurityBinding, SecurityContextId,
-    SecurityFault,
+    Challenge, Code, Message, ObjectSecurity, OptionNumber, ResponseFault, SecurityBinding,
+    SecurityContextId, SecurityFault,
 };
 
 use crate::{
@@ -289,14 +289,18 @@ impl ObjectSecurity for Contexts {
         outer: &Message<'_>,
         body: &[u8],
         plain: &mut Vec<u8>,
-    ) -> Result<Code, &'static str> {
-        let mut request = RequestBinding::from_words(binding.words).ok_or(FOREIGN)?;
+    ) -> Result<Code, ResponseFault> {
+        let request = RequestBinding::from_words(binding.words);
+        let mut request = request.ok_or(ResponseFault::Refused(FOREIGN))?;
         let code = self
             .with(binding.context, |context| {
                 context.unprotect_response(&mut request, outer, body, plain)
             })
             .unwrap_or(Err(UnprotectError::ContextNotFound))
-            .map_err(|error| error.reason())?;
+            .map_err(|error| match error {
+                UnprotectError::Stale => ResponseFault::Repeated,
+                error => ResponseFault::Refused(error.reason()),
+            })?;
         binding.words = request.to_words();
         Ok(code)
     }

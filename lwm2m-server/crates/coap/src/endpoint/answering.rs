@@ -6,13 +6,13 @@ use bytes::Bytes;
 use rand::RngExt;
 
 use super::deduplication::Answer;
-use super::outbox::{EngineOptions, Header, Layer, is_engines};
+use super::outbox::{EngineOptions, Header, Layer, Outbox, is_engines};
 use super::reliability::Purpose;
 use super::short::Short;
 use super::stored::{Sizes, Slice, slice};
 use super::timers::Timer;
 use super::{Endpoint, RequestError, RequestId, Response, ResponseHandle};
-use crate::{Block, Code, MessageType, OptionNumber};
+use crate::{Block, Code, Message, MessageType, ObjectSecurity, OptionNumber};
 
 /// What the engine adds to a response.
 #[derive(Debug, Clone, Copy, Default)]
@@ -96,7 +96,14 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             }
             Some(answer @ Answer::Pending) => {
                 let layer = Layer::Datagram(MessageType::Acknowledgement, message_id);
-                let datagram = encode(&mut self.outbox, layer, handle, response, additions);
+                let datagram = encode(
+                    &mut self.outbox,
+                    self.security.as_deref(),
+                    layer,
+                    handle,
+                    response,
+                    additions,
+                );
                 *answer = Answer::Encoded(datagram.clone());
                 self.outbox.push(peer, datagram);
             }
@@ -138,6 +145,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         if handle.stream {
             let frame = encode(
                 &mut self.outbox,
+                self.security.as_deref(),
                 Layer::Stream,
                 handle,
                 &response,
@@ -153,7 +161,14 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             MessageType::NonConfirmable
         };
         let layer = Layer::Datagram(message_type, message_id);
-        let datagram = encode(&mut self.outbox, layer, handle, &response, additions);
+        let datagram = encode(
+            &mut self.outbox,
+            self.security.as_deref(),
+            layer,
+            handle,
+            &response,
+            additions,
+        );
         let token = Box::from(handle.token.as_bytes());
         if confirmable {
             self.peers.at_mut(slot).messages += 1;
@@ -189,7 +204,14 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             };
             Layer::Datagram(MessageType::NonConfirmable, message_id)
         };
-        let datagram = encode(&mut self.outbox, layer, handle, response, additions);
+        let datagram = encode(
+            &mut self.outbox,
+            self.security.as_deref(),
+            layer,
+            handle,
+            response,
+            additions,
+        );
         self.outbox.push(handle.peer, datagram);
     }
 
@@ -291,7 +313,14 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             MessageType::NonConfirmable
         };
         let layer = Layer::Datagram(message_type, message_id);
-        let datagram = encode(&mut self.outbox, layer, handle, response, additions);
+        let datagram = encode(
+            &mut self.outbox,
+            self.security.as_deref(),
+            layer,
+            handle,
+            response,
+            additions,
+        );
         if tracked {
             self.peers.at_mut(slot).messages += 1;
             self.send_tracked(slot, message_id, datagram, true, Purpose::Response);
@@ -311,8 +340,10 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
     }
 }
 
+/// Writes a response, protected like its request.
 fn encode<P>(
-    outbox: &mut super::Outbox<P>,
+    outbox: &mut Outbox<P>,
+    security: Option<&dyn ObjectSecurity>,
     layer: Layer,
     handle: &ResponseHandle<P>,
     response: &Response,
@@ -327,11 +358,27 @@ fn encode<P>(
         block1: additions.block1.or(handle.block1),
         ..additions
     };
+    let added = additions.options();
     let options = response
         .options
         .iter()
         .map(|(number, value)| (*number, value.as_ref()));
-    outbox.encode(header, options, &additions.options(), &response.payload)
+    let (Some(binding), Some(security)) = (&handle.security, security) else {
+        return outbox.encode(header, options, &added, &response.payload);
+    };
+    let protect = |plain: &Message<'_>, content: &mut Vec<u8>| {
+        security.protect_response(binding, plain, content)
+    };
+    outbox
+        .encode_protected(header, options, &added, &response.payload, protect)
+        .unwrap_or_else(|_| {
+            // Nothing of the response leaves without protection.
+            let header = Header {
+                code: Code::INTERNAL_SERVER_ERROR,
+                ..header
+            };
+            outbox.encode(header, std::iter::empty(), &EngineOptions::default(), &[])
+        })
 }
 
 /// Sorts the options and drops those that the engine writes. A value that no message can carry

@@ -16,7 +16,7 @@ use super::peer::NONE;
 use super::short::Short;
 use super::timers::Millis;
 use super::upload::Upload;
-use crate::{BlockSize, Code};
+use crate::{BlockSize, Code, SecurityBinding, SecurityContextId};
 
 /// A request, an observation, or both: the rest of a large notification being fetched.
 #[derive(Debug)]
@@ -57,6 +57,12 @@ pub(super) struct Active {
     pub(super) transmission: u32,
     pub(super) upload: Option<Upload>,
     pub(super) download: Option<Download>,
+    /// The context that protects the messages.
+    pub(super) security: Option<SecurityContextId>,
+    /// What binds the response to the latest message, when it is protected.
+    pub(super) binding: Option<SecurityBinding>,
+    /// True when the peer has been given the Echo that it asked for.
+    pub(super) echoed: bool,
 }
 
 /// What a token of a response names.

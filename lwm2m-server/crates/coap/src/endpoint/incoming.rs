@@ -17,6 +17,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         peer: P,
         message: Message<'d>,
         datagram: &[u8],
+        plain: Option<&'d mut Vec<u8>>,
     ) -> Option<Event<'d, P>> {
         let stream = message.is_stream();
         let confirmable = message.message_type() == MessageType::Confirmable;
@@ -42,8 +43,10 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             block1: None,
             block2: None,
             resource: 0,
+            security: None,
         };
-        if let Err((code, reason)) = self.check_request(&message) {
+        let plain = plain.filter(|_| message.value(OptionNumber::OSCORE).is_some());
+        if let Err((code, reason)) = self.check_request(&message, plain.is_some()) {
             // What is refused is not remembered: a duplicate is refused again.
             let answer = confirmable || code != Code::BAD_OPTION;
             if stream || (answer && self.may_reject(peer)) {
@@ -58,7 +61,14 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             }
             self.remember(&handle);
         }
-        handle.resource = self.resource(&message);
+        let message = match plain {
+            Some(plain) => match self.unprotect_request(&mut handle, message, plain) {
+                Ok(message) => message,
+                Err(reason) => return self.refuse(peer, reason),
+            },
+            None => message,
+        };
+        handle.resource = self.resource(&handle, &message);
         let block2 = message.block2().and_then(Result::ok);
         handle.block2 = block2.map(Block::encode);
         let body = match message.block1() {
@@ -97,7 +107,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
     ) -> Result<Cow<'d, [u8]>, Option<&'static str>> {
         let part = Part {
             peer: handle.peer,
-            key: self.body_key(message),
+            key: self.body_key(handle, message),
             block,
             payload: message.payload(),
             content_format: message.content_format(),
@@ -171,7 +181,13 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
     }
 
     /// The code and reason to refuse a request with.
-    fn check_request(&self, message: &Message<'_>) -> Result<(), (Code, &'static str)> {
+    ///
+    /// `protected` allows for the OSCORE option.
+    pub(super) fn check_request(
+        &self,
+        message: &Message<'_>,
+        protected: bool,
+    ) -> Result<(), (Code, &'static str)> {
         if message.code() > Code::IPATCH {
             return Err((Code::METHOD_NOT_ALLOWED, "unknown method"));
         }
@@ -185,7 +201,8 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
                     | OptionNumber::ACCEPT
                     | OptionNumber::BLOCK1
                     | OptionNumber::BLOCK2
-            ) || self.config.understood_options.contains(&number)
+            ) || (protected && number == OptionNumber::OSCORE)
+                || self.config.understood_options.contains(&number)
         };
         message
             .check_options(self.config.options_max, understood)
@@ -193,8 +210,8 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
     }
 
     /// What the requests of all blocks of one response have in common.
-    fn resource(&self, message: &Message<'_>) -> u64 {
-        self.fingerprint(message, |number| {
+    fn resource(&self, handle: &ResponseHandle<P>, message: &Message<'_>) -> u64 {
+        self.fingerprint(handle, message, |number| {
             // NoCacheKey, which holds Size1 too (RFC 7252 §5.4.6).
             let no_cache_key = number.0 & 0x1e == 0x1c;
             !no_cache_key
@@ -210,8 +227,8 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
     }
 
     /// What all blocks of one body have in common.
-    fn body_key(&self, message: &Message<'_>) -> u64 {
-        self.fingerprint(message, |number| {
+    fn body_key(&self, handle: &ResponseHandle<P>, message: &Message<'_>) -> u64 {
+        self.fingerprint(handle, message, |number| {
             matches!(
                 number,
                 OptionNumber::URI_PATH | OptionNumber::URI_QUERY | OptionNumber::REQUEST_TAG
@@ -219,8 +236,15 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         })
     }
 
-    fn fingerprint(&self, message: &Message<'_>, counts: impl Fn(OptionNumber) -> bool) -> u64 {
+    /// Under another security context, the same options are those of another peer.
+    fn fingerprint(
+        &self,
+        handle: &ResponseHandle<P>,
+        message: &Message<'_>,
+        counts: impl Fn(OptionNumber) -> bool,
+    ) -> u64 {
         let mut hasher = self.resources.build_hasher();
+        handle.security().hash(&mut hasher);
         message.code().hash(&mut hasher);
         for option in message.options().filter(|option| counts(option.number)) {
             option.number.hash(&mut hasher);

@@ -30,6 +30,7 @@ mod observation;
 mod outbox;
 mod outgoing;
 mod peer;
+mod protection;
 mod rejection;
 mod reliability;
 mod responses;
@@ -43,6 +44,7 @@ mod upload;
 
 use std::collections::VecDeque;
 use std::hash::Hash;
+use std::sync::Arc;
 use std::time::Instant;
 
 use hashbrown::DefaultHashBuilder;
@@ -63,7 +65,7 @@ pub use self::types::{
     Event, Failure, IncomingRequest, IncomingResponse, Notification, OutgoingRequest, Payload,
     PeerStatus, RequestError, RequestId, Response, ResponseHandle, Statistics, Transmit,
 };
-use crate::{Code, Config, Message, MessageType, Token};
+use crate::{Code, Config, Message, MessageType, ObjectSecurity, Token};
 
 /// The engine for all peers of one socket (or shard).
 #[derive(Debug)]
@@ -83,6 +85,7 @@ pub struct Endpoint<P> {
     /// Fingerprints of what requests ask for.
     resources: DefaultHashBuilder,
     rejections: Rejections,
+    security: Option<Arc<dyn ObjectSecurity>>,
     outbox: Outbox<P>,
     events: VecDeque<Event<'static, P>>,
     statistics: Statistics,
@@ -118,6 +121,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             stored: StoredResponses::default(),
             resources: DefaultHashBuilder::default(),
             rejections: Rejections::default(),
+            security: None,
             outbox: Outbox::new(config.chunk_bytes),
             events: VecDeque::new(),
             statistics: Statistics::default(),
@@ -126,13 +130,48 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         }
     }
 
+    /// The engine with object security: it protects requests that name a security context, and
+    /// takes protected messages in [`Endpoint::receive_with`].
+    pub fn with_security(self, security: Arc<dyn ObjectSecurity>) -> Endpoint<P> {
+        Endpoint {
+            security: Some(security),
+            ..self
+        }
+    }
+
     /// Takes one datagram. At most one event comes of it; replies that need no application
     /// (ACK, RST, 2.31, 4.02, 4.08, 4.13, duplicates) go to [`Endpoint::poll_transmit`].
+    ///
+    /// Protected messages are not understood here: the OSCORE option is critical.
     pub fn receive<'d>(
         &mut self,
         now: Instant,
         peer: P,
         datagram: &'d [u8],
+    ) -> Option<Event<'d, P>> {
+        self.take(now, peer, datagram, None)
+    }
+
+    /// As [`Endpoint::receive`], protected messages included: `plain` holds what such a message
+    /// stands for, in place of what it held before.
+    pub fn receive_with<'d>(
+        &mut self,
+        now: Instant,
+        peer: P,
+        datagram: &'d [u8],
+        plain: &'d mut Vec<u8>,
+    ) -> Option<Event<'d, P>> {
+        plain.clear();
+        let plain = self.security.is_some().then_some(plain);
+        self.take(now, peer, datagram, plain)
+    }
+
+    fn take<'d>(
+        &mut self,
+        now: Instant,
+        peer: P,
+        datagram: &'d [u8],
+        plain: Option<&'d mut Vec<u8>>,
     ) -> Option<Event<'d, P>> {
         self.clock.advance(now);
         self.statistics.received += 1;
@@ -154,10 +193,10 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
                 Some(Event::Ping { peer })
             }
             (MessageType::Acknowledgement, Code::EMPTY) => self.take_ack(peer, message_id),
-            (MessageType::Acknowledgement, _) => self.take_piggybacked(peer, message),
+            (MessageType::Acknowledgement, _) => self.take_piggybacked(peer, message, plain),
             (MessageType::Reset, _) => self.take_reset(peer, message_id),
-            (_, code) if code.is_request() => self.take_request(peer, message, datagram),
-            _ => self.take_separate(peer, message, datagram),
+            (_, code) if code.is_request() => self.take_request(peer, message, datagram, plain),
+            _ => self.take_separate(peer, message, datagram, plain),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use crate::Code;
+use crate::{Code, SecurityBinding};
 
 /// Seconds after which any notification is newer.
 const FRESH_S: u32 = 128;
@@ -22,6 +22,8 @@ pub(super) struct Observation {
     pub(super) received_s: u32,
     /// To fetch the rest of a large notification.
     pub(super) template: Arc<Template>,
+    /// Binds the notifications to the request, when they are protected.
+    pub(super) binding: Option<Box<SecurityBinding>>,
 }
 
 /// What the request of an observation was, without its body. The same for many peers.
@@ -130,6 +132,7 @@ mod tests {
             sequence: 9,
             received_s: 100,
             template: Templates::default().intern(Code::GET, b""),
+            binding: None,
         };
         assert!(!observation.is_fresh(8, 228));
         assert!(observation.is_fresh(8, 229));

@@ -10,7 +10,10 @@ use bytes::{Bytes, BytesMut};
 use super::Transmit;
 use super::short::Short;
 use crate::tcp::FrameBuilder;
-use crate::{Code, MessageBuilder, MessageType, OptionIter, OptionNumber, Token};
+use crate::{Code, Message, MessageBuilder, MessageType, OptionIter, OptionNumber, Token};
+
+/// Room for the options of most messages, in bytes.
+const OPTIONS_BYTES: usize = 64;
 
 /// What stands in front of the code.
 #[derive(Debug, Clone, Copy)]
@@ -110,6 +113,27 @@ impl<P> Outbox<P> {
                 .payload(payload),
         }
         self.cut()
+    }
+
+    /// As [`Outbox::encode`], protected: `protect` appends what the outer message has behind its
+    /// token and gives its code.
+    pub(super) fn encode_protected<'a>(
+        &mut self,
+        header: Header<'_>,
+        options: impl Iterator<Item = (OptionNumber, &'a [u8])>,
+        added: &EngineOptions,
+        payload: &[u8],
+        protect: impl FnOnce(&Message<'_>, &mut Vec<u8>) -> Result<Code, &'static str>,
+    ) -> Result<Bytes, &'static str> {
+        let mut inner = Vec::with_capacity(payload.len() + OPTIONS_BYTES);
+        write_options(MessageBuilder::options_only(&mut inner), options, added).payload(payload);
+        let plain = Message::of_content(header.code, &inner).map_err(|kind| kind.reason())?;
+        let mut outer = Vec::with_capacity(inner.len() + OPTIONS_BYTES);
+        let code = protect(&plain, &mut outer)?;
+        let outer = Message::of_content(code, &outer).map_err(|kind| kind.reason())?;
+        let options = outer.options().map(|option| (option.number, option.value));
+        let none = EngineOptions::default();
+        Ok(self.encode(Header { code, ..header }, options, &none, outer.payload()))
     }
 
     /// Encodes an empty ACK or RST.

@@ -11,7 +11,7 @@ use super::short::Short;
 use super::timers::{NEVER, Timer, millis};
 use super::upload::{BLOCKS_MAX, Upload};
 use super::{Endpoint, Event, Failure, OutgoingRequest, RequestError, RequestId};
-use crate::{Block, Code, MessageType, OptionNumber};
+use crate::{Block, Code, Message, MessageType, OptionNumber};
 
 impl<P: Copy + Eq + Hash> Endpoint<P> {
     /// Takes a request of the application.
@@ -42,8 +42,10 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
                 slot
             }
         };
+        // When it cannot be protected it ends at once.
+        let id = self.exchanges.id(slot);
         self.schedule(slot);
-        Ok(self.exchanges.id(slot))
+        Ok(id)
     }
 
     /// Starts a request, or lines it up.
@@ -87,9 +89,33 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             code: active.code,
             token: active.token.as_bytes(),
         };
-        let options = decode_options(&active.options);
-        let datagram = self.outbox.encode(header, options, &added, &payload);
+        let mut bound = None;
+        let datagram = match (active.security, &self.security) {
+            (None, _) => {
+                let options = decode_options(&active.options);
+                Ok(self.outbox.encode(header, options, &added, &payload))
+            }
+            (Some(_), None) => Err("the engine has no object security"),
+            (Some(context), Some(security)) => {
+                let protect = |plain: &Message<'_>, content: &mut Vec<u8>| {
+                    let (code, binding) = security.protect_request(context, plain, content)?;
+                    bound = Some(binding);
+                    Ok(code)
+                };
+                let options = decode_options(&active.options);
+                self.outbox
+                    .encode_protected(header, options, &added, &payload, protect)
+            }
+        };
+        active.binding = bound;
         active.deadline = NEVER;
+        let datagram = match datagram {
+            Ok(datagram) => datagram,
+            Err(reason) => {
+                let event = self.fail(slot, Failure::Protection(reason));
+                return self.events.extend(event);
+            }
+        };
         if stream {
             self.outbox.push(self.peers.at(peer).name, datagram);
             return self.await_response(slot);
@@ -183,6 +209,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             token: _,
             timeout,
             block_size,
+            security,
         } = request;
         let sizes = self.sizes_for(peer, &options);
         let size = block_size.unwrap_or(sizes.block);
@@ -214,6 +241,9 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             transmission: NONE,
             upload,
             download: None,
+            security,
+            binding: None,
+            echoed: false,
         })
     }
 

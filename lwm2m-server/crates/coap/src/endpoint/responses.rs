@@ -22,6 +22,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         peer: P,
         message: Message<'d>,
         datagram: &[u8],
+        plain: Option<&'d mut Vec<u8>>,
     ) -> Option<Event<'d, P>> {
         let confirmable = message.message_type() == MessageType::Confirmable;
         let message_id = message.message_id();
@@ -49,7 +50,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             }
             return self.refuse(peer, "a response to nothing that was asked");
         };
-        let acceptable = self.check_response(&message);
+        let acceptable = self.check_response(&message, plain.is_some());
         if confirmable {
             let message_type = if acceptable {
                 MessageType::Acknowledgement
@@ -66,9 +67,9 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
                     let answer = Answer::Acknowledged;
                     memory.insert(peer, message_id, content, expires_s, answer, 0);
                 }
-                self.take_response(slot, message)
+                self.take_response(slot, message, plain)
             }
-            Match::Observation(slot) if acceptable => self.take_notification(slot, message),
+            Match::Observation(slot) if acceptable => self.take_notification(slot, message, plain),
             // The RST has ended the observation at the peer too.
             Match::Observation(slot) if confirmable => {
                 let request = self.exchanges.id(slot);
@@ -89,10 +90,15 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         &mut self,
         slot: u32,
         message: Message<'d>,
+        plain: Option<&'d mut Vec<u8>>,
     ) -> Option<Event<'d, P>> {
         let transmission = self.exchanges.active_mut(slot)?.transmission;
         self.settle(transmission);
-        if !self.check_response(&message) {
+        let message = match self.unprotect_response(slot, message, plain) {
+            Ok(message) => message,
+            Err(dropped) => return self.drop_response(slot, dropped),
+        };
+        if !self.check_response(&message, false) {
             self.statistics.refused += 1;
             return self.fail(slot, Failure::BadOption);
         }
@@ -147,13 +153,20 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         &mut self,
         slot: u32,
         message: Message<'d>,
+        plain: Option<&'d mut Vec<u8>>,
     ) -> Option<Event<'d, P>> {
         let now_s = self.clock.seconds();
+        let message = match self.unprotect_notification(slot, message, plain) {
+            Ok(message) => message,
+            Err(dropped) => return self.drop_response(slot, dropped),
+        };
         let observation = self.exchanges.at_mut(slot).observation.as_mut()?;
         let template = Arc::clone(&observation.template);
         match message.observe().filter(|_| message.code().is_success()) {
             // A stream keeps the order (RFC 8323 §7.1).
             Some(_) if message.is_stream() => {}
+            // Those that are protected are in order already.
+            Some(_) if observation.binding.is_some() => {}
             Some(sequence) if !observation.is_fresh(sequence, now_s) => {
                 self.statistics.duplicates += 1;
                 return None;
@@ -189,6 +202,9 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
 
     fn fetch_rest(&mut self, slot: u32, download: Download, template: &Template) {
         let timeout = millis(self.config.response_timeout);
+        let observation = self.exchanges.at(slot).observation.as_ref();
+        let binding = observation.and_then(|observation| observation.binding.as_deref());
+        let security = binding.map(|binding| binding.context);
         if let Some(active) = self.exchanges.active_mut(slot) {
             active.download = Some(download);
             let (queued, transmission) = (active.queued, active.transmission);
@@ -213,6 +229,9 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             transmission: NONE,
             upload: None,
             download: Some(download),
+            security,
+            binding: None,
+            echoed: false,
         }));
         self.schedule(slot);
     }
@@ -270,6 +289,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             sequence,
             received_s: now_s,
             template: self.templates.intern(active.code, &active.options),
+            binding: active.binding.map(Box::new),
         };
         let peer = exchange.peer;
         match exchange.observation.replace(observation) {
@@ -278,9 +298,11 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         }
     }
 
-    pub(super) fn check_response(&self, message: &Message<'_>) -> bool {
+    /// True when there is no critical option that is not understood; `protected` allows for OSCORE.
+    pub(super) fn check_response(&self, message: &Message<'_>, protected: bool) -> bool {
         let understood = |number| {
             matches!(number, OptionNumber::BLOCK1 | OptionNumber::BLOCK2)
+                || (protected && number == OptionNumber::OSCORE)
                 || self.config.understood_options.contains(&number)
         };
         message

@@ -95,6 +95,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         &mut self,
         peer: P,
         message: Message<'d>,
+        plain: Option<&'d mut Vec<u8>>,
     ) -> Option<Event<'d, P>> {
         let transmission = self.settle_message(peer, message.message_id())?;
         let Purpose::Request(exchange) = transmission.purpose else {
@@ -105,7 +106,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             .active_mut(exchange)
             .is_some_and(|active| active.token.as_bytes() == message.token());
         if awaited {
-            return self.take_response(exchange, message);
+            return self.take_response(exchange, message, plain);
         }
         self.await_response(exchange);
         self.refuse(peer, "the token of the response is not that of the request")

@@ -33,6 +33,20 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         self.capabilities(peer).is_some()
     }
 
+    /// As [`Endpoint::receive_frame`], protected messages included: `plain` holds what such a
+    /// message stands for, in place of what it held before.
+    pub fn receive_frame_with<'d>(
+        &mut self,
+        now: Instant,
+        peer: P,
+        frame: &'d [u8],
+        plain: &'d mut Vec<u8>,
+    ) -> Option<Event<'d, P>> {
+        plain.clear();
+        let plain = self.security.is_some().then_some(plain);
+        self.take_frame(now, peer, frame, plain)
+    }
+
     /// Takes one message of a stream, as [`FrameDecoder::decode_frame`] cuts it; otherwise like
     /// [`Endpoint::receive`]. Signaling messages are the connection's, and passed over here; so is
     /// what comes from a peer that is not connected.
@@ -43,6 +57,16 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         now: Instant,
         peer: P,
         frame: &'d [u8],
+    ) -> Option<Event<'d, P>> {
+        self.take_frame(now, peer, frame, None)
+    }
+
+    fn take_frame<'d>(
+        &mut self,
+        now: Instant,
+        peer: P,
+        frame: &'d [u8],
+        plain: Option<&'d mut Vec<u8>>,
     ) -> Option<Event<'d, P>> {
         self.clock.advance(now);
         self.statistics.received += 1;
@@ -60,17 +84,22 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         match message.code() {
             Code::EMPTY => None,
             code if code.is_signaling() => None,
-            code if code.is_request() => self.take_request(peer, message, frame),
-            _ => self.take_stream_response(peer, message),
+            code if code.is_request() => self.take_request(peer, message, frame, plain),
+            _ => self.take_stream_response(peer, message, plain),
         }
     }
 
-    fn take_stream_response<'d>(&mut self, peer: P, message: Message<'d>) -> Option<Event<'d, P>> {
+    fn take_stream_response<'d>(
+        &mut self,
+        peer: P,
+        message: Message<'d>,
+        plain: Option<&'d mut Vec<u8>>,
+    ) -> Option<Event<'d, P>> {
         let slot = self.peers.find(peer)?;
         match self.exchanges.find_token(slot, message.token()) {
-            Some(Match::Active(slot)) => self.take_response(slot, message),
-            Some(Match::Observation(slot)) if self.check_response(&message) => {
-                self.take_notification(slot, message)
+            Some(Match::Active(slot)) => self.take_response(slot, message, plain),
+            Some(Match::Observation(slot)) if self.check_response(&message, plain.is_some()) => {
+                self.take_notification(slot, message, plain)
             }
             Some(Match::Observation(slot)) => {
                 let request = self.exchanges.id(slot);
@@ -109,8 +138,22 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             token: exchange.token.as_bytes(),
         };
         let options = decode_options(&observation.template.options);
-        let frame = self.outbox.encode(header, options, &added, &[]);
-        self.outbox.push(peer.name, frame);
+        let frame = match (&observation.binding, &self.security) {
+            (None, _) => Ok(self.outbox.encode(header, options, &added, &[])),
+            (Some(_), None) => return,
+            (Some(binding), Some(security)) => {
+                let protect = |plain: &Message<'_>, content: &mut Vec<u8>| {
+                    let request = security.protect_request(binding.context, plain, content)?;
+                    Ok(request.0)
+                };
+                self.outbox
+                    .encode_protected(header, options, &added, &[], protect)
+            }
+        };
+        // What cannot be protected is not said: what the peer goes on to notify is dropped.
+        if let Ok(frame) = frame {
+            self.outbox.push(peer.name, frame);
+        }
     }
 
     /// How much of a body fits into a message with these options.

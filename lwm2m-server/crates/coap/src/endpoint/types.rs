@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::{Code, Message, OptionNumber, Token};
+use crate::{Code, Message, OptionNumber, SecurityBinding, SecurityContextId, Token};
 
 /// What happened.
 #[derive(Debug)]
@@ -124,6 +124,8 @@ pub struct ResponseHandle<P> {
     pub(super) block2: Option<u32>,
     /// What later requests for blocks of the response have in common with this one.
     pub(super) resource: u64,
+    /// Protects the response, when the request was protected.
+    pub(super) security: Option<SecurityBinding>,
 }
 
 impl<P: Copy> ResponseHandle<P> {
@@ -135,6 +137,11 @@ impl<P: Copy> ResponseHandle<P> {
     /// The token of the request.
     pub fn token(&self) -> Token {
         self.token
+    }
+
+    /// The security context that the request was protected with; none when it was not.
+    pub fn security(&self) -> Option<SecurityContextId> {
+        self.security.map(|binding| binding.context)
     }
 }
 
@@ -160,6 +167,9 @@ pub struct OutgoingRequest {
     pub timeout: Option<Duration>,
     /// Instead of [`Config::block_size`](crate::Config::block_size).
     pub block_size: Option<crate::BlockSize>,
+    /// The security context to protect the request with; none for a plain request. Only a
+    /// protected response answers a protected request.
+    pub security: Option<SecurityContextId>,
 }
 
 impl OutgoingRequest {
@@ -174,6 +184,7 @@ impl OutgoingRequest {
             token: None,
             timeout: None,
             block_size: None,
+            security: None,
         }
     }
 
@@ -271,6 +282,13 @@ pub enum Failure {
     /// A response with an option that is critical and not understood.
     #[error("the response carries an unknown critical option")]
     BadOption,
+    /// The request cannot be protected.
+    #[error("the request cannot be protected: {0}")]
+    Protection(&'static str),
+    /// The peer answered a protected request with an error that is not protected: mostly it has
+    /// no such security context, or lost track of it. Anybody on the way may have said so.
+    #[error("the peer refused the protected request: {0}")]
+    Unprotected(Code),
 }
 
 /// Why a request is not taken.

@@ -2,6 +2,7 @@
 
 mod common;
 mod contexts;
+mod engine;
 mod freshness;
 mod properties;
 mod vectors;

@@ -1,0 +1,455 @@
+//! Two CoAP engines that speak under a security context.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use lwm2m_coap::{
+    Code, Config, Endpoint, Event, Failure, Message, OptionNumber, OutgoingRequest, Response,
+    ResponseHandle, SecurityContextId,
+};
+use lwm2m_oscore::{ContextName, Contexts, ReplayState, SequenceStore};
+
+use crate::common::{parameters, parse, side};
+
+/// Numbers that start anew: there is no restart here.
+#[derive(Debug, Default)]
+struct Fresh(Mutex<u64>);
+
+impl SequenceStore for Fresh {
+    fn start(&self, _: &ContextName) -> u64 {
+        *self.0.lock().expect("no panic")
+    }
+
+    fn reserve(&self, _: &ContextName, limit: u64) -> bool {
+        *self.0.lock().expect("no panic") = limit;
+        true
+    }
+}
+
+/// One side; each side calls the other by 0.
+struct Side {
+    engine: Endpoint<u8>,
+    context: SecurityContextId,
+    plain: Vec<u8>,
+    heard: Vec<Heard>,
+}
+
+/// An event, and what it said.
+#[derive(Debug)]
+enum Heard {
+    Request(ResponseHandle<u8>, Code, String, Vec<u8>),
+    Response(Code, Vec<u8>, bool),
+    Notification(Vec<u8>),
+    Failed(Failure),
+    Refused(&'static str),
+}
+
+struct Pair {
+    device: Side,
+    server: Side,
+    now: Instant,
+}
+
+impl Side {
+    fn new(sender: &[u8], recipient: &[u8], secret: &str, replay: ReplayState) -> Side {
+        let shared = parameters(secret, "", None);
+        let contexts = Contexts::new(4, Arc::new(Fresh::default()));
+        let context = contexts.add(&side(&shared, sender, recipient), replay);
+        Side {
+            engine: Endpoint::new(Config::default(), 7).with_security(Arc::new(contexts)),
+            context: context.expect("room"),
+            plain: Vec::new(),
+            heard: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, now: Instant, datagram: &[u8]) {
+        let event = self.engine.receive_with(now, 0, datagram, &mut self.plain);
+        self.heard.extend(event.and_then(heard));
+        while let Some(event) = self.engine.poll_event() {
+            self.heard.extend(heard(event));
+        }
+    }
+
+    fn sent(&mut self) -> Vec<Vec<u8>> {
+        std::iter::from_fn(|| self.engine.poll_transmit())
+            .map(|transmit| transmit.datagram.to_vec())
+            .collect()
+    }
+
+    fn ask(&mut self, now: Instant, request: OutgoingRequest) {
+        let request = OutgoingRequest {
+            security: Some(self.context),
+            ..request
+        };
+        self.engine.request(now, 0, request).expect("room");
+    }
+
+    fn requested(&mut self) -> (ResponseHandle<u8>, Code, String, Vec<u8>) {
+        match self.heard.remove(0) {
+            Heard::Request(handle, code, path, body) => (handle, code, path, body),
+            other => panic!("no request: {other:?}"),
+        }
+    }
+}
+
+fn heard(event: Event<'_, u8>) -> Option<Heard> {
+    Some(match event {
+        Event::Request(request) => Heard::Request(
+            request.handle,
+            request.message.code(),
+            request.message.uri_path_str().flatten().collect(),
+            request.body.into_owned(),
+        ),
+        Event::Response(response) => Heard::Response(
+            response.message.code(),
+            response.body.into_owned(),
+            response.observing,
+        ),
+        Event::Notification(notification) => Heard::Notification(notification.body.into_owned()),
+        Event::Failed { failure, .. } => Heard::Failed(failure),
+        Event::Refused { reason, .. } => Heard::Refused(reason),
+        _ => return None,
+    })
+}
+
+impl Pair {
+    fn new() -> Pair {
+        Pair::with(ReplayState::Unused, "0102")
+    }
+
+    fn with(replay: ReplayState, secret_of_device: &str) -> Pair {
+        Pair {
+            device: Side::new(b"dev", b"srv", secret_of_device, ReplayState::Unused),
+            server: Side::new(b"srv", b"dev", "0102", replay),
+            now: Instant::now(),
+        }
+    }
+
+    /// Carries datagrams until there are none; gives what was on the wire.
+    fn settle(&mut self) -> Vec<Vec<u8>> {
+        let mut wire = Vec::new();
+        loop {
+            let (from_device, from_server) = (self.device.sent(), self.server.sent());
+            if from_device.is_empty() && from_server.is_empty() {
+                return wire;
+            }
+            for datagram in from_device {
+                self.server.take(self.now, &datagram);
+                wire.push(datagram);
+            }
+            for datagram in from_server {
+                self.device.take(self.now, &datagram);
+                wire.push(datagram);
+            }
+        }
+    }
+
+    fn respond(&mut self, handle: ResponseHandle<u8>, response: Response) {
+        self.server.engine.respond(self.now, handle, response);
+    }
+}
+
+fn post(path: &str) -> OutgoingRequest {
+    OutgoingRequest::new(Code::POST).option(OptionNumber::URI_PATH, path.as_bytes().to_vec())
+}
+
+fn content(payload: &[u8]) -> Response {
+    Response::new(Code::CONTENT).payload(payload.to_vec())
+}
+
+/// Nothing but what the message layer needs is to be read on the wire.
+fn is_protected(datagram: &[u8]) -> bool {
+    let message = parse(datagram);
+    let outside = [OptionNumber::OSCORE, OptionNumber::OBSERVE];
+    message.code() == Code::EMPTY
+        || message.value(OptionNumber::OSCORE).is_some()
+            && message
+                .options()
+                .all(|option| outside.contains(&option.number))
+}
+
+#[test]
+fn a_request_and_its_response() {
+    let mut pair = Pair::new();
+    pair.device
+        .ask(pair.now, post("rd").payload(&b"</3/0>"[..]));
+    let mut wire = pair.settle();
+    let (handle, code, path, body) = pair.server.requested();
+    assert_eq!(
+        (code, &path[..], &body[..]),
+        (Code::POST, "rd", &b"</3/0>"[..])
+    );
+    assert_eq!(handle.security(), Some(pair.server.context));
+    let created = Response::new(Code::CREATED).option(OptionNumber::LOCATION_PATH, &b"rd"[..]);
+    pair.respond(handle, created);
+    wire.extend(pair.settle());
+    assert_eq!(wire.len(), 2);
+    assert!(wire.iter().all(|datagram| is_protected(datagram)));
+    let codes: Vec<Code> = wire.iter().map(|datagram| parse(datagram).code()).collect();
+    assert_eq!(codes, [Code::POST, Code::CHANGED]);
+    assert!(matches!(
+        pair.device.heard[..],
+        [Heard::Response(Code::CREATED, ..)]
+    ));
+}
+
+/// The replay window must not see what the message layer repeats.
+#[test]
+fn a_duplicate_gets_the_same_answer_and_is_no_replay() {
+    let mut pair = Pair::new();
+    pair.device.ask(pair.now, post("rd"));
+    let request = pair.device.sent().remove(0);
+    pair.server.take(pair.now, &request);
+    let (handle, ..) = pair.server.requested();
+    pair.respond(handle, content(b"1"));
+    let first = pair.server.sent();
+    pair.server.take(pair.now, &request);
+    assert_eq!(pair.server.sent(), first);
+    assert!(pair.server.heard.is_empty());
+}
+
+#[test]
+fn a_message_is_retransmitted_byte_for_byte() {
+    let mut pair = Pair::new();
+    pair.device.ask(pair.now, post("rd"));
+    let first = pair.device.sent();
+    let due = pair.device.engine.poll_timeout().expect("a retransmission");
+    pair.device.engine.handle_timeout(due);
+    assert_eq!(pair.device.sent(), first);
+}
+
+/// The replayed request comes under another message id, as a replay does.
+#[test]
+fn a_replay_is_refused_without_protection() {
+    let mut pair = Pair::new();
+    pair.device.ask(pair.now, post("rd"));
+    let mut request = pair.device.sent().remove(0);
+    pair.server.take(pair.now, &request);
+    pair.server.heard.clear();
+    request[3] ^= 1;
+    pair.server.take(pair.now, &request);
+    assert!(matches!(
+        pair.server.heard[..],
+        [Heard::Refused("replay detected")]
+    ));
+    let answer = pair.server.sent().remove(0);
+    let answer = parse(&answer);
+    assert_eq!(
+        (answer.code(), answer.payload()),
+        (Code::UNAUTHORIZED, &b"Replay detected"[..])
+    );
+    assert_eq!(answer.uint(OptionNumber::MAX_AGE), Some(0));
+    assert_eq!(answer.value(OptionNumber::OSCORE), None);
+}
+
+#[test]
+fn bodies_go_in_blocks_inside() {
+    let mut pair = Pair::new();
+    let body: Vec<u8> = (0..5000u32).map(|i| i as u8).collect();
+    pair.device.ask(pair.now, post("rd").payload(body.clone()));
+    let mut wire = pair.settle();
+    let (handle, _, _, received) = pair.server.requested();
+    assert!(received == body);
+    pair.respond(handle, content(&body));
+    wire.extend(pair.settle());
+    assert!(wire.iter().all(|datagram| is_protected(datagram)));
+    assert!(wire.len() >= 18, "{}", wire.len());
+    match &pair.device.heard[..] {
+        [Heard::Response(Code::CONTENT, received, false)] => assert!(*received == body),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Else a stranger with the device's address would read what was protected.
+#[test]
+fn a_plain_request_gets_no_block_of_a_protected_response() {
+    let mut pair = Pair::new();
+    let get = OutgoingRequest::new(Code::GET).option(OptionNumber::URI_PATH, &b"3"[..]);
+    pair.device.ask(pair.now, get);
+    let request = pair.device.sent().remove(0);
+    pair.server.take(pair.now, &request);
+    let (handle, ..) = pair.server.requested();
+    pair.respond(handle, content(&[7; 3000]));
+    pair.server.sent();
+    // GET /3 with Block2 1/0/1024.
+    pair.server
+        .take(pair.now, &[0x40, 1, 9, 9, 0xb1, b'3', 0xc1, 0x16]);
+    let (handle, ..) = pair.server.requested();
+    assert_eq!(handle.security(), None);
+    assert!(pair.server.sent().is_empty());
+}
+
+#[test]
+fn an_observation_with_large_and_repeated_notifications() {
+    let mut pair = Pair::new();
+    let observe = OutgoingRequest {
+        observe: Some(true),
+        ..OutgoingRequest::new(Code::GET).option(OptionNumber::URI_PATH, &b"3"[..])
+    };
+    let (now, context) = (pair.now, pair.server.context);
+    let observe = OutgoingRequest {
+        security: Some(context),
+        ..observe
+    };
+    pair.server.engine.request(now, 0, observe).expect("room");
+    let mut wire = pair.settle();
+    assert_eq!(parse(&wire[0]).code(), Code::FETCH);
+    let (handle, code, ..) = pair.device.requested();
+    assert_eq!(code, Code::GET);
+    let first = content(b"0").uint(OptionNumber::OBSERVE, 0);
+    pair.device.engine.respond(now, handle, first);
+    wire.extend(pair.settle());
+    assert!(matches!(
+        pair.server.heard[..],
+        [Heard::Response(_, _, true)]
+    ));
+    pair.server.heard.clear();
+
+    let notify = |pair: &mut Pair, payload: &[u8]| {
+        pair.device
+            .engine
+            .notify(now, handle, true, content(payload))
+            .expect("room");
+        pair.device.sent().remove(0)
+    };
+    let one = notify(&mut pair, b"1");
+    pair.server.take(now, &one);
+    let ack = pair.server.sent();
+    pair.device.take(now, &ack[0]);
+    let two = notify(&mut pair, b"2");
+    pair.server.take(now, &two);
+    // Both come again, the older one last.
+    pair.server.take(now, &two);
+    pair.server.take(now, &one);
+    for ack in pair.server.sent() {
+        assert_eq!(parse(&ack).code(), Code::EMPTY);
+        pair.device.take(now, &ack);
+    }
+    let values: Vec<&Heard> = pair.server.heard.iter().collect();
+    assert!(
+        matches!(&values[..], [Heard::Notification(a), Heard::Notification(b)] if a == b"1" && b == b"2"),
+        "{values:?}"
+    );
+    pair.server.heard.clear();
+
+    let large = vec![9; 2500];
+    let first = notify(&mut pair, &large);
+    pair.server.take(now, &first);
+    wire.extend(pair.settle());
+    while !pair.device.heard.is_empty() {
+        let (handle, ..) = pair.device.requested();
+        assert_eq!(handle.security(), Some(pair.device.context));
+        pair.device.engine.respond(now, handle, content(&large));
+        wire.extend(pair.settle());
+    }
+    assert!(
+        matches!(&pair.server.heard[..], [Heard::Notification(body)] if *body == large),
+        "{:?}",
+        pair.server.heard.len()
+    );
+    assert!(wire.iter().all(|datagram| is_protected(datagram)));
+}
+
+/// RFC 8613 Appendix B.1.2, and the engine repeats the request by itself.
+#[test]
+fn a_first_request_is_repeated_with_its_echo() {
+    let mut pair = Pair::with(ReplayState::Unknown, "0102");
+    pair.device
+        .ask(pair.now, post("rd").payload(&b"</3/0>"[..]));
+    let wire = pair.settle();
+    assert_eq!(wire.len(), 3, "request, challenge, request");
+    assert!(wire.iter().all(|datagram| is_protected(datagram)));
+    assert!(matches!(pair.server.heard.remove(0), Heard::Refused(_)));
+    let (handle, _, path, body) = pair.server.requested();
+    assert_eq!((&path[..], &body[..]), ("rd", &b"</3/0>"[..]));
+    pair.respond(handle, content(b"1"));
+    pair.settle();
+    assert!(matches!(
+        pair.device.heard[..],
+        [Heard::Response(Code::CONTENT, ..)]
+    ));
+    // From now on without.
+    pair.device.ask(pair.now, post("rd"));
+    assert_eq!(pair.settle().len(), 1);
+}
+
+#[test]
+fn a_stranger_is_told_and_the_asker_hears_it() {
+    let mut pair = Pair::with(ReplayState::Unused, "0103");
+    pair.device.ask(pair.now, post("rd"));
+    pair.settle();
+    assert!(matches!(
+        pair.server.heard[..],
+        [Heard::Refused("decryption failed")]
+    ));
+    let failure = Failure::Unprotected(Code::BAD_REQUEST);
+    assert!(matches!(pair.device.heard[..], [Heard::Failed(heard)] if heard == failure));
+}
+
+#[test]
+fn what_is_not_authentic_does_not_answer() {
+    let mut pair = Pair::new();
+    pair.device.ask(pair.now, post("rd"));
+    let request = pair.device.sent().remove(0);
+    pair.server.take(pair.now, &request);
+    let (handle, ..) = pair.server.requested();
+    pair.respond(handle, content(b"1"));
+    let good = pair.server.sent().remove(0);
+    let mut forged = good.clone();
+    *forged.last_mut().expect("bytes") ^= 1;
+    pair.device.take(pair.now, &forged);
+    assert!(matches!(
+        pair.device.heard[..],
+        [Heard::Refused("decryption failed")]
+    ));
+    // A success that is not protected is none. It comes apart: the ACK has been.
+    let mut plain = good[..4 + parse(&good).token().len()].to_vec();
+    plain[0] = plain[0] & 0xcf | 0x10;
+    plain[1] = Code::CHANGED.0;
+    pair.device.take(pair.now, &plain);
+    assert!(matches!(
+        pair.device.heard[1],
+        Heard::Refused("the response is not protected")
+    ));
+    let mut apart = good.clone();
+    apart[0] = apart[0] & 0xcf | 0x10;
+    pair.device.take(pair.now, &apart);
+    assert!(matches!(
+        pair.device.heard[2],
+        Heard::Response(Code::CONTENT, ..)
+    ));
+}
+
+#[test]
+fn what_cannot_be_protected_fails_and_does_not_leave() {
+    let mut pair = Pair::new();
+    let request = OutgoingRequest {
+        security: Some(SecurityContextId(99)),
+        ..post("rd")
+    };
+    let engine = &mut pair.device.engine;
+    engine.request(pair.now, 0, request).expect("room");
+    assert!(engine.poll_transmit().is_none());
+    let event = engine.poll_event().and_then(heard);
+    assert!(
+        matches!(event, Some(Heard::Failed(Failure::Protection(_)))),
+        "{event:?}"
+    );
+    // The next one has its turn.
+    pair.device.ask(pair.now, post("rd"));
+    assert_eq!(pair.settle().len(), 1);
+}
+
+#[test]
+fn an_engine_without_security_does_not_understand_protected_messages() {
+    let mut pair = Pair::new();
+    pair.device.ask(pair.now, post("rd"));
+    let request = pair.device.sent().remove(0);
+    let mut engine: Endpoint<u8> = Endpoint::new(Config::default(), 1);
+    let event = engine.receive(pair.now + Duration::from_secs(1), 0, &request);
+    assert!(matches!(event, Some(Event::Refused { .. })));
+    let answer = engine.poll_transmit().expect("an answer").datagram;
+    let answer = Message::parse(&answer).expect("a message");
+    assert_eq!(answer.code(), Code::BAD_OPTION);
+}
