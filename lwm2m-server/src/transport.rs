@@ -23,19 +23,37 @@ use tokio::io::Interest;
 pub(crate) use binding::{Bound, BoundSocket, bind};
 pub(crate) use outgoing::Outgoing;
 
-/// A peer as one shard knows it: its address, the listener that it uses, and our address that it
-/// speaks to. The last two say the socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A peer as one shard knows it: the listener that it uses, and what tells it from others.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer {
     ip: Ipv6Addr,
-    scope: u32,
     port: u16,
     listener: u8,
-    /// Index into [`Transport::locals`]; 0 leaves the choice to the system.
-    local: u8,
+    known_by: KnownBy,
+}
+
+/// What tells a peer from others of its listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum KnownBy {
+    /// Its address, and our address that it speaks to.
+    Address {
+        /// Index into [`Transport::locals`]; 0 leaves the choice to the system.
+        local: u8,
+        scope: u32,
+    },
+    /// A session, whatever its address is by now: that of the peer is only for people.
+    Session(SessionSlot),
+}
+
+/// Where a session is: its slot and, as slots are used again, which one of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct SessionSlot {
+    pub(crate) generation: u16,
+    pub(crate) slot: u32,
 }
 
 impl Peer {
+    /// A peer without a session.
     pub(crate) fn new(listener: u8, address: SocketAddr, local: u8) -> Peer {
         let (ip, scope) = match address {
             SocketAddr::V4(address) => (address.ip().to_ipv6_mapped(), 0),
@@ -43,25 +61,42 @@ impl Peer {
         };
         Peer {
             ip,
-            scope,
             port: address.port(),
             listener,
-            local,
+            known_by: KnownBy::Address { local, scope },
         }
     }
 
-    /// The address; that of a dual-stack socket in its IPv4 form.
+    /// The peer of a session that was opened from here.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for listeners with sessions"))]
+    pub(crate) fn in_session(self, session: SessionSlot) -> Peer {
+        Peer {
+            known_by: KnownBy::Session(session),
+            ..self
+        }
+    }
+
+    /// The session; none for a peer that is known by its address.
+    pub(crate) fn session(&self) -> Option<SessionSlot> {
+        match self.known_by {
+            KnownBy::Session(session) => Some(session),
+            KnownBy::Address { .. } => None,
+        }
+    }
+
+    /// The address, or the one that a session was opened from; that of a dual-stack socket in its
+    /// IPv4 form.
     pub(crate) fn address(&self) -> SocketAddr {
         match self.ip.to_ipv4_mapped() {
             Some(ip) => (ip, self.port).into(),
-            None => SocketAddrV6::new(self.ip, self.port, 0, self.scope).into(),
+            None => SocketAddrV6::new(self.ip, self.port, 0, self.scope()).into(),
         }
     }
 
     /// The address as a socket of the family takes it.
     fn destination(&self, is_ipv6: bool) -> SocketAddr {
         match is_ipv6 {
-            true => SocketAddrV6::new(self.ip, self.port, 0, self.scope).into(),
+            true => SocketAddrV6::new(self.ip, self.port, 0, self.scope()).into(),
             false => self.address(),
         }
     }
@@ -70,22 +105,47 @@ impl Peer {
     pub(crate) fn ip(&self) -> Ipv6Addr {
         self.ip
     }
+
+    fn scope(&self) -> u32 {
+        match self.known_by {
+            KnownBy::Address { scope, .. } => scope,
+            KnownBy::Session(_) => 0,
+        }
+    }
+
+    /// Which of our addresses it speaks to.
+    fn local(&self) -> u8 {
+        match self.known_by {
+            KnownBy::Address { local, .. } => local,
+            KnownBy::Session(_) => 0,
+        }
+    }
 }
+
+impl PartialEq for Peer {
+    fn eq(&self, other: &Peer) -> bool {
+        let alike = self.listener == other.listener && self.known_by == other.known_by;
+        alike && (self.session().is_some() || (self.ip, self.port) == (other.ip, other.port))
+    }
+}
+
+impl Eq for Peer {}
 
 // A message is looked up by its peer several times: two numbers hash faster than a slice and four.
 impl Hash for Peer {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let Peer {
-            ip,
-            scope,
-            port,
-            listener,
-            local,
-        } = *self;
-        let [high, low] = port.to_be_bytes();
-        let rest = u64::from(u32::from_be_bytes([high, low, listener, local]));
-        state.write_u128(ip.to_bits());
-        state.write_u64(u64::from(scope) << 32 | rest);
+        match self.known_by {
+            KnownBy::Address { local, scope } => {
+                let [high, low] = self.port.to_be_bytes();
+                let rest = u64::from(u32::from_be_bytes([high, low, self.listener, local]));
+                state.write_u128(self.ip.to_bits());
+                state.write_u64(u64::from(scope) << 32 | rest);
+            }
+            KnownBy::Session(SessionSlot { generation, slot }) => {
+                let which = u64::from(generation) << 32 | u64::from(slot);
+                state.write_u64(u64::from(self.listener) << 48 | which);
+            }
+        }
     }
 }
 
@@ -220,7 +280,7 @@ impl Transport {
     /// The socket that a peer speaks to.
     fn socket_of(&self, peer: &Peer) -> Option<&ListenerSocket> {
         let ways = self.ways.get(usize::from(peer.listener))?;
-        let way = ways.get(usize::from(peer.local)).or(ways.first())?;
+        let way = ways.get(usize::from(peer.local())).or(ways.first())?;
         self.sockets.get(*way)
     }
 
@@ -245,7 +305,11 @@ impl Transport {
 
     /// Receives one batch from each socket and hands out the datagrams; true when a socket may
     /// have more.
-    pub(crate) fn receive(&mut self, batch: &mut Batch, mut each: impl FnMut(Peer, &[u8])) -> bool {
+    pub(crate) fn receive(
+        &mut self,
+        batch: &mut Batch,
+        mut each: impl FnMut(Peer, &mut [u8]),
+    ) -> bool {
         let mut more = false;
         for socket in &self.sockets {
             let Batch { bytes, meta } = batch;
@@ -277,10 +341,10 @@ impl Transport {
             }
             for (meta, buffer) in meta
                 .iter()
-                .zip(bytes.chunks_exact(Batch::BUFFER))
+                .zip(bytes.chunks_exact_mut(Batch::BUFFER))
                 .take(count)
             {
-                let received = &buffer[..meta.len.min(Batch::BUFFER)];
+                let received = &mut buffer[..meta.len.min(Batch::BUFFER)];
                 let stride = if meta.stride == 0 {
                     received.len()
                 } else {
@@ -303,7 +367,7 @@ impl Transport {
                     each(peer, received);
                 } else {
                     received
-                        .chunks(stride)
+                        .chunks_mut(stride)
                         .for_each(|datagram| each(peer, datagram));
                 }
             }
@@ -362,7 +426,7 @@ impl Transport {
 
     /// The peer as another shard may know it, and the address of ours behind `local`.
     pub(crate) fn local_of(&self, peer: &Peer) -> Option<Local> {
-        match peer.local {
+        match peer.local() {
             0 => None,
             local => self.locals.get(usize::from(local)).copied(),
         }
@@ -371,7 +435,13 @@ impl Transport {
     /// A peer that another shard has received from.
     pub(crate) fn adopt(&mut self, peer: Peer, local: Option<Local>) -> Peer {
         let local = local.map_or(0, |local| local_index(&mut self.locals, local));
-        Peer { local, ..peer }
+        match peer.known_by {
+            KnownBy::Address { scope, .. } => Peer {
+                known_by: KnownBy::Address { local, scope },
+                ..peer
+            },
+            KnownBy::Session(_) => peer,
+        }
     }
 }
 

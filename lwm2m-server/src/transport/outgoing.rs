@@ -38,8 +38,8 @@ impl Outgoing {
                 break Sent::Done;
             };
             let run = self.0[left..].iter().take_while(|transmit| {
-                (transmit.peer.listener, transmit.peer.local)
-                    == (first.peer.listener, first.peer.local)
+                (transmit.peer.listener, transmit.peer.local())
+                    == (first.peer.listener, first.peer.local())
             });
             let run = run.count();
             match send(&self.0[left..left + run]) {

@@ -1,3 +1,5 @@
+use std::hash::{Hash, Hasher};
+
 use super::*;
 use crate::{Listener, StartError};
 
@@ -10,7 +12,27 @@ fn a_peer_keeps_its_address() {
     let mapped: SocketAddr = "[::ffff:10.0.0.1]:7".parse().expect("an address");
     let shown = Peer::new(0, mapped, 0).address().to_string();
     assert_eq!(shown, "10.0.0.1:7");
-    assert_eq!(size_of::<Peer>(), 24);
+    assert!(size_of::<Peer>() <= 32);
+}
+
+#[test]
+fn a_session_is_the_same_wherever_it_is() {
+    let at = |port: u16| Peer::new(1, ([192, 0, 2, 1], port).into(), 3);
+    let session = |generation, slot| SessionSlot { generation, slot };
+    let hash = |peer: &Peer| {
+        let mut hasher = std::hash::DefaultHasher::new();
+        peer.hash(&mut hasher);
+        hasher.finish()
+    };
+    let here = at(1000).in_session(session(1, 7));
+    let there = at(2000).in_session(session(1, 7));
+    assert_eq!(here, there);
+    assert_eq!(hash(&here), hash(&there));
+    assert_eq!(there.address(), at(2000).address());
+    assert_ne!(here, at(1000));
+    assert_ne!(here, at(1000).in_session(session(2, 7)));
+    assert_ne!(here, at(1000).in_session(session(1, 8)));
+    assert_ne!(at(1000), at(2000));
 }
 
 #[test]
