@@ -9,7 +9,7 @@ use syn::spanned::Spanned;
 use syn::{ItemStruct, LitInt, LitStr};
 
 use crate::load::Loaded;
-use crate::tracked;
+use crate::{tracked, warning};
 
 /// Which object a struct becomes.
 #[derive(Default)]
@@ -38,7 +38,11 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<T
     let model = model.map_err(|message| syn::Error::new(xml.span(), message))?;
     let object = lwm2m_codegen::attached(model, &item);
     let tracked = tracked(&loaded);
-    Ok(quote!(#object #tracked))
+    let allowed = item.attrs.iter().filter(|it| it.path().is_ident("allow"));
+    let warning = warning(&loaded, xml.span());
+    // Without a warning there is nothing that these could be about.
+    let warning = (!warning.is_empty()).then(|| quote!(#(#allowed)* #warning));
+    Ok(quote!(#object #tracked #warning))
 }
 
 impl Arguments {

@@ -16,15 +16,26 @@
 //! ```
 //! println!("cargo::rerun-if-changed=objects");
 //! ```
+//!
+//! # When definitions have faults
+//!
+//! What is not understood is an error at the macro, with file, line and advice. What is wrong and
+//! understood is a warning, one for each macro, with the first findings in it. A macro can warn
+//! only by the use of something deprecated, so that is what the compiler says, and
+//! `#[allow(deprecated)]` on the module around the macro, or on the struct, says that you know.
+//! `cargo xtask registry check` lists all findings, and those that are mere advice.
 
 mod attribute;
 mod load;
 
 use proc_macro2::{Span, TokenStream};
-use quote::quote;
+use quote::{quote, quote_spanned};
 use syn::{LitStr, parse_macro_input};
 
 use load::Loaded;
+
+/// Findings that a warning of the compiler names.
+const WARNINGS_MAX: usize = 10;
 
 /// Makes a module for each object of an XML file, or of all XML files in a folder and below it.
 ///
@@ -56,7 +67,8 @@ pub fn lwm2m_objects(input: proc_macro::TokenStream) -> proc_macro::TokenStream 
         Ok(loaded) => {
             let objects = lwm2m_codegen::expand(&loaded.models);
             let tracked = tracked(&loaded);
-            quote!(#objects #tracked).into()
+            let warning = warning(&loaded, path.span());
+            quote!(#objects #tracked #warning).into()
         }
     }
 }
@@ -98,4 +110,24 @@ fn tracked(loaded: &Loaded) -> TokenStream {
         .iter()
         .map(|file| LitStr::new(file, Span::call_site()));
     quote!(#(const _: &[u8] = ::core::include_bytes!(#files);)*)
+}
+
+/// Makes the compiler warn of what is wrong in the files, at the place that names them.
+fn warning(loaded: &Loaded, place: Span) -> TokenStream {
+    if loaded.warnings.is_empty() {
+        return TokenStream::new();
+    }
+    let named = loaded.warnings.iter().take(WARNINGS_MAX);
+    let mut note: String = named.map(|warning| format!("\n{warning}")).collect();
+    if loaded.warnings.len() > WARNINGS_MAX {
+        let more = loaded.warnings.len() - WARNINGS_MAX;
+        note.push_str(&format!("\nand {more} more"));
+    }
+    quote_spanned! {place=>
+        const _: () = {
+            #[deprecated(note = #note)]
+            const DOUBTFUL_DEFINITION: () = ();
+            DOUBTFUL_DEFINITION
+        };
+    }
 }

@@ -17,6 +17,8 @@ pub(crate) struct Loaded {
     pub(crate) models: Vec<ObjectModel>,
     /// The files that were read, by absolute path.
     pub(crate) files: Vec<String>,
+    /// What is wrong in the files and was understood all the same.
+    pub(crate) warnings: Vec<String>,
     /// Which file each model is from.
     origins: Vec<String>,
     faults: Vec<String>,
@@ -96,9 +98,13 @@ impl Loaded {
                 });
             }
         };
-        let grave = parsed.diagnostics.iter();
-        let grave = grave.filter(|diagnostic| diagnostic.severity == Severity::Error);
-        self.faults.extend(grave.map(ToString::to_string));
+        for diagnostic in &parsed.diagnostics {
+            match diagnostic.severity {
+                Severity::Error => self.faults.push(diagnostic.to_string()),
+                Severity::Warning => self.warnings.push(diagnostic.to_string()),
+                Severity::Note => {}
+            }
+        }
         for model in parsed.models {
             self.add(model, &shown);
         }

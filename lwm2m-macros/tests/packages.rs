@@ -1,6 +1,8 @@
-//! A changed definition makes cargo build a package anew, and nothing else does.
+//! A changed definition makes cargo build a package anew, and nothing else does; and all
+//! definitions compile together.
 //!
-//! Each test writes a package and runs it with cargo as its author would. All of them build in the
+//! `LWM2M_REGISTRY` names the folder that is compiled as a whole, such as a pulled registry; without
+//! it that is the one of the repository. Each test writes a package and runs it with cargo as its author would. All of them build in the
 //! target folder of the workspace, where the crates from the registry are built already.
 
 #![allow(clippy::unwrap_used)] // tests
@@ -45,6 +47,22 @@ fn main() {
 }
 "#;
 
+/// The newest of all versions of the Device object.
+const ALL_OF_A_FOLDER: &str = r#"
+#![deny(warnings)]
+
+use lwm2m_core::typed::TypedObject;
+
+#[allow(deprecated)] // says what is doubtful in the definitions
+mod objects {
+    lwm2m_macros::lwm2m_objects!("FOLDER");
+}
+
+fn main() {
+    println!("{}", objects::device_3::Device::DEFINITION.version);
+}
+"#;
+
 /// What the documentation of the macros tells to write.
 const BUILD_SCRIPT: &str = r#"
 fn main() {
@@ -54,7 +72,7 @@ fn main() {
 
 #[test]
 fn a_changed_file_makes_the_package_build_anew() {
-    let package = Package::new("lwm2m-rebuild-file", BY_FILE_FOLDER_AND_STRUCT);
+    let package = Package::new("lwm2m-package-file", BY_FILE_FOLDER_AND_STRUCT);
     package.define("door.xml", "1.0", "State");
     let state = "1.0 State\n".repeat(3);
     assert_eq!(package.run(), (state.clone(), Built::Anew));
@@ -66,7 +84,7 @@ fn a_changed_file_makes_the_package_build_anew() {
 
 #[test]
 fn a_build_script_notices_files_that_come_and_go() {
-    let package = Package::new("lwm2m-rebuild-folder", BY_FOLDER);
+    let package = Package::new("lwm2m-package-folder", BY_FOLDER);
     fs::write(package.folder.join("build.rs"), BUILD_SCRIPT).unwrap();
     package.define("door.xml", "1.0", "State");
     assert_eq!(package.run(), ("1.0\n".to_owned(), Built::Anew));
@@ -78,6 +96,20 @@ fn a_build_script_notices_files_that_come_and_go() {
 
     fs::remove_file(package.objects().join("below/door-1_1.xml")).unwrap();
     assert_eq!(package.run(), ("1.0\n".to_owned(), Built::Anew));
+}
+
+#[test]
+fn all_definitions_of_a_folder_compile_in_one_crate() {
+    let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("../object-registry/objects");
+    let folder = std::env::var_os("LWM2M_REGISTRY").map_or(built_in, PathBuf::from);
+    let folder = fs::canonicalize(folder).unwrap();
+    let literal = format!("{:?}", folder.to_str().unwrap());
+    let main = ALL_OF_A_FOLDER.replace("\"FOLDER\"", &literal);
+    let package = Package::new("lwm2m-package-all", &main);
+    let (newest, _) = package.run();
+    let device = fs::read(folder.join("3.xml")).unwrap();
+    let device = lwm2m_registry::parse(device, "3.xml").unwrap().models;
+    assert_eq!(newest, format!("{}\n", device[0].version));
 }
 
 /// Whether a run compiled the package.
