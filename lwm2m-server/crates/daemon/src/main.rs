@@ -33,6 +33,8 @@ enum Command {
     Run,
     /// Prints a configuration file with every key and its default.
     Config,
+    /// Makes the server's key, certificate and raw public key; also a CA, and keys of devices.
+    Keygen(cli::keygen::Arguments),
     #[command(flatten)]
     Cli(cli::Command),
 }
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
             print!("{}", config::REFERENCE);
             Ok(())
         }
+        Some(Command::Keygen(what)) => cli::keygen::run(&what, arguments.api.json),
         Some(Command::Cli(command)) => cli::run(&arguments.api, &command),
     };
     match outcome {

@@ -1,10 +1,11 @@
-//! The commands that look at devices: clients of the public HTTP API.
+//! The commands: those that look at devices are clients of the public HTTP API.
 
 mod api;
 mod bodies;
 mod commands;
 mod events;
 mod follow;
+pub(crate) mod keygen;
 mod show;
 mod table;
 

@@ -12,6 +12,8 @@ const DEVICES: [&str; 3] = ["demo-meter", "demo-thermometer", "demo-tracker"];
 /// `lwm2m-server --demo`, stopped when dropped.
 pub(crate) struct Demo {
     child: Child,
+    /// Where commands are run: what they write is gone afterwards.
+    folder: tempfile::TempDir,
     /// As in `http://127.0.0.1:40001`.
     pub(crate) http: String,
     /// As in `coap://127.0.0.1:40002`.
@@ -46,6 +48,7 @@ impl Demo {
             http,
             coap: address("coap://"),
             child,
+            folder: tempfile::tempdir().expect("a folder"),
             welcome,
         };
         demo.wait_for_devices();
@@ -56,6 +59,7 @@ impl Demo {
     pub(crate) fn cli(&self, arguments: &[&str]) -> Output {
         Command::new(BINARY)
             .env("LWM2M_SERVER", &self.http)
+            .current_dir(self.folder.path())
             .args(arguments)
             .stdin(Stdio::null())
             .output()

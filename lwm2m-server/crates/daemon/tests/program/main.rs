@@ -3,5 +3,6 @@
 mod demo;
 mod errors;
 mod hostile;
+mod keygen;
 mod models;
 mod readme;
