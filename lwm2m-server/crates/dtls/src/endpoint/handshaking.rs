@@ -1,0 +1,639 @@
+//! Handshakes in flight: from the ClientHello with a good cookie to Up or Failed.
+
+use std::sync::Arc;
+
+use super::Endpoint;
+use super::clock::{Millis, NEVER, millis};
+use super::session::{LastFlight, Session};
+use super::slots::Occupant;
+use super::types::{ConnectError, Event, Path, SessionId};
+use crate::alert::{Alert, Level};
+use crate::cid::Cid;
+use crate::codec::Reader;
+use crate::config::ClientConfig;
+use crate::failure::{DownReason, Failure};
+use crate::handshake::{
+    Client, Conversation, Environment, Fragment, HelloStart, HelloVerifyRequest, Message,
+    MessageType, Role, Room, Server, Step,
+};
+use crate::peer::Verdict;
+use crate::random::random_array;
+use crate::record::{ContentType, Header, VERSION_1_0, write_plain};
+
+/// A handshake in flight.
+pub(super) struct Handshake<P> {
+    pub(super) path: P,
+    role: Role,
+    conversation: Conversation,
+    /// The application is asked; what comes meanwhile waits.
+    parked: bool,
+    /// Protected records that came before their keys were there.
+    early: Vec<u8>,
+    timeout: Millis,
+    retransmit_at: Millis,
+    give_up_at: Millis,
+    /// Set by a Finished that could not be decrypted.
+    bad_finished_at: Millis,
+    /// How often the peer may still make us repeat this flight.
+    repeats_left: u8,
+    hello: [u8; 4],
+}
+
+/// Whether a handshake goes on after a step.
+enum Progress<P> {
+    On(Box<Handshake<P>>),
+    Over,
+}
+
+impl<P> Handshake<P> {
+    const REPEATS_MAX: u8 = 8;
+
+    pub(super) fn deadline(&self) -> Millis {
+        let retransmit_at = if self.parked {
+            NEVER
+        } else {
+            self.retransmit_at
+        };
+        retransmit_at.min(self.give_up_at).min(self.bad_finished_at)
+    }
+}
+
+impl<P: Path> Endpoint<P> {
+    /// Begins a handshake with a server.
+    pub(super) fn begin(
+        &mut self,
+        path: P,
+        config: Arc<ClientConfig>,
+    ) -> Result<SessionId, ConnectError> {
+        self.give_up(path);
+        let id = self.reserve(path).ok_or(ConnectError::Full)?;
+        let own_cid = self.new_cid(id);
+        let mut conversation = Conversation::new(0, 0, 0);
+        let mut environment = Environment {
+            limits: &self.config.limits,
+            random: &mut *self.random,
+        };
+        match Client::start(config, own_cid, &mut conversation, &mut environment) {
+            Ok(client) => {
+                let role = Role::Client(Box::new(client));
+                let handshake = self.new_handshake(path, role, conversation, [0; 4]);
+                self.apply(id, handshake, Ok(Step::Send));
+                Ok(id)
+            }
+            Err(failure) => {
+                self.slots.remove(id, path);
+                Err(failure.into())
+            }
+        }
+    }
+
+    /// Takes a plain handshake record.
+    pub(super) fn handshake_record(&mut self, path: P, header: &Header, record: &[u8]) {
+        let mut reader = Reader::new(record);
+        while !reader.is_empty() {
+            let Some(fragment) = Fragment::read(&mut reader) else {
+                self.statistics.malformed += 1;
+                return;
+            };
+            match fragment.message_type {
+                MessageType::ClientHello => self.client_hello(path, header, &fragment),
+                // Finished is always protected; this one has been forged.
+                MessageType::Finished => self.statistics.discarded += 1,
+                _ => self.handshake_fragment(path, &fragment),
+            }
+        }
+    }
+
+    /// Takes a plain alert. It may have been forged, so it can end a handshake, never a session.
+    pub(super) fn plain_alert(&mut self, path: P, record: &[u8]) {
+        let Some((level, alert)) = Alert::parse(record) else {
+            return;
+        };
+        if level == Level::Warning && alert != Alert::CLOSE_NOTIFY {
+            return;
+        }
+        if let Some(id) = self.slots.place(path).handshake
+            && let Some(handshake) = self.slots.take_handshake(id)
+        {
+            self.fail(id, handshake, Failure::PeerAlert(alert));
+        }
+    }
+
+    /// Takes a protected record for a handshake. False when it is not authentic.
+    pub(super) fn handshake_protected(
+        &mut self,
+        id: SessionId,
+        path: P,
+        header: &Header,
+        record: &[u8],
+    ) -> bool {
+        let Some(mut handshake) = self.slots.take_handshake(id) else {
+            return false;
+        };
+        if handshake.path != path {
+            self.slots.put(id, handshake);
+            return false;
+        }
+        if handshake.parked || handshake.role.candidates().is_empty() {
+            let bytes = header.bytes + record.len();
+            if handshake.early.len() + bytes <= self.config.limits.early_bytes_max {
+                header.write_to(&mut handshake.early);
+                handshake.early.extend_from_slice(record);
+            }
+            self.slots.put(id, handshake);
+            return true;
+        }
+        let mut copy = Vec::new();
+        let opened = handshake
+            .role
+            .candidates()
+            .iter_mut()
+            .position(|candidate| {
+                copy.clear();
+                copy.extend_from_slice(record);
+                let opened = candidate.protection.open(header, &mut copy);
+                if let Some(opened) = &opened {
+                    copy.truncate(opened.end);
+                    copy.drain(..opened.start);
+                }
+                opened.is_some_and(|opened| {
+                    copy.insert(0, opened.content_type.code());
+                    true
+                })
+            });
+        let Some(index) = opened else {
+            let is_finished = header.content_type != ContentType::ApplicationData
+                && header.content_type != ContentType::Alert;
+            if is_finished {
+                let grace = millis(self.config.timing.bad_finished_grace);
+                let at = self.clock.now() + grace;
+                handshake.bad_finished_at = handshake.bad_finished_at.min(at);
+            }
+            self.put_handshake(id, handshake);
+            return false;
+        };
+        // The peer has shown which of the keys it has.
+        handshake.role.candidates().swap(0, index);
+        handshake.role.candidates().truncate(1);
+        let (code, content) = copy.split_first().unwrap_or((&0, &[]));
+        match ContentType::from_code(*code) {
+            Some(ContentType::Handshake) => self.finished(id, handshake, content),
+            Some(ContentType::Alert) => match Alert::parse(content) {
+                Some((Level::Fatal, alert)) | Some((_, alert @ Alert::CLOSE_NOTIFY)) => {
+                    self.fail(id, handshake, Failure::PeerAlert(alert));
+                }
+                _ => self.put_handshake(id, handshake),
+            },
+            // Application data before Finished: the peer will repeat it.
+            _ => self.put_handshake(id, handshake),
+        }
+        true
+    }
+
+    /// Goes on with an answer of the application. False when nobody waits for it.
+    pub(super) fn resume(&mut self, id: SessionId, verdict: Verdict) -> bool {
+        let Some(mut handshake) = self.slots.take_handshake(id) else {
+            return false;
+        };
+        if !std::mem::take(&mut handshake.parked) {
+            self.slots.put(id, handshake);
+            return false;
+        }
+        let mut environment = Environment {
+            limits: &self.config.limits,
+            random: &mut *self.random,
+        };
+        let conversation = &mut handshake.conversation;
+        let step = handshake
+            .role
+            .answer(conversation, &mut environment, verdict);
+        // The peer has waited for us, not we for it.
+        handshake.retransmit_at = self.clock.now() + handshake.timeout;
+        self.apply(id, handshake, step);
+        true
+    }
+
+    /// Runs what is due of a handshake.
+    pub(super) fn review_handshake(&mut self, id: SessionId) {
+        let now = self.clock.now();
+        let Some(mut handshake) = self.slots.take_handshake(id) else {
+            return;
+        };
+        if handshake.bad_finished_at <= now {
+            let failure = handshake.role.bad_finished();
+            return self.fail(id, handshake, failure);
+        }
+        if handshake.give_up_at <= now {
+            let failure = match handshake.parked {
+                true => Failure::Overloaded,
+                false => Failure::Timeout {
+                    expected: handshake.role.expected(),
+                },
+            };
+            return self.fail(id, handshake, failure);
+        }
+        if !handshake.parked && handshake.retransmit_at <= now {
+            let max = millis(self.config.timing.retransmission_max);
+            handshake.timeout = (handshake.timeout * 2).min(max);
+            handshake.retransmit_at = now + handshake.timeout;
+            self.repeat_flight(&mut handshake);
+        }
+        self.slots.put(id, handshake);
+    }
+
+    /// Ends a handshake that is not needed any more, in silence.
+    pub(super) fn give_up(&mut self, path: P) {
+        if let Some(id) = self.slots.place(path).handshake
+            && let Some(handshake) = self.slots.take_handshake(id)
+        {
+            self.forget(id, handshake.path, Failure::GivenUp);
+        }
+    }
+
+    /// Ends a handshake and tells the peer, where there is something to tell.
+    pub(super) fn fail(
+        &mut self,
+        id: SessionId,
+        mut handshake: Box<Handshake<P>>,
+        failure: Failure,
+    ) {
+        if let Some(alert) = failure.alert() {
+            self.say_alert(&mut handshake, alert);
+        }
+        self.forget(id, handshake.path, failure);
+    }
+
+    fn say_alert(&mut self, handshake: &mut Handshake<P>, alert: Alert) {
+        let bytes = alert.encode(Level::Fatal);
+        let scratch = &mut self.outbox.scratch;
+        let is_client = matches!(handshake.role, Role::Client(_));
+        match handshake.role.candidates().first_mut() {
+            // Our ChangeCipherSpec is out.
+            Some(candidate) if is_client => {
+                if !candidate
+                    .protection
+                    .seal(scratch, ContentType::Alert, &bytes)
+                {
+                    return;
+                }
+            }
+            _ => {
+                let sequence = handshake.conversation.record_sequence;
+                handshake.conversation.record_sequence += 1;
+                write_plain(scratch, ContentType::Alert, sequence, &bytes);
+            }
+        }
+        self.outbox.push_scratch(handshake.path);
+    }
+
+    fn forget(&mut self, id: SessionId, path: P, failure: Failure) {
+        self.slots.remove(id, path);
+        self.statistics.failures += 1;
+        self.outbox.events.push_back(Event::Failed {
+            session: id,
+            path,
+            failure,
+        });
+    }
+
+    fn client_hello(&mut self, path: P, header: &Header, fragment: &Fragment<'_>) {
+        let Some(server) = self.config.server.clone() else {
+            self.statistics.discarded += 1;
+            return;
+        };
+        if fragment.offset != 0 {
+            // The rest of a ClientHello whose first fragment had a good cookie.
+            return self.handshake_fragment(path, fragment);
+        }
+        let Some(hello) = HelloStart::parse(fragment.data) else {
+            self.statistics.malformed += 1;
+            return;
+        };
+        let period = self.cookie_period();
+        if !self.cookies.verify(period, &path.octets(), &hello) {
+            return self.verify_hello(path, header, fragment, &hello);
+        }
+        if self.is_repeated(path, &hello) {
+            return self.handshake_fragment(path, fragment);
+        }
+        self.give_up(path);
+        let Some(id) = self.reserve(path) else {
+            self.statistics.overloaded += 1;
+            return;
+        };
+        let own_cid = self.new_cid(id);
+        let role = Role::Server(Box::new(Server::new(server, own_cid, *hello.random)));
+        let number = fragment.sequence;
+        // The numbers go on from those of the HelloVerifyRequest (RFC 6347 §4.2.1).
+        let conversation = Conversation::new(number, number, header.number.sequence());
+        let handshake = self.new_handshake(path, role, conversation, fingerprint(&hello));
+        self.slots.put(id, handshake);
+        self.handshake_fragment(path, fragment);
+    }
+
+    /// Answers a ClientHello without a good cookie, and forgets it.
+    fn verify_hello(
+        &mut self,
+        path: P,
+        header: &Header,
+        fragment: &Fragment<'_>,
+        hello: &HelloStart<'_>,
+    ) {
+        let cookie = self
+            .cookies
+            .make(self.cookie_period(), &path.octets(), hello);
+        let mut body = Vec::with_capacity(64);
+        HelloVerifyRequest { cookie: &cookie }.write(&mut body);
+        let message = Message::new(MessageType::HelloVerifyRequest, fragment.sequence, &body);
+        let scratch = &mut self.outbox.scratch;
+        let sequence = header.number.sequence();
+        write_plain(
+            scratch,
+            ContentType::Handshake,
+            sequence,
+            message.as_bytes(),
+        );
+        scratch[1..3].copy_from_slice(&VERSION_1_0.to_be_bytes());
+        self.outbox.push_scratch(path);
+        self.statistics.cookies += 1;
+    }
+
+    /// True for the ClientHello of the handshake at the path, or of the session there.
+    fn is_repeated(&self, path: P, hello: &HelloStart<'_>) -> bool {
+        let place = self.slots.place(path);
+        let fingerprint = fingerprint(hello);
+        let handshake = place.handshake.and_then(|id| self.slots.handshake(id));
+        if let Some(handshake) = handshake {
+            return handshake.hello == fingerprint;
+        }
+        let session = place.session.and_then(|id| self.slots.session(id));
+        session.is_some_and(|session| session.hello == fingerprint)
+    }
+
+    fn handshake_fragment(&mut self, path: P, fragment: &Fragment<'_>) {
+        let id = self.slots.place(path).handshake;
+        let Some((id, mut handshake)) =
+            id.and_then(|id| Some((id, self.slots.take_handshake(id)?)))
+        else {
+            self.statistics.discarded += 1;
+            return;
+        };
+        let due = handshake.conversation.inbound.due();
+        let is_last = fragment.offset + fragment.data.len() == fragment.length;
+        if fragment.sequence.wrapping_add(1) == due && is_last {
+            // The end of the flight that we have answered: our answer was lost.
+            if handshake.conversation.answered == due
+                && !handshake.parked
+                && let Some(left) = handshake.repeats_left.checked_sub(1)
+            {
+                handshake.repeats_left = left;
+                self.repeat_flight(&mut handshake);
+            }
+            return self.slots.put(id, handshake);
+        }
+        let limits = &self.config.limits;
+        match handshake.conversation.inbound.add(fragment, limits) {
+            Ok(()) => self.advance(id, handshake),
+            Err(failure) => self.fail(id, handshake, failure),
+        }
+    }
+
+    /// Takes the contents of a protected handshake record.
+    fn finished(&mut self, id: SessionId, mut handshake: Box<Handshake<P>>, content: &[u8]) {
+        let fragment = Fragment::read(&mut Reader::new(content));
+        let Some(fragment) =
+            fragment.filter(|fragment| fragment.message_type == MessageType::Finished)
+        else {
+            return self.put_handshake(id, handshake);
+        };
+        let limits = &self.config.limits;
+        match handshake.conversation.inbound.add(&fragment, limits) {
+            Ok(()) => self.advance(id, handshake),
+            Err(failure) => self.fail(id, handshake, failure),
+        }
+    }
+
+    /// Takes the messages that are whole.
+    fn advance(&mut self, id: SessionId, mut handshake: Box<Handshake<P>>) {
+        while !handshake.parked
+            && let Some(message) = handshake.conversation.inbound.next()
+        {
+            let mut environment = Environment {
+                limits: &self.config.limits,
+                random: &mut *self.random,
+            };
+            let conversation = &mut handshake.conversation;
+            let step = handshake
+                .role
+                .message(conversation, &mut environment, &message);
+            match self.take_step(id, handshake, step) {
+                Progress::On(on) => handshake = on,
+                Progress::Over => return,
+            }
+        }
+        self.take_early(id, handshake);
+    }
+
+    /// Takes a step, and what waited for it.
+    fn apply(&mut self, id: SessionId, handshake: Box<Handshake<P>>, step: Result<Step, Failure>) {
+        if let Progress::On(handshake) = self.take_step(id, handshake, step) {
+            self.advance(id, handshake);
+        }
+    }
+
+    fn take_step(
+        &mut self,
+        id: SessionId,
+        mut handshake: Box<Handshake<P>>,
+        step: Result<Step, Failure>,
+    ) -> Progress<P> {
+        match step {
+            Ok(Step::More) => {}
+            Ok(Step::Send) => {
+                handshake.timeout = millis(self.config.timing.retransmission_initial);
+                handshake.retransmit_at = self.clock.now() + handshake.timeout;
+                handshake.repeats_left = Handshake::<P>::REPEATS_MAX;
+                self.send_flight(&mut handshake);
+            }
+            Ok(Step::Ask(lookup)) => {
+                handshake.parked = true;
+                self.outbox.events.push_back(Event::Lookup {
+                    session: id,
+                    path: handshake.path,
+                    lookup,
+                });
+            }
+            Ok(Step::Up { send }) => {
+                self.rise(id, handshake, send);
+                return Progress::Over;
+            }
+            Err(failure) => {
+                self.fail(id, handshake, failure);
+                return Progress::Over;
+            }
+        }
+        Progress::On(handshake)
+    }
+
+    /// Takes the protected records that waited for their keys.
+    fn take_early(&mut self, id: SessionId, mut handshake: Box<Handshake<P>>) {
+        if handshake.parked || handshake.early.is_empty() || handshake.role.candidates().is_empty()
+        {
+            return self.put_handshake(id, handshake);
+        }
+        let early = std::mem::take(&mut handshake.early);
+        let path = handshake.path;
+        self.put_handshake(id, handshake);
+        let mut rest = &early[..];
+        while let Some(header) = Header::parse(rest) {
+            let (record, next) = rest[header.bytes..].split_at(header.length);
+            self.handshake_protected(id, path, &header, record);
+            rest = next;
+        }
+    }
+
+    /// Turns a handshake into a session.
+    fn rise(&mut self, id: SessionId, mut handshake: Box<Handshake<P>>, send: bool) {
+        if send {
+            self.send_flight(&mut handshake);
+        }
+        let path = handshake.path;
+        let Handshake {
+            role,
+            conversation,
+            hello,
+            ..
+        } = *handshake;
+        let Some(outcome) = role.finish() else {
+            return self.forget(id, path, Failure::Crypto("key derivation"));
+        };
+        let now = self.clock.now();
+        let last_flight = send.then(|| {
+            Box::new(LastFlight {
+                flight: conversation.flight,
+                sequence: conversation.record_sequence,
+                until: now + millis(self.config.timing.last_flight),
+            })
+        });
+        let peer = outcome.peer.clone();
+        let session = Session {
+            path,
+            protection: outcome.protection,
+            peer: outcome.peer,
+            last_flight,
+            active: now,
+            fragment_max: conversation.fragment_max as u16,
+            allowance: None,
+            hello,
+        };
+        let earlier = self.slots.promote(id, Box::new(session));
+        let replaces = earlier.filter(|earlier| self.is_superseded(*earlier, &peer.identity));
+        self.statistics.handshakes += 1;
+        self.outbox.events.push_back(Event::Up {
+            session: id,
+            path,
+            peer,
+            replaces,
+        });
+        if let Some(earlier) = replaces {
+            self.end_session(earlier, DownReason::Replaced);
+        }
+        self.arm(id);
+    }
+
+    /// True when a session at the path of a new one is of no use any more: it is the same peer's,
+    /// or its records could not be told from those of the new one.
+    fn is_superseded(&self, earlier: SessionId, identity: &crate::peer::Identity) -> bool {
+        self.slots.session(earlier).is_some_and(|session| {
+            session.peer.identity == *identity || session.protection.read_cid().is_none()
+        })
+    }
+
+    fn send_flight(&mut self, handshake: &mut Handshake<P>) {
+        let room = Room {
+            mtu: self.config.limits.mtu,
+            fragment: handshake.conversation.fragment_max,
+        };
+        let (path, outbox) = (handshake.path, &mut self.outbox);
+        let candidate = handshake.role.candidates().first_mut();
+        let protection = candidate.map(|candidate| &mut candidate.protection);
+        let conversation = &mut handshake.conversation;
+        let sequence = &mut conversation.record_sequence;
+        conversation
+            .flight
+            .send(sequence, protection, room, &mut |datagram| {
+                outbox.push(path, datagram);
+            });
+    }
+
+    fn repeat_flight(&mut self, handshake: &mut Handshake<P>) {
+        if !handshake.conversation.flight.is_empty() {
+            self.send_flight(handshake);
+            self.statistics.retransmitted += 1;
+        }
+    }
+
+    fn new_handshake(
+        &self,
+        path: P,
+        role: Role,
+        conversation: Conversation,
+        hello: [u8; 4],
+    ) -> Box<Handshake<P>> {
+        let now = self.clock.now();
+        let timeout = millis(self.config.timing.retransmission_initial);
+        Box::new(Handshake {
+            path,
+            role,
+            conversation,
+            parked: false,
+            early: Vec::new(),
+            timeout,
+            retransmit_at: now + timeout,
+            give_up_at: now + millis(self.config.timing.handshake_timeout),
+            bad_finished_at: NEVER,
+            repeats_left: Handshake::<P>::REPEATS_MAX,
+            hello,
+        })
+    }
+
+    fn put_handshake(&mut self, id: SessionId, handshake: Box<Handshake<P>>) {
+        self.slots.put(id, handshake);
+        self.arm(id);
+    }
+
+    fn reserve(&mut self, path: P) -> Option<SessionId> {
+        let limits = &self.config.limits;
+        if self.slots.handshakes() >= limits.handshakes_max {
+            return None;
+        }
+        self.slots.reserve(path, limits.sessions_max)
+    }
+
+    fn new_cid(&mut self, id: SessionId) -> Cid {
+        let random = random_array(&mut *self.random);
+        Cid::new(self.config.shard, id.slot, id.generation, random)
+    }
+
+    /// Sees to it that the occupant of a slot is looked at when it wants to be.
+    pub(super) fn arm(&mut self, id: SessionId) {
+        let idle = self.config.limits.session_idle.map(millis);
+        let deadline = match self.slots.occupant(id) {
+            Some(Occupant::Handshake(handshake)) => handshake.deadline(),
+            Some(Occupant::Session(session)) => session.deadline(idle),
+            _ => return,
+        };
+        if let Some(timer) = self.slots.timer(id)
+            && deadline < *timer
+        {
+            *timer = deadline;
+            self.timers.arm(deadline, id);
+        }
+    }
+}
+
+/// Tells one ClientHello from another: a part of its random.
+fn fingerprint(hello: &HelloStart<'_>) -> [u8; 4] {
+    let [.., a, b, c, d] = *hello.random;
+    [a, b, c, d]
+}

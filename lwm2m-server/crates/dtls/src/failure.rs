@@ -1,0 +1,267 @@
+//! Why a handshake fails and why a session ends, for programs and for people.
+
+use std::fmt;
+
+use crate::alert::Alert;
+
+/// Why a handshake failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The peer speaks another version.
+    #[error("the peer offers version {offered:#06x}, and DTLS 1.2 (0xfefd) is needed")]
+    Version {
+        /// As on the wire: 0xfeff is DTLS 1.0.
+        offered: u16,
+    },
+    /// The suites of the two sides have nothing in common.
+    #[error(
+        "no common cipher suite: the peer has {}, we have {}",
+        Codes(peer),
+        Codes(ours)
+    )]
+    NoCommonSuite {
+        /// Code points of the peer.
+        peer: Vec<u16>,
+        /// Our code points, those that our configuration and credentials allow.
+        ours: Vec<u16>,
+    },
+    /// The suites agree, but not what they need.
+    #[error("no common {0}")]
+    NoCommonParameter(&'static str),
+    /// Our policy asks for RFC 7627 and the peer does not have it.
+    #[error("the peer does not have the extended master secret (RFC 7627)")]
+    NoExtendedMasterSecret,
+    /// Nobody knows the identity.
+    #[error("the psk identity {} is not known", identity.escape_ascii())]
+    UnknownPskIdentity {
+        /// As the peer sent it.
+        identity: Box<[u8]>,
+    },
+    /// Nobody knows the identity, and the peer was told the same as for a wrong key.
+    #[error("the psk identity {} is not known, which the peer was not told", identity.escape_ascii())]
+    ConcealedPskIdentity {
+        /// As the peer sent it.
+        identity: Box<[u8]>,
+    },
+    /// The peer's Finished message cannot be decrypted: its key is another one.
+    #[error("the peer holds another key for the psk identity {}", identity.escape_ascii())]
+    WrongKey {
+        /// As the peer sent it.
+        identity: Box<[u8]>,
+    },
+    /// A Finished message, or a protected record before it, is not what it must be.
+    #[error("the peer's Finished message does not verify")]
+    BadFinished,
+    /// The application refused the peer.
+    #[error("the peer is known and refused")]
+    Refused,
+    /// The application could not tell; nothing was said to the peer.
+    #[error("the credential could not be looked up in time")]
+    Overloaded,
+    /// A message that does not belong here.
+    #[error("{found} came where {expected} is due")]
+    UnexpectedMessage {
+        /// What came.
+        found: &'static str,
+        /// What was due.
+        expected: &'static str,
+    },
+    /// A message that cannot be read.
+    #[error("a malformed {0}")]
+    Malformed(&'static str),
+    /// A field that may not have this value.
+    #[error("an illegal {0}")]
+    IllegalParameter(&'static str),
+    /// The server answers to an extension that was not offered.
+    #[error("the server answers to an extension that was not offered")]
+    UnofferedExtension,
+    /// A message, or all of them together, exceed a limit.
+    #[error("{what} of {found} bytes, and {max} are allowed")]
+    TooLarge {
+        /// Which.
+        what: &'static str,
+        /// Bytes that it has.
+        found: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The peer ended the handshake.
+    #[error("the peer ended the handshake: {0}")]
+    PeerAlert(Alert),
+    /// The peer did not answer in time.
+    #[error("no answer while waiting for {expected}")]
+    Timeout {
+        /// What was due.
+        expected: &'static str,
+    },
+    /// We ended the handshake, or another one took its place.
+    #[error("the handshake was given up")]
+    GivenUp,
+    /// The crypto library failed.
+    #[error("{0} failed")]
+    Crypto(&'static str),
+}
+
+impl Failure {
+    /// A stable word for programs.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Failure::Version { .. } => "dtls-version",
+            Failure::NoCommonSuite { .. } => "dtls-no-common-suite",
+            Failure::NoCommonParameter(_) => "dtls-no-common-parameter",
+            Failure::NoExtendedMasterSecret => "dtls-no-extended-master-secret",
+            Failure::UnknownPskIdentity { .. } | Failure::ConcealedPskIdentity { .. } => {
+                "psk-identity-unknown"
+            }
+            Failure::WrongKey { .. } => "psk-wrong-key",
+            Failure::BadFinished => "dtls-bad-finished",
+            Failure::Refused => "credential-refused",
+            Failure::Overloaded => "overloaded",
+            Failure::UnexpectedMessage { .. } => "dtls-unexpected-message",
+            Failure::Malformed(_) => "dtls-malformed",
+            Failure::IllegalParameter(_) => "dtls-illegal-parameter",
+            Failure::UnofferedExtension => "dtls-unoffered-extension",
+            Failure::TooLarge { .. } => "dtls-too-large",
+            Failure::PeerAlert(_) => "dtls-peer-alert",
+            Failure::Timeout { .. } => "dtls-timeout",
+            Failure::GivenUp => "dtls-given-up",
+            Failure::Crypto(_) => "internal",
+        }
+    }
+
+    /// How to mend it, where we know.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Failure::Version { .. } => "build the device's DTLS stack with DTLS 1.2",
+            Failure::NoCommonSuite { .. } => {
+                "build the device with TLS_PSK_WITH_AES_128_CCM_8 (psk) or \
+                 TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8 (rpk, certificates), and give the server the \
+                 credentials that the suites need"
+            }
+            Failure::NoCommonParameter(_) => {
+                "the device needs secp256r1, ecdsa_secp256r1_sha256 and a kind of certificate that \
+                 the server has"
+            }
+            Failure::NoExtendedMasterSecret => {
+                "allow sessions without the extended master secret, or build the device with it"
+            }
+            Failure::UnknownPskIdentity { .. } | Failure::ConcealedPskIdentity { .. } => {
+                "add a credential with exactly this identity (/0/x/3 of the device)"
+            }
+            Failure::WrongKey { .. } => {
+                "the key of the credential and /0/x/5 of the device differ; mind hexadecimal and \
+                 text"
+            }
+            Failure::PeerAlert(Alert::UNKNOWN_PSK_IDENTITY) => {
+                "the other side does not know our psk identity"
+            }
+            Failure::PeerAlert(Alert::BAD_RECORD_MAC | Alert::DECRYPT_ERROR) => {
+                "the keys of the two sides differ"
+            }
+            Failure::PeerAlert(Alert::UNKNOWN_CA | Alert::BAD_CERTIFICATE) => {
+                "the other side does not trust our certificate: see /0/x/4 of the device"
+            }
+            Failure::Timeout { .. } => {
+                "datagrams are lost, or a firewall lets only the first ones through"
+            }
+            _ => return None,
+        })
+    }
+
+    /// What the peer is told; none says nothing.
+    pub fn alert(&self) -> Option<Alert> {
+        Some(match self {
+            Failure::Version { .. } => Alert::PROTOCOL_VERSION,
+            Failure::NoCommonSuite { .. }
+            | Failure::NoCommonParameter(_)
+            | Failure::NoExtendedMasterSecret => Alert::HANDSHAKE_FAILURE,
+            Failure::UnknownPskIdentity { .. } => Alert::UNKNOWN_PSK_IDENTITY,
+            Failure::WrongKey { .. } | Failure::ConcealedPskIdentity { .. } => {
+                Alert::BAD_RECORD_MAC
+            }
+            Failure::BadFinished => Alert::DECRYPT_ERROR,
+            Failure::Refused => Alert::ACCESS_DENIED,
+            Failure::UnexpectedMessage { .. } => Alert::UNEXPECTED_MESSAGE,
+            Failure::Malformed(_) => Alert::DECODE_ERROR,
+            Failure::IllegalParameter(_) | Failure::TooLarge { .. } => Alert::ILLEGAL_PARAMETER,
+            Failure::UnofferedExtension => Alert::UNSUPPORTED_EXTENSION,
+            Failure::Crypto(_) => Alert::INTERNAL_ERROR,
+            Failure::GivenUp => Alert::CLOSE_NOTIFY,
+            Failure::Overloaded | Failure::PeerAlert(_) | Failure::Timeout { .. } => return None,
+        })
+    }
+}
+
+/// Code points, as in `c0a8 c0ae`.
+struct Codes<'a>(&'a [u16]);
+
+impl fmt::Display for Codes<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return formatter.write_str("none");
+        }
+        for (index, code) in self.0.iter().enumerate() {
+            let space = if index == 0 { "" } else { " " };
+            write!(formatter, "{space}{code:04x}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a session ended that was up.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DownReason {
+    /// The peer said close_notify.
+    #[error("the peer closed the session")]
+    PeerClosed,
+    /// The peer sent a fatal alert, which was authentic.
+    #[error("the peer ended the session: {0}")]
+    PeerAlert(Alert),
+    /// We closed it.
+    #[error("the session was closed")]
+    Closed,
+    /// The same peer has a newer session.
+    #[error("a newer session of the peer took its place")]
+    Replaced,
+    /// Nothing was sent or received for [`Limits::session_idle`](crate::Limits::session_idle).
+    #[error("the session was idle for too long")]
+    Idle,
+}
+
+impl DownReason {
+    /// A stable word for programs.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            DownReason::PeerClosed => "peer-closed",
+            DownReason::PeerAlert(_) => "peer-alert",
+            DownReason::Closed => "closed",
+            DownReason::Replaced => "replaced",
+            DownReason::Idle => "idle",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lists_of_suites_are_in_the_sentence() {
+        let failure = Failure::NoCommonSuite {
+            peer: vec![0xc02c, 0x00ff],
+            ours: Vec::new(),
+        };
+        assert_eq!(
+            failure.to_string(),
+            "no common cipher suite: the peer has c02c 00ff, we have none"
+        );
+        assert_eq!(failure.alert(), Some(Alert::HANDSHAKE_FAILURE));
+    }
+
+    #[test]
+    fn an_overload_is_never_told_as_a_fault_of_the_credential() {
+        assert_eq!(Failure::Overloaded.alert(), None);
+    }
+}

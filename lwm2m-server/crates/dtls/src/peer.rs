@@ -1,0 +1,78 @@
+//! Whom a session is with, and what is asked of the application about it.
+
+use std::fmt;
+
+use crate::psk::Psk;
+use crate::suite::CipherSuite;
+
+/// The other side of a session, as the handshake proved it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Peer {
+    /// Who it is.
+    pub identity: Identity,
+    /// How records are protected.
+    pub suite: CipherSuite,
+    /// The name that the client asked for (RFC 6066 §3).
+    pub server_name: Option<Box<str>>,
+    /// The master secret is bound to the handshake (RFC 7627).
+    pub extended_master_secret: bool,
+    /// The peer's records carry a Connection ID, so that it may change its address.
+    pub cid: bool,
+    /// The session continues an earlier one, which proved the identity.
+    pub resumed: bool,
+}
+
+/// Who a peer is. This layer authenticates; what an identity may do is for others to say.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Identity {
+    /// It holds the key of this identity; for a client, that the server holds it too.
+    Psk(Box<[u8]>),
+    /// A client that did not authenticate, where that is allowed.
+    Anonymous,
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Identity::Psk(identity) => write!(formatter, "Psk({})", identity.escape_ascii()),
+            Identity::Anonymous => formatter.write_str("Anonymous"),
+        }
+    }
+}
+
+/// A question of a parked handshake, for [`Endpoint::answer`](crate::Endpoint::answer).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Lookup {
+    /// Which key has this identity? Answer [`Verdict::Psk`].
+    Psk {
+        /// As the client sent it; usually UTF-8.
+        identity: Box<[u8]>,
+        /// The name that the client asked for.
+        server_name: Option<Box<str>>,
+    },
+}
+
+/// The answer to a [`Lookup`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// The key of the identity, and, while keys are exchanged, the other one that is good as well.
+    Psk {
+        /// The key.
+        key: Psk,
+        /// The key that it follows or that will follow it.
+        alternate: Option<Psk>,
+    },
+    /// The peer may come in.
+    Accept,
+    /// There is no such identity, key or certificate.
+    Unknown,
+    /// The identity is known and not let in.
+    Refuse,
+    /// Nobody can tell now. The handshake is dropped in silence, since an alert about a credential
+    /// would make the device give up for good (LwM2M 1.1 class Fail).
+    Overloaded,
+}
