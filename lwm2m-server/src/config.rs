@@ -56,6 +56,8 @@ pub struct Limits {
     pub mailbox_max: usize,
     /// Events that wait for one subscriber; 4096.
     pub subscriber_queue_max: usize,
+    /// Reports that wait for the one who follows an observation; 16.
+    pub observation_queue_max: usize,
     /// Parameters of one Register that the server does not know and keeps; 16.
     pub annotations_max: usize,
     /// Profile ids that are known or learnt; 1024.
@@ -78,6 +80,7 @@ impl Default for Limits {
             observations_max: 256,
             mailbox_max: 4096,
             subscriber_queue_max: 4096,
+            observation_queue_max: 16,
             annotations_max: 16,
             profiles_max: 1024,
             routes_max: 1 << 16,

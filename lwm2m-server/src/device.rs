@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lwm2m_core::typed::ObjectDefinition;
 use lwm2m_core::{Attributes, Path, Record, Request, WriteMode};
 
+use crate::follower::Follower;
 use crate::mailbox::Command;
 use crate::server::Handle;
-use crate::{EndpointName, Events, ObservationId, ObservationInfo, RequestError, Response};
+use crate::{EndpointName, ObservationId, ObservationInfo, RequestError, Response};
 
 /// A device by its endpoint name, whether it is registered or not.
 ///
@@ -23,7 +25,7 @@ pub struct Device {
 }
 
 /// How a request is carried out.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct RequestOptions {
     /// How long it may wait and run; the server's default when none.
@@ -32,6 +34,11 @@ pub struct RequestOptions {
     /// be refused: a Write to a read-only resource, an operation of a later version. Requests
     /// that cannot be expressed at all are refused nevertheless.
     pub unchecked: bool,
+    /// What the caller knows of the object: its values are taken by this definition where the
+    /// server's models have none or another one. Typed requests set it.
+    pub definition: Option<&'static ObjectDefinition>,
+    /// Who hears of the observation that the request makes.
+    pub(crate) follower: Option<Follower>,
 }
 
 /// How an observation is cancelled.
@@ -54,9 +61,9 @@ impl Device {
         &self.endpoint
     }
 
-    /// Everything that happens on the server from now on.
-    pub(crate) fn events(&self) -> Events {
-        self.handle.events.subscribe()
+    /// How many reports wait for the one who follows an observation.
+    pub(crate) fn observation_queue_max(&self) -> usize {
+        self.handle.shared.config.limits.observation_queue_max
     }
 
     /// Carries out any operation; the methods below are shorthands.

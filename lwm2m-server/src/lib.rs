@@ -29,6 +29,7 @@ mod device;
 mod directory;
 mod error;
 mod event;
+mod follower;
 mod identity;
 mod interceptor;
 pub mod keys;

@@ -152,6 +152,7 @@ pub(super) fn device<'a>(
         version,
         objects,
         models,
+        definition: None,
     }
 }
 

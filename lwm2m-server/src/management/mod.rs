@@ -16,6 +16,7 @@ mod report;
 mod types;
 
 use lwm2m_coap::Code;
+use lwm2m_core::typed::ObjectDefinition;
 use lwm2m_core::{ObjectList, ObjectModels, Version};
 
 pub(crate) use check::check;
@@ -32,6 +33,8 @@ pub(crate) struct DeviceContext<'a> {
     pub(crate) objects: &'a ObjectList,
     /// Where object models come from.
     pub(crate) models: &'a dyn ObjectModels,
+    /// What the caller knows of one object, before the models.
+    pub(crate) definition: Option<&'static ObjectDefinition>,
 }
 
 /// The parts of a CoAP response that matter here.

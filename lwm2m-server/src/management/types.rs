@@ -102,6 +102,11 @@ impl<'d> Types<'d> {
 
 impl ResourceTypes for Types<'_> {
     fn resource_type(&self, object: u16, resource: u16) -> Option<ResourceType> {
+        let of_caller = self.device.definition;
+        let known = of_caller.and_then(|known| known.resource_type(object, resource));
+        if known.is_some() {
+            return known;
+        }
         self.with_resource(object, resource, |model| {
             Some(ResourceType {
                 data_type: model.data_type?,

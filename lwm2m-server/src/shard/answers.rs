@@ -9,10 +9,11 @@ use tokio::sync::oneshot;
 use super::downlink::{Task, cancelled};
 use super::{Now, Shard, ended, hook};
 use crate::event::EventKind;
-use crate::management::{self, CoapAnswer};
+use crate::follower::Reported;
+use crate::management::{self, CoapAnswer, DeviceContext};
 use crate::registration::Location;
 use crate::transport::Peer;
-use crate::{Content, ObservationId, Reason, RequestError, Response};
+use crate::{Content, ObservationId, Reason, RequestError, RequestOptions, Response};
 
 impl Shard {
     /// A device has answered one of our requests.
@@ -29,8 +30,12 @@ impl Shard {
         };
         self.contact(now, device);
         match job.task {
-            Task::Operation { request, answer } => {
-                let outcome = self.outcome(now, device, &request, &response);
+            Task::Operation {
+                request,
+                options,
+                answer,
+            } => {
+                let outcome = self.outcome(now, device, &request, options, &response);
                 let _ = answer.send(outcome);
             }
             Task::Cancel {
@@ -108,6 +113,7 @@ impl Shard {
         now: Now,
         device: Location,
         request: &Request,
+        options: RequestOptions,
         response: &IncomingResponse<'_, Peer>,
     ) -> Result<Response, RequestError> {
         let Some(entry) = self.table.get(device) else {
@@ -119,17 +125,35 @@ impl Shard {
             message: &response.message,
             body: &response.body,
         };
-        let context = Shard::context(&self.shared, entry);
+        let context = DeviceContext {
+            definition: options.definition,
+            ..Shard::context(&self.shared, entry)
+        };
         let decoded = management::decode(request, &context, &answer);
+        let is_followed = options.follower.is_some();
         if response.observing {
-            self.observe(now, device, request, response);
+            self.observe(now, device, request, options, response);
         }
         let mut outcome = match decoded {
             Ok(outcome) => outcome,
             Err(error) => {
                 if let RequestError::Undecodable(cause) = &error {
                     let reason = Reason::new("undecodable", cause.to_string());
-                    self.undecodable(now, device, "response", &answer, reason);
+                    self.undecodable(now, device, "response", &answer, reason.clone());
+                    // The observation stands: who follows it hears of the value and of the next.
+                    if let Some(observation) = self.observations.get(response.request)
+                        && is_followed
+                    {
+                        let observation = Some(observation.id);
+                        self.tell(response.request, || Reported::Undecodable(reason));
+                        return Ok(Response {
+                            code: answer.code,
+                            content: Content::None,
+                            format: None,
+                            raw: bytes::Bytes::copy_from_slice(answer.body),
+                            observation,
+                        });
+                    }
                 }
                 return Err(error);
             }

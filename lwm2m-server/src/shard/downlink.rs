@@ -14,7 +14,7 @@ use lwm2m_core::Request;
 use tokio::sync::oneshot;
 
 use super::{Now, Shard, ended, observations};
-use crate::management;
+use crate::management::{self, DeviceContext};
 use crate::registration::Location;
 use crate::{CancelMode, ObservationId, Reason, RequestError, RequestOptions, Response};
 
@@ -43,6 +43,7 @@ pub(super) struct Job {
 pub(super) enum Task {
     Operation {
         request: Request,
+        options: RequestOptions,
         answer: oneshot::Sender<Result<Response, RequestError>>,
     },
     /// The active cancel of an observation; nobody waits when another one replaces it.
@@ -116,7 +117,10 @@ impl Shard {
             return;
         };
         // A request that can never be sent is refused now, not when the device wakes up.
-        let context = Shard::context(&self.shared, entry);
+        let context = DeviceContext {
+            definition: options.definition,
+            ..Shard::context(&self.shared, entry)
+        };
         let checked = match options.unchecked {
             true => Ok(()),
             false => management::check(&request, &context),
@@ -125,8 +129,13 @@ impl Shard {
             let _ = answer.send(Err(error));
             return;
         }
-        let task = Task::Operation { request, answer };
-        self.submit(now, device, task, options.timeout);
+        let timeout = options.timeout;
+        let task = Task::Operation {
+            request,
+            options,
+            answer,
+        };
+        self.submit(now, device, task, timeout);
     }
 
     /// Takes the cancellation of an observation.
@@ -231,7 +240,15 @@ impl Shard {
         let peer = entry.peer;
         let context = Shard::context(&self.shared, entry);
         let encoded = match &job.task {
-            Task::Operation { request, .. } => management::encode(request, &context),
+            Task::Operation {
+                request, options, ..
+            } => {
+                let context = DeviceContext {
+                    definition: options.definition,
+                    ..context
+                };
+                management::encode(request, &context)
+            }
             Task::Cancel { observation, .. } => {
                 let standing = self.find_observation(device, *observation);
                 let token = standing.and_then(|o| self.endpoint.request_token(o.request));

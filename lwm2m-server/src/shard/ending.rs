@@ -90,6 +90,7 @@ impl Shard {
         }
         while let Some(observation) = self.observations.pop(&mut entry.observations) {
             self.endpoint.cancel(observation.request);
+            self.tell_end(observation.request, reason);
             self.emit(now, Some(&entry.endpoint), || EventKind::ObservationEnded {
                 id: observation.id,
                 target: observation.origin.target.clone(),

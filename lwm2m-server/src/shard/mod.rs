@@ -22,6 +22,7 @@ use lwm2m_core::ObjectModels;
 use crate::credentials::CredentialStore;
 use crate::directory::Directory;
 use crate::event::{EventKind, EventSender};
+use crate::follower::Follower;
 use crate::mailbox::{Command, Relay};
 use crate::management::DeviceContext;
 use crate::registration::objects::ObjectLists;
@@ -85,6 +86,8 @@ pub(crate) struct Shard {
     table: Table,
     objects: ObjectLists,
     observations: Observations,
+    /// Who follows which observation.
+    followers: HashMap<RequestId, Follower>,
     /// Whose request is on its way.
     exchanges: HashMap<RequestId, Location>,
     /// How many observations there have been, for their ids.
@@ -121,6 +124,7 @@ impl Shard {
             table: Table::new(id),
             objects: ObjectLists::new(),
             observations: Observations::default(),
+            followers: HashMap::new(),
             exchanges: HashMap::new(),
             observation_count: 0,
             wheel: Wheel::new(),
@@ -313,6 +317,7 @@ impl Shard {
             version: entry.version,
             objects: &entry.objects,
             models: &*shared.models,
+            definition: None,
         }
     }
 

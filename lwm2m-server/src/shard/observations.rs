@@ -10,6 +10,7 @@ use std::sync::Arc;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use lwm2m_coap::RequestId;
 use lwm2m_core::Request;
+use lwm2m_core::typed::ObjectDefinition;
 
 use crate::registration::Location;
 use crate::{ObservationId, ObservationTarget};
@@ -45,6 +46,8 @@ pub(crate) struct Origin {
     /// The Observe or Observe-Composite request.
     pub(crate) request: Request,
     pub(crate) target: ObservationTarget,
+    /// What the caller knows of the object.
+    pub(crate) definition: Option<&'static ObjectDefinition>,
 }
 
 impl Observation {
@@ -121,7 +124,11 @@ impl Observations {
     }
 
     /// The shared form of what an observe request asks for; none for other requests.
-    pub(crate) fn origin(&mut self, request: &Request) -> Option<Arc<Origin>> {
+    pub(crate) fn origin(
+        &mut self,
+        request: &Request,
+        definition: Option<&'static ObjectDefinition>,
+    ) -> Option<Arc<Origin>> {
         let target = target(request)?;
         let hash = self.hasher.hash_one(match &target {
             ObservationTarget::Single(path) => std::slice::from_ref(path),
@@ -131,12 +138,15 @@ impl Observations {
             self.sweep();
         }
         let same = self.origins.entry(hash).or_default();
-        if let Some(origin) = same.iter().find(|origin| origin.request == *request) {
+        let is_same =
+            |origin: &&Arc<Origin>| origin.request == *request && origin.definition == definition;
+        if let Some(origin) = same.iter().find(is_same) {
             return Some(Arc::clone(origin));
         }
         let origin = Arc::new(Origin {
             request: request.clone(),
             target,
+            definition,
         });
         same.push(Arc::clone(&origin));
         self.origins_len += 1;
@@ -192,7 +202,7 @@ mod tests {
 
     fn add(observations: &mut Observations, chain: &mut ObservationChain, number: u64) {
         let origin = observations
-            .origin(&observe(9))
+            .origin(&observe(9), None)
             .expect("an observe request");
         let id = ObservationId(number);
         let observation = Observation::new(RequestId(number), id, DEVICE, origin);
@@ -227,16 +237,16 @@ mod tests {
     #[test]
     fn what_is_asked_for_is_shared_and_forgotten() {
         let mut observations = Observations::default();
-        let first = observations.origin(&observe(9)).expect("observe");
-        let second = observations.origin(&observe(9)).expect("observe");
+        let first = observations.origin(&observe(9), None).expect("observe");
+        let second = observations.origin(&observe(9), None).expect("observe");
         assert!(Arc::ptr_eq(&first, &second));
         for resource in 0..5000 {
-            observations.origin(&observe(resource));
+            observations.origin(&observe(resource), None);
         }
         assert!(observations.origins_len <= Observations::SWEEP_MIN);
         assert!(
             observations
-                .origin(&Request::Delete { path: Path::ROOT })
+                .origin(&Request::Delete { path: Path::ROOT }, None)
                 .is_none()
         );
     }

@@ -9,12 +9,13 @@ use lwm2m_core::{Path, Request};
 use super::observations::Observation;
 use super::{Now, Shard, ended};
 use crate::event::EventKind;
-use crate::management::{self, CoapAnswer};
+use crate::follower::Reported;
+use crate::management::{self, CoapAnswer, DeviceContext};
 use crate::registration::Location;
 use crate::transport::Peer;
 use crate::{
     Content, ObservationId, ObservationInfo, ObservationTarget, Reason, Refusal, RequestError,
-    Response,
+    RequestOptions, Response,
 };
 
 impl Shard {
@@ -24,9 +25,10 @@ impl Shard {
         now: Now,
         device: Location,
         request: &Request,
+        options: RequestOptions,
         response: &IncomingResponse<'_, Peer>,
     ) {
-        let Some(origin) = self.observations.origin(request) else {
+        let Some(origin) = self.observations.origin(request, options.definition) else {
             // An observation that nobody asked for: a later notification is answered by a reset.
             return self.endpoint.cancel(response.request);
         };
@@ -39,6 +41,9 @@ impl Shard {
         let observation = Observation::new(response.request, id, device, origin);
         self.observations
             .insert(&mut entry.observations, observation);
+        if let Some(follower) = options.follower {
+            self.followers.insert(response.request, follower);
+        }
         let endpoint = Some(&entry.endpoint);
         self.events
             .emit(now.wall, endpoint, || EventKind::ObservationStarted {
@@ -64,8 +69,28 @@ impl Shard {
                 target: observation.origin.target.clone(),
                 values: Arc::new(values.clone()),
             });
+            self.tell(request, || Reported::Values(Arc::new(values.clone())));
         }
         Some(id)
+    }
+
+    /// Tells the one who follows an observation.
+    pub(super) fn tell(&mut self, request: RequestId, reported: impl FnOnce() -> Reported) {
+        if self.followers.is_empty() {
+            return;
+        }
+        let Some(follower) = self.followers.get(&request) else {
+            return;
+        };
+        if !follower.tell(reported()) {
+            self.followers.remove(&request);
+        }
+    }
+
+    /// Tells the one who follows an observation that it has ended.
+    pub(super) fn tell_end(&mut self, request: RequestId, reason: &Reason) {
+        self.tell(request, || Reported::Ended(reason.clone()));
+        self.followers.remove(&request);
     }
 
     /// A device notifies.
@@ -116,9 +141,15 @@ impl Shard {
         let Some(entry) = self.table.get(device) else {
             return;
         };
-        let context = Shard::context(&self.shared, entry);
+        let context = DeviceContext {
+            definition: origin.definition,
+            ..Shard::context(&self.shared, entry)
+        };
         match management::decode_notification(&origin.target, &context, answer) {
-            Err(reason) => self.undecodable(now, device, "notification", answer, reason),
+            Err(reason) => {
+                self.undecodable(now, device, "notification", answer, reason.clone());
+                self.tell(request, || Reported::Undecodable(reason));
+            }
             Ok(mut values) => {
                 self.counters.notifications += 1;
                 let path = match origin.target {
@@ -126,11 +157,13 @@ impl Shard {
                     ObservationTarget::Composite(_) => Path::ROOT,
                 };
                 self.intercept(device, &path, &mut values.records);
+                let values = Arc::new(values);
                 self.emit(now, Some(&entry.endpoint), || EventKind::Notification {
                     id,
                     target: origin.target.clone(),
-                    values: Arc::new(values),
+                    values: Arc::clone(&values),
                 });
+                self.tell(request, || Reported::Values(values));
             }
         }
     }
@@ -162,6 +195,7 @@ impl Shard {
             return;
         };
         self.endpoint.cancel(request);
+        self.tell_end(request, &reason);
         let Some(entry) = self.table.get_mut(device) else {
             return;
         };

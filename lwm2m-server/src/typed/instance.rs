@@ -1,6 +1,9 @@
 //! An object instance of a device.
 
-use lwm2m_core::typed::{Executable, Readable, Typed, TypedError, Writable};
+use lwm2m_core::codec::Decoded;
+use lwm2m_core::typed::{
+    Executable, Finding, ObjectDefinition, Readable, Typed, TypedError, TypedObject, Writable,
+};
 use lwm2m_core::{ExecuteArguments, Request, WriteMode};
 
 use super::{Observation, TypedRequestError};
@@ -47,7 +50,11 @@ impl Instance {
     pub async fn read_with_findings<T: Readable>(
         &self,
     ) -> Result<Typed<T::Value>, TypedRequestError> {
-        let response = self.device.read_path(T::target(self.id)).await?;
+        let request = Request::Read {
+            path: T::target(self.id),
+            accept: None,
+        };
+        let response = self.device.send(request, by(T::definition())).await?;
         Ok(typed::<T>(self.id, &response.content)?)
     }
 
@@ -87,7 +94,8 @@ impl Instance {
     ) -> Result<(), RequestError> {
         let path = T::path(self.id);
         let request = Request::Execute { path, arguments };
-        self.device.send(request, RequestOptions::default()).await?;
+        let options = by(T::Object::DEFINITION);
+        self.device.send(request, options).await?;
         Ok(())
     }
 
@@ -105,9 +113,23 @@ impl Instance {
         mode: WriteMode,
     ) -> Result<(), TypedRequestError> {
         let path = T::target(self.id);
-        let records = T::write_records(self.id, value)?;
-        self.device.write_path(path, mode, records).await?;
+        let request = Request::Write {
+            path,
+            mode,
+            records: T::write_records(self.id, value)?,
+            format: None,
+        };
+        self.device.send(request, by(T::definition())).await?;
         Ok(())
+    }
+}
+
+/// Requests about an object go by the definition that its type carries, whatever the models of the
+/// server say.
+pub(super) fn by(definition: &'static ObjectDefinition) -> RequestOptions {
+    RequestOptions {
+        definition: Some(definition),
+        ..RequestOptions::default()
     }
 }
 
@@ -116,17 +138,40 @@ pub(super) fn typed<T: Readable>(
     instance: u16,
     content: &Content,
 ) -> Result<Typed<T::Value>, TypedError> {
-    let Content::Values(decoded) = content else {
-        let path = T::target(instance);
-        return Err(TypedError::Absent { path });
-    };
-    let typed = T::read_records(instance, &decoded.records);
-    // A value that could not be decoded says more than that there is none.
-    match (typed, decoded.faults.first()) {
-        (Err(TypedError::Absent { .. }), Some(fault)) => Err(TypedError::Value {
-            path: fault.path,
-            error: fault.error,
+    match content {
+        Content::Values(decoded) => of_values::<T>(instance, decoded),
+        _ => Err(TypedError::Absent {
+            path: T::target(instance),
         }),
-        (typed, _) => typed,
+    }
+}
+
+/// The typed value of decoded values; what could not be decoded is a finding.
+pub(super) fn of_values<T: Readable>(
+    instance: u16,
+    decoded: &Decoded<'_>,
+) -> Result<Typed<T::Value>, TypedError> {
+    let target = T::target(instance);
+    let mut faults = decoded
+        .faults
+        .iter()
+        .filter(|fault| target.contains(&fault.path));
+    match T::read_records(instance, &decoded.records) {
+        Ok(mut typed) => {
+            typed.findings.extend(faults.map(|fault| Finding::Value {
+                path: fault.path,
+                error: fault.error,
+            }));
+            Ok(typed)
+        }
+        // A value that could not be decoded says more than that there is none.
+        Err(TypedError::Absent { path }) => Err(match faults.next() {
+            Some(fault) => TypedError::Value {
+                path: fault.path,
+                error: fault.error,
+            },
+            None => TypedError::Absent { path },
+        }),
+        Err(error) => Err(error),
     }
 }

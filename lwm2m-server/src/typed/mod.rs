@@ -60,6 +60,26 @@ pub enum TypedRequestError {
 /// meter.write::<lwm2m_objects::device::Timezone>(5).await;
 /// # }
 /// ```
+///
+/// What is only written is not read, and what is only executed not observed:
+///
+/// ```
+/// # async fn example(meter: lwm2m_server::Device) -> Result<(), lwm2m_server::TypedRequestError> {
+/// meter.write::<lwm2m_objects::firmware_update::Package>(vec![0, 1]).await
+/// # }
+/// ```
+///
+/// ```compile_fail,E0277
+/// # async fn example(meter: lwm2m_server::Device) {
+/// meter.read::<lwm2m_objects::firmware_update::Package>().await;
+/// # }
+/// ```
+///
+/// ```compile_fail,E0277
+/// # async fn example(meter: lwm2m_server::Device) {
+/// meter.observe::<lwm2m_objects::device::Reboot>().await;
+/// # }
+/// ```
 impl Device {
     /// An instance of any object, for typed requests.
     pub fn instance(&self, id: u16) -> Instance {

@@ -4,26 +4,28 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use futures_util::Stream;
-use lwm2m_core::typed::{Readable, TypedError};
+use lwm2m_core::typed::{Readable, Typed, TypedError};
 use lwm2m_core::{Attributes, Request};
+use tokio::sync::broadcast::error::RecvError;
 
 use super::Instance;
-use super::instance::typed;
-use crate::{
-    CancelMode, Content, EventKind, Events, Lagged, ObservationId, RequestError, RequestOptions,
-};
+use super::instance::{by, of_values, typed};
+use crate::follower::{Followed, Follower, Reported};
+use crate::{CancelMode, Content, ObservationId, Reason, RequestError, RequestOptions};
 
 /// The values of an observation, the first one included.
 ///
-/// It follows the events of the server, and must be read as fast as they come: see
-/// [`ObservationError::Lagged`]. Dropping it leaves the observation in place; [`Observation::cancel`]
-/// ends it.
+/// They wait in a queue of its own, of
+/// [`observation_queue_max`](crate::Limits::observation_queue_max): when it is not read, the oldest
+/// are dropped, see [`ObservationError::Lagged`]. Dropping it leaves the observation in place;
+/// [`Observation::cancel`] ends it.
 pub struct Observation<T: Readable> {
     instance: Instance,
     id: Option<ObservationId>,
     /// The answer of a device that gave a value and does not observe.
     only: Option<Content>,
-    events: Events,
+    reports: Followed,
+    end: Option<Reason>,
     resource: PhantomData<fn() -> T>,
 }
 
@@ -34,28 +36,34 @@ pub enum ObservationError {
     /// The device reported no value of this type.
     #[error(transparent)]
     Value(#[from] TypedError),
-    /// Events were dropped because this stream was not read; values may have been among them.
-    #[error(transparent)]
-    Lagged(#[from] Lagged),
+    /// The device reported something that cannot be decoded.
+    #[error("{}", .0.message)]
+    Undecodable(Reason),
+    /// So many reports were dropped because this stream was not read.
+    #[error("{0} values were dropped because the stream was not read")]
+    Lagged(u64),
 }
 
 impl<T: Readable> Observation<T> {
     pub(super) async fn start(instance: Instance) -> Result<Observation<T>, RequestError> {
-        // From before the request on, so that no value comes in between.
-        let events = instance.device().events();
+        let (follower, reports) = Follower::new(instance.device().observation_queue_max());
         let request = Request::Observe {
             path: T::target(instance.id()),
             attributes: Attributes::default(),
             accept: None,
         };
-        let options = RequestOptions::default();
+        let options = RequestOptions {
+            follower: Some(follower),
+            ..by(T::definition())
+        };
         let response = instance.device().send(request, options).await?;
         let id = response.observation;
         Ok(Observation {
             only: id.is_none().then_some(response.content),
             instance,
             id,
-            events,
+            reports,
+            end: None,
             resource: PhantomData,
         })
     }
@@ -63,6 +71,12 @@ impl<T: Readable> Observation<T> {
     /// Its name; none when the device answered with a value and does not observe.
     pub fn id(&self) -> Option<ObservationId> {
         self.id
+    }
+
+    /// Why it has ended, once [`Observation::next`] gave none; nothing when the server has stopped,
+    /// or the device never observed.
+    pub fn end(&self) -> Option<&Reason> {
+        self.end.as_ref()
     }
 
     /// The next value; none when the observation has ended. What is unusual about the values is
@@ -74,25 +88,47 @@ impl<T: Readable> Observation<T> {
     /// # Cancel safety
     /// Dropping the future loses no value.
     pub async fn next(&mut self) -> Option<Result<T::Value, ObservationError>> {
-        let Some(own) = self.id else {
-            let content = self.only.take()?;
-            return Some(self.value(&content));
-        };
-        loop {
-            let event = match self.events.next().await? {
-                Ok(event) => event,
-                Err(lagged) => return Some(Err(lagged.into())),
-            };
-            match &event.kind {
-                EventKind::Notification { id, values, .. } if *id == own => {
-                    let content = Content::Values(values.as_ref().clone());
-                    return Some(self.value(&content));
-                }
-                EventKind::ObservationEnded { id, .. } if *id == own => {
-                    self.id = None;
-                    return None;
-                }
-                _ => {}
+        let next = self.next_with_findings().await?;
+        Some(next.map(|typed| {
+            for finding in &typed.findings {
+                let endpoint = self.instance.device().endpoint();
+                tracing::warn!(%endpoint, %finding, "unusual value");
+            }
+            typed.value
+        }))
+    }
+
+    /// The next value, with what is unusual about it: out of range, not decodable, not in the
+    /// definition.
+    ///
+    /// # Errors
+    /// As [`Observation::next`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses no value.
+    pub async fn next_with_findings(
+        &mut self,
+    ) -> Option<Result<Typed<T::Value>, ObservationError>> {
+        if let Some(content) = self.only.take() {
+            let value = typed::<T>(self.instance.id(), &content);
+            return Some(value.map_err(ObservationError::from));
+        }
+        self.id?;
+        match self.reports.recv().await {
+            Ok(Reported::Values(values)) => {
+                let value = of_values::<T>(self.instance.id(), &values);
+                Some(value.map_err(ObservationError::from))
+            }
+            Ok(Reported::Undecodable(reason)) => Some(Err(ObservationError::Undecodable(reason))),
+            Err(RecvError::Lagged(dropped)) => Some(Err(ObservationError::Lagged(dropped))),
+            Ok(Reported::Ended(reason)) => {
+                self.end = Some(reason);
+                self.id = None;
+                None
+            }
+            Err(RecvError::Closed) => {
+                self.id = None;
+                None
             }
         }
     }
@@ -118,15 +154,6 @@ impl<T: Readable> Observation<T> {
                 outcome => outcome,
             },
         }
-    }
-
-    fn value(&self, content: &Content) -> Result<T::Value, ObservationError> {
-        let typed = typed::<T>(self.instance.id(), content)?;
-        for finding in &typed.findings {
-            let endpoint = self.instance.device().endpoint();
-            tracing::warn!(%endpoint, %finding, "unusual value");
-        }
-        Ok(typed.value)
     }
 }
 

@@ -2,7 +2,8 @@
 
 use lwm2m_coap::{Code, MessageType, OptionNumber};
 use lwm2m_core::{Path, Value};
-use lwm2m_server::{CancelMode, EventKind};
+use lwm2m_objects::device::BatteryLevel;
+use lwm2m_server::{CancelMode, EventKind, ObservationError};
 
 use crate::peer::{Peer, event, server};
 
@@ -72,4 +73,47 @@ async fn an_observation_lives_from_request_to_cancel() {
         .await;
     assert_eq!(cancel.await.expect("no panic"), Ok(()));
     assert!(handle.observations().await.expect("registered").is_empty());
+}
+
+#[tokio::test]
+async fn a_typed_observation_tells_of_what_it_cannot_read_and_goes_on() {
+    let server = server(|_| {}).await;
+    let mut device = Peer::new(&server).await;
+    device.register("ep=a&lwm2m=1.1").await;
+    let handle = server.device("a");
+    let observe = tokio::spawn(async move { handle.observe::<BatteryLevel>().await });
+    let request = device.receive().await;
+    let answer = |sequence: u8, payload: &str| {
+        let mut answer = device
+            .answer(&request, Code::CONTENT)
+            .option(OptionNumber::OBSERVE, [sequence])
+            .format(110)
+            .payload(payload);
+        if sequence > 1 {
+            answer.message_type = MessageType::Confirmable;
+            answer.message_id = 7000 + u16::from(sequence);
+        }
+        answer.encode()
+    };
+    // The observation stands, although its first value is broken.
+    device.send(&answer(1, "[{")).await;
+    let mut levels = observe.await.expect("no panic").expect("it stands");
+    assert!(levels.id().is_some());
+    let broken = levels.next().await;
+    assert!(matches!(
+        broken,
+        Some(Err(ObservationError::Undecodable(_)))
+    ));
+    device.send(&answer(2, r#"[{"n":"/3/0/9","v":51}]"#)).await;
+    assert_eq!(device.receive().await.code, Code::EMPTY);
+    assert_eq!(levels.next().await, Some(Ok(51)));
+    device.send(&answer(3, "]")).await;
+    assert_eq!(device.receive().await.code, Code::EMPTY);
+    let broken = levels.next().await;
+    assert!(matches!(
+        broken,
+        Some(Err(ObservationError::Undecodable(_)))
+    ));
+    server.shutdown().await;
+    assert_eq!(levels.next().await, None);
 }

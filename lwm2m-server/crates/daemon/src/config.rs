@@ -140,6 +140,7 @@ struct LimitsSection {
     observations_max: Option<usize>,
     mailbox_max: Option<usize>,
     subscriber_queue_max: Option<usize>,
+    observation_queue_max: Option<usize>,
     annotations_max: Option<usize>,
     profiles_max: Option<usize>,
     routes_max: Option<usize>,
@@ -223,6 +224,10 @@ impl Config {
         set(
             &mut limits.subscriber_queue_max,
             self.limits.subscriber_queue_max,
+        );
+        set(
+            &mut limits.observation_queue_max,
+            self.limits.observation_queue_max,
         );
         set(&mut limits.annotations_max, self.limits.annotations_max);
         set(&mut limits.profiles_max, self.limits.profiles_max);

@@ -1,7 +1,9 @@
 //! The tables of generated objects.
 
 use super::ValueRange;
-use crate::{DataType, ObjectVersion, Operations, ResourceType, ResourceTypes};
+use crate::{
+    DataType, ObjectModel, ObjectVersion, Operations, ResourceModel, ResourceType, ResourceTypes,
+};
 
 /// One version of an object definition, as generated code holds it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,6 +47,42 @@ impl ObjectDefinition {
     pub fn resource(&self, id: u16) -> Option<&'static ResourceDefinition> {
         let found = self.resources.binary_search_by_key(&id, |known| known.id);
         self.resources.get(found.ok()?)
+    }
+}
+
+/// The model of a definition that the program carries, for a server that has no XML of it. It has
+/// no descriptions, and is mandatory in no device.
+impl From<&ObjectDefinition> for ObjectModel {
+    fn from(definition: &ObjectDefinition) -> ObjectModel {
+        let resources = definition.resources.iter();
+        ObjectModel {
+            id: definition.id,
+            version: definition.version,
+            name: definition.name.into(),
+            description: "".into(),
+            multiple: definition.multiple,
+            mandatory: false,
+            resources: resources.map(ResourceModel::from).collect(),
+        }
+    }
+}
+
+impl From<&ResourceDefinition> for ResourceModel {
+    fn from(definition: &ResourceDefinition) -> ResourceModel {
+        ResourceModel {
+            id: definition.id,
+            name: definition.name.into(),
+            description: "".into(),
+            operations: definition.operations,
+            multiple: definition.multiple,
+            mandatory: definition.mandatory,
+            data_type: definition.data_type,
+            range: match definition.range {
+                ValueRange::Any => "".into(),
+                range => range.to_string().into(),
+            },
+            units: definition.units.into(),
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Object instances as structs.
 
-use super::{Field, Finding, ObjectDefinition, Typed, TypedError};
+use super::{Field, Finding, ObjectDefinition, ResourceDefinition, Typed, TypedError};
 use crate::codec::{self, Scope};
-use crate::{ContentFormat, Path, Record, Value, ValueError};
+use crate::{ContentFormat, Operations, Path, Record, Value, ValueError};
 
 /// An object instance as a struct; generated from an object definition.
 ///
@@ -122,12 +122,17 @@ pub trait TypedObject: Default + Send + Sync + 'static {
         Ok(payload)
     }
 
-    /// The ids of mandatory resources with values that are not there.
+    /// The ids of mandatory resources with values that are not there; not those that are only
+    /// written, since no device gives their values.
     fn missing_mandatory(&self) -> Vec<u16> {
+        let is_shown = |resource: &&ResourceDefinition| {
+            resource.operations.read || resource.operations == Operations::NONE
+        };
         let mut missing: Vec<u16> = Self::DEFINITION
             .resources
             .iter()
             .filter(|resource| resource.mandatory && resource.has_value())
+            .filter(is_shown)
             .map(|resource| resource.id)
             .collect();
         self.visit(&mut |present, _, _| missing.retain(|id| *id != present));
@@ -157,6 +162,10 @@ macro_rules! typed_instance {
         impl $crate::typed::Readable for $object {
             type Value = $object;
 
+            fn definition() -> &'static $crate::typed::ObjectDefinition {
+                <$object as $crate::typed::TypedObject>::DEFINITION
+            }
+
             fn target(instance: u16) -> $crate::Path {
                 let definition = <$object as $crate::typed::TypedObject>::DEFINITION;
                 $crate::Path::instance(definition.id, instance)
@@ -175,6 +184,10 @@ macro_rules! typed_instance {
 
         impl $crate::typed::Writable for $object {
             type Value = $object;
+
+            fn definition() -> &'static $crate::typed::ObjectDefinition {
+                <$object as $crate::typed::TypedObject>::DEFINITION
+            }
 
             fn target(instance: u16) -> $crate::Path {
                 <$object as $crate::typed::Readable>::target(instance)

@@ -1,7 +1,7 @@
 //! Handles to resources.
 
 use super::object::out_of_range;
-use super::{Data, Field, Typed, TypedError, TypedObject};
+use super::{Data, Field, ObjectDefinition, Typed, TypedError, TypedObject};
 use crate::{Path, Record};
 
 /// A resource as a type that is only named, never made; generated from an object definition.
@@ -30,6 +30,9 @@ pub trait Readable {
     /// What a Read gives.
     type Value;
 
+    /// The definition of its object; what is read is decoded by it.
+    fn definition() -> &'static ObjectDefinition;
+
     /// The path of a request about it.
     fn target(instance: u16) -> Path;
 
@@ -51,6 +54,9 @@ pub trait Readable {
 pub trait Writable {
     /// What a Write takes.
     type Value;
+
+    /// The definition of its object.
+    fn definition() -> &'static ObjectDefinition;
 
     /// The path of a request about it.
     fn target(instance: u16) -> Path;
@@ -87,6 +93,10 @@ pub trait WriteResource: Resource {}
 impl<R: ReadResource> Readable for R {
     type Value = <R as Resource>::Value;
 
+    fn definition() -> &'static ObjectDefinition {
+        R::Object::DEFINITION
+    }
+
     fn target(instance: u16) -> Path {
         R::path(instance)
     }
@@ -118,6 +128,10 @@ impl<R: ReadResource> Readable for R {
 
 impl<R: WriteResource> Writable for R {
     type Value = <R as Resource>::Value;
+
+    fn definition() -> &'static ObjectDefinition {
+        R::Object::DEFINITION
+    }
 
     fn target(instance: u16) -> Path {
         R::path(instance)
