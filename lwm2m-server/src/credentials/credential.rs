@@ -204,8 +204,8 @@ impl Credential {
                 .as_ref()
                 .is_some_and(|identity| !endpoint.is_open() && endpoint.names(identity).is_empty());
             if nobody {
-                let mode = self.mode();
-                let message = format!("{endpoint} can be no name: {mode} has no such field");
+                let message =
+                    format!("{endpoint} stands for no name: the identity has no such part");
                 return error("endpoints", message);
             }
         }

@@ -9,6 +9,9 @@
 
 mod check;
 mod credential;
+mod document;
+mod file;
+mod import;
 mod memory;
 mod pattern;
 mod revision;
@@ -20,6 +23,9 @@ pub use check::CredentialAuthorizer;
 pub use credential::{
     CertificateRule, Credential, CredentialError, CredentialId, OscoreCredential, Proof,
 };
+pub use document::{CredentialDocument, SecretText};
+pub use file::{CredentialFileError, FileCredentials};
+pub use import::{Import, ImportError, ImportFormat};
 pub use memory::{CredentialLimits, MemoryCredentials};
 pub use pattern::{NamePattern, NamePatternError};
 pub(crate) use revision::CredentialRevision;
