@@ -100,8 +100,10 @@ fn a_server_that_asks_for_a_pause_gets_it() {
         let server = Server::new(&registry());
         server.answer("3.xml", Answer::Pause(lines, content.clone()));
         let start = Instant::now();
-        pull(folder.path(), &server.url(), &["--retries", "1"]).succeeds();
+        let outcome = pull(folder.path(), &server.url(), &["--retries", "1"]).succeeds();
         assert!(start.elapsed() >= Duration::from_secs(1), "{lines}");
+        let said = "the server asks for a pause of 1 s";
+        assert!(outcome.stderr.contains(said), "{outcome:?}");
     }
 }
 

@@ -97,8 +97,13 @@ impl Http {
 
     /// Keeps everybody from asking for so long.
     fn rest(&self, pause: Duration) {
-        let until = Instant::now() + pause;
+        let now = Instant::now();
+        let until = now + pause;
         let mut rests_until = self.rests_until();
+        if rests_until.is_none_or(|known| known <= now) {
+            let seconds = pause.as_secs_f32();
+            eprintln!("the server asks for a pause of {seconds:.0} s");
+        }
         *rests_until = rests_until.max(Some(until));
     }
 
@@ -198,6 +203,10 @@ mod tests {
         assert_eq!(pause(Some(0)), Some(Pause::Asked(own)));
         assert_eq!(pause(Some(120)), Some(Pause::Asked(ASKED_PAUSE_MAX)));
         assert_eq!(pause(Some(121)), None);
+        let forbidden = |pause| FetchError::Status { status: 403, pause };
+        let asked = Pause::Asked(PAUSE_MAX);
+        assert_eq!(next_pause(&forbidden(Some(PAUSE_MAX)), own), Some(asked));
+        assert_eq!(next_pause(&forbidden(None), own), None);
         assert_eq!(next_pause(&FetchError::NotFound, own), None);
         let long = Duration::from_secs(31);
         assert_eq!(

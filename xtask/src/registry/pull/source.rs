@@ -57,6 +57,10 @@ impl FetchError {
     /// True when the same request may succeed in a moment.
     pub(super) fn is_temporary(&self) -> bool {
         match self {
+            // Some say "forbidden" to those who ask too often, and until when.
+            FetchError::Status {
+                status: 403, pause, ..
+            } => pause.is_some(),
             FetchError::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
             FetchError::Timeout | FetchError::Connection(_) => true,
             FetchError::NotFound
@@ -70,12 +74,12 @@ impl FetchError {
     pub(super) fn advice(&self) -> &'static str {
         match self {
             FetchError::NotFound => "check --source and --commit, or leave it out with --only",
-            FetchError::Status {
-                status: 401 | 403, ..
-            } => "the registry must be readable without a password",
             FetchError::Status { pause: Some(_), .. } => {
                 "wait so long and run the command again: it goes on from here; fewer --jobs may help"
             }
+            FetchError::Status {
+                status: 401 | 403, ..
+            } => "the registry must be readable without a password",
             FetchError::Status { .. } => "the server has a problem: try again later",
             FetchError::Timeout => "try again, with a longer --timeout where the line is slow",
             FetchError::TooLong { .. } => "it is hardly an object definition: check --source",
