@@ -6,6 +6,7 @@ use std::sync::Arc;
 use lwm2m_core::ObjectModels;
 
 use crate::credentials::CredentialStore;
+use crate::keys::Keys;
 use crate::{Authorizer, Event, Interceptor, ModelsDirectory, Server, ServerConfig, start};
 
 /// An endpoint that devices reach the server at.
@@ -43,6 +44,7 @@ pub struct ServerBuilder {
     pub(crate) models: ModelsSource,
     pub(crate) authorizer: Option<Arc<dyn Authorizer>>,
     pub(crate) credentials: Option<Arc<dyn CredentialStore>>,
+    pub(crate) keys: Option<Keys>,
     pub(crate) interceptors: Vec<Arc<dyn Interceptor>>,
     pub(crate) subscribers: Vec<Subscriber>,
 }
@@ -77,6 +79,13 @@ impl ServerBuilder {
     /// [`CredentialAuthorizer`](crate::credentials::CredentialAuthorizer).
     pub fn credentials(mut self, credentials: Arc<dyn CredentialStore>) -> ServerBuilder {
         self.credentials = Some(credentials);
+        self
+    }
+
+    /// The server's own keys and certificates, for DTLS and TLS. Those out of files are followed
+    /// while the server runs.
+    pub fn keys(mut self, keys: Keys) -> ServerBuilder {
+        self.keys = Some(keys);
         self
     }
 
@@ -133,6 +142,9 @@ pub enum StartError {
     /// The models directory cannot be followed.
     #[error("cannot follow the models directory: {0}")]
     Models(std::io::Error),
+    /// The files of the keys cannot be followed.
+    #[error("cannot follow the files of the keys: {0}")]
+    Keys(std::io::Error),
     /// More listeners or shards than the server can number.
     #[error("at most {listeners} listeners and {shards} shards are possible")]
     TooMany {

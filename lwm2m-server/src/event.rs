@@ -10,6 +10,7 @@ use lwm2m_core::codec::Decoded;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
+use crate::keys::KeyWarning;
 use crate::{
     EndpointName, ModelsLoad, ObservationId, ObservationTarget, PeerIdentity, Reason, Registration,
 };
@@ -112,6 +113,13 @@ pub enum EventKind {
     Send {
         /// The values.
         values: Arc<Decoded<'static>>,
+    },
+    /// The files with the server's keys and certificates changed, see
+    /// [`Keys`](crate::keys::Keys). Sessions that stand do not notice.
+    KeysReloaded {
+        /// The new ones are in use, and what should be looked after; or why they cannot be used:
+        /// the server goes on with those that it has.
+        outcome: Result<Vec<KeyWarning>, Reason>,
     },
     /// The models directory was loaded: models changed, or something is wrong in the files.
     ModelsLoaded {

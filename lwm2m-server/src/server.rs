@@ -9,6 +9,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::credentials::CredentialStore;
 use crate::event::EventSource;
+use crate::keys::KeysWatch;
 use crate::mailbox::{Command, Mailbox};
 use crate::models::Following;
 use crate::registration::Location;
@@ -30,6 +31,7 @@ pub(crate) struct Handle {
     pub(crate) events: EventSource,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) models: Option<Following>,
+    pub(crate) keys: Option<KeysWatch>,
 }
 
 /// One shard as others see it.
@@ -143,6 +145,9 @@ impl Server {
     /// Stops taking datagrams, ends what is outstanding, and waits for the shards.
     pub async fn shutdown(self) {
         self.handle.stop.send_replace(true);
+        if let Some(keys) = &self.handle.keys {
+            keys.stop();
+        }
         if let Some(models) = &self.handle.models {
             models.stop();
         }

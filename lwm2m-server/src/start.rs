@@ -11,6 +11,7 @@ use crate::builder::{ModelsSource, Subscriber};
 use crate::credentials::{self, CredentialAuthorizer};
 use crate::directory::Directory;
 use crate::event::EventSender;
+use crate::keys;
 use crate::mailbox::Mailbox;
 use crate::registration::profile::Profiles;
 use crate::server::{Handle, ShardHandle};
@@ -31,6 +32,7 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
         models,
         authorizer,
         credentials,
+        keys,
         interceptors,
         subscribers,
     } = builder;
@@ -77,6 +79,10 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
             Some(following.map_err(StartError::Models)?)
         }
     };
+    let keys_watch = match keys {
+        None => None,
+        Some(keys) => keys::follow(keys, events.clone()).map_err(StartError::Keys)?,
+    };
     let (stop, stopped) = watch::channel(false);
     let mailbox_max = shared.config.limits.mailbox_max.max(1);
     let (relay_senders, relay_receivers): (Vec<_>, Vec<_>) = (0..shared.config.shards)
@@ -118,6 +124,7 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
         events,
         stop,
         models: following,
+        keys: keys_watch,
     }))
 }
 

@@ -158,7 +158,7 @@ fn trust_store(path: &Path, fault: impl Into<KeyFileFault>) -> KeyFileError {
 }
 
 /// The file itself, or the files of a folder in the order of their names.
-fn trust_store_files(path: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn trust_store_files(path: &Path) -> io::Result<Vec<PathBuf>> {
     if !fs::metadata(path)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }

@@ -2,6 +2,7 @@
 //! exchanged while sessions go on.
 
 mod files;
+mod follow;
 mod material;
 mod shared;
 
@@ -11,6 +12,7 @@ pub use lwm2m_dtls::{
 };
 
 pub use files::{CertificateFiles, KeyFileError, KeyFileFault, KeyFiles};
+pub(crate) use follow::{KeysWatch, follow};
 pub use material::{KeyMaterial, KeyWarning};
 pub use shared::{Keys, Reloaded};
 

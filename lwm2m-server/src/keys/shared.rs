@@ -1,7 +1,6 @@
 //! One set of keys for all engines, exchanged as a whole.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -83,10 +82,9 @@ impl Keys {
         Ok(Reloaded::Replaced)
     }
 
-    /// The files and folders to watch.
-    pub fn paths(&self) -> Vec<PathBuf> {
-        let paths = self.0.files.paths();
-        paths.into_iter().map(Path::to_owned).collect()
+    /// Where the keys come from; no paths when they come from elsewhere.
+    pub fn files(&self) -> &KeyFiles {
+        &self.0.files
     }
 }
 

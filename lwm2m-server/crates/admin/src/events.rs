@@ -158,6 +158,7 @@ fn name(kind: &EventKind) -> &'static str {
         EventKind::Notification { .. } => "notification",
         EventKind::Undecodable { .. } => "undecodable",
         EventKind::Send { .. } => "send",
+        EventKind::KeysReloaded { .. } => "keys_reloaded",
         EventKind::ModelsLoaded { .. } => "models_loaded",
         _ => "other",
     }
@@ -221,6 +222,13 @@ fn data(event: &Event, naming: &Naming<'_>) -> Json {
             "reason": reason_json(reason),
         }),
         EventKind::Send { values } => json!(Values::new(values, naming, event.at)),
+        EventKind::KeysReloaded { outcome } => match outcome {
+            Ok(warnings) => {
+                let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+                json!({ "warnings": warnings })
+            }
+            Err(reason) => json!({ "reason": reason_json(reason) }),
+        },
         EventKind::ModelsLoaded { load } => json!({ "models": Load::new(load) }),
         _ => Json::Null,
     };

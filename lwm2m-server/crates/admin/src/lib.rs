@@ -62,10 +62,10 @@
 //!
 //! The names are `registered`, `updated`, `deregistered`, `expired`, `refused`, `awake`, `asleep`,
 //! `observation_started`, `observation_ended`, `notification`, `undecodable`, `send`,
-//! `models_loaded` and `lagged` (events were dropped because the reader was slow). Their data is an
-//! object with `at`, `endpoint` where it is known, and what belongs to the event: `registration`,
-//! `observation` with `paths`, `values` with `faults`, `reason`, `models` as the `directory` of
-//! `/models`.
+//! `models_loaded`, `keys_reloaded` and `lagged` (events were dropped because the reader was slow).
+//! Their data is an object with `at`, `endpoint` where it is known, and what belongs to the event:
+//! `registration`, `observation` with `paths`, `values` with `faults`, `reason`, `models` as the
+//! `directory` of `/models`, `warnings` about certificates.
 //!
 //! # Errors
 //!

@@ -338,6 +338,7 @@ pub(super) fn name(kind: &EventKind) -> &'static str {
         EventKind::Notification { .. } => "notification",
         EventKind::Undecodable { .. } => "undecodable",
         EventKind::Send { .. } => "send",
+        EventKind::KeysReloaded { .. } => "keys",
         EventKind::ModelsLoaded { .. } => "models",
     }
 }
