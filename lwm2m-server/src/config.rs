@@ -18,6 +18,8 @@ pub struct ServerConfig {
     pub request_timeout: Duration,
     /// What a refused device is told to wait when the server has no room, in seconds; 60.
     pub retry_after_s: u32,
+    /// Whether devices with certificates must show theirs; required.
+    pub client_authentication: ClientAuthentication,
     /// Object lists behind profile ids (`pid`, 1.2); more are learnt from registrations.
     pub profiles: Vec<(String, lwm2m_core::ObjectList)>,
     /// The CoAP engine.
@@ -35,11 +37,23 @@ impl Default for ServerConfig {
             awake_time: Duration::from_secs(93),
             request_timeout: Duration::from_secs(120),
             retry_after_s: 60,
+            client_authentication: ClientAuthentication::Required,
             profiles: Vec::new(),
             coap: lwm2m_coap::Config::default(),
             limits: Limits::default(),
         }
     }
+}
+
+/// Whether a device must prove who it is where the server proves itself by a certificate. A
+/// pre-shared or raw public key always proves both sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClientAuthentication {
+    /// It must.
+    #[default]
+    Required,
+    /// It may; one that does not is anonymous, as without security.
+    Optional,
 }
 
 /// Bounds on everything that a peer or a caller can feed.

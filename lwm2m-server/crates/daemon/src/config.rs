@@ -1,5 +1,7 @@
 //! `lwm2m-server.toml`: every key optional, every unknown key an error with its line.
 
+mod dtls;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,8 +10,11 @@ use anyhow::{Context, bail};
 use lwm2m_admin::HttpLimits;
 use lwm2m_coap::BlockSize;
 use lwm2m_registry::Strictness;
+use lwm2m_server::keys::KeyFiles;
 use lwm2m_server::{Listener, ModelsDirectory, ServerConfig};
 use serde::Deserialize;
+
+use dtls::DtlsSection;
 
 /// The file with every key and its default, for people.
 pub(crate) const REFERENCE: &str = include_str!("../reference.toml");
@@ -19,6 +24,7 @@ pub(crate) const REFERENCE: &str = include_str!("../reference.toml");
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
     server: ServerSection,
+    dtls: DtlsSection,
     listener: Vec<ListenerSection>,
     coap: CoapSection,
     http: HttpSection,
@@ -155,6 +161,7 @@ pub(crate) struct Settings {
     pub(crate) http: SocketAddr,
     pub(crate) http_limits: HttpLimits,
     pub(crate) models: ModelsDirectory,
+    pub(crate) keys: KeyFiles,
 }
 
 impl Config {
@@ -166,6 +173,7 @@ impl Config {
         let mut config: Config = config.with_context(|| format!("in {}", path.display()))?;
         if let Some(folder) = path.parent() {
             config.models.directory = folder.join(&config.models.directory);
+            config.dtls.start_from(folder);
         }
         Ok(config)
     }
@@ -180,6 +188,7 @@ impl Config {
             http,
             http_limits: self.http.limits(),
             models: self.models.directory()?,
+            keys: self.dtls.key_files()?,
         })
     }
 
@@ -214,6 +223,7 @@ impl Config {
             }
             config.shards = shards;
         }
+        config.client_authentication = self.dtls.client_authentication();
         set(&mut config.retry_after_s, self.server.retry_after_s);
         self.coap.apply(&mut config.coap)?;
         let limits = &mut config.limits;
@@ -411,7 +421,10 @@ mod tests {
             .take_while(|line| !line.starts_with("impl Config"));
         let fields = fields.filter_map(|line| line.trim().strip_suffix(',')?.split_once(": "));
         for (key, _) in fields.filter(|(key, _)| !key.contains(['(', ' '])) {
-            let section = ["server", "listener", "coap", "http", "models", "limits"].contains(&key);
+            let section = [
+                "server", "dtls", "listener", "coap", "http", "models", "limits",
+            ]
+            .contains(&key);
             assert!(
                 section || REFERENCE.contains(key),
                 "{key} is not in reference.toml"

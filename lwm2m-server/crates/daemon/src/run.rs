@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use lwm2m_admin::HttpLimits;
+use lwm2m_server::keys::Keys;
 use lwm2m_server::{EventKind, Listener, Server};
 use tracing::{info, warn};
 
@@ -64,6 +65,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let mut builder = Server::builder()
         .config(settings.server)
         .models_directory(settings.models)
+        .keys(Keys::load(settings.keys)?)
         .on(log_event);
     for listener in settings.listeners {
         builder = builder.listen(listener);

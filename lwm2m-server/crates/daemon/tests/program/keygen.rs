@@ -1,5 +1,6 @@
 //! `keygen`, and what it leaves on the disk.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -141,6 +142,37 @@ fn a_device_is_certified_by_the_ca_of_the_folder() {
     assert_eq!(made["files"].as_array().map(Vec::len), Some(6));
     let text = made.to_string();
     assert!(!text.contains("BEGIN"), "{text}");
+}
+
+#[test]
+fn the_server_takes_what_it_is_told_to_put_into_the_configuration() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = ["--directory", "keys", "--json"];
+    let made: Value = serde_json::from_str(&done(&keygen(folder.path(), &options))).expect("JSON");
+    let nosec = "[server]\nsecurity_mode = \"nosec\"\nbind_address = \"127.0.0.1\"\n\
+                 bind_port = 0\n[http]\nbind = \"127.0.0.1:0\"\n";
+    let config = format!("{nosec}{}", made["config"].as_str().expect("text"));
+    let file = folder.path().join("lwm2m-server.toml");
+    std::fs::write(&file, config).expect("written");
+    // From elsewhere: paths start from the folder of the configuration.
+    let server = || {
+        let mut command = Command::new(BINARY);
+        command.arg("--config").arg(&file).current_dir("/");
+        command
+    };
+    let mut running = server()
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut lines = BufReader::new(running.stdout.take().expect("piped")).lines();
+    let first = lines.next().expect("a line").expect("text");
+    let _ = running.kill();
+    let _ = running.wait();
+    assert!(first.starts_with("coap://"), "{first}");
+
+    std::fs::write(folder.path().join("keys/server-key.pem"), "no key").expect("written");
+    let output = server().output().expect("the binary starts");
+    refused(&output, "[dtls] server_private_key = ");
 }
 
 #[test]
