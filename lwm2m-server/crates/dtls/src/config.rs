@@ -3,6 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::certificate::{
+    CertificateChain, CertificateUsage, ChainLimits, MatchingType, ServerCertificates,
+    ServerReference, TrustStore,
+};
+use crate::key::{PrivateKey, PublicKey};
 use crate::psk::Psk;
 use crate::suite::CipherSuite;
 
@@ -43,6 +48,24 @@ pub struct ServerConfig {
     pub psk_identity_hint: Option<Box<[u8]>>,
     /// What a client hears whose identity nobody knows; [`UnknownPskIdentity::Alert`].
     pub unknown_psk_identity: UnknownPskIdentity,
+    /// Pre-shared keys are taken; true.
+    pub psk: bool,
+    /// Our raw public key (RFC 7250), for clients that ask for one; none.
+    pub raw_public_key: Option<PrivateKey>,
+    /// Our certificates; none.
+    pub certificates: Option<Arc<ServerCertificates>>,
+    /// Whether clients must prove who they are, where no pre-shared key does;
+    /// [`ClientAuthentication::Required`].
+    pub client_authentication: ClientAuthentication,
+    /// Raw public keys of clients are taken, when the application knows them; true.
+    pub client_raw_public_keys: bool,
+    /// What certificates of clients must lead to; none: they are not taken.
+    pub trust: Option<Arc<TrustStore>>,
+    /// How much a client may show.
+    pub chain_limits: ChainLimits,
+    /// What happens to clients that ask for a name that no certificate has;
+    /// [`UnknownServerName::Default`].
+    pub unknown_server_name: UnknownServerName,
 }
 
 impl Default for ServerConfig {
@@ -53,8 +76,36 @@ impl Default for ServerConfig {
             cid: true,
             psk_identity_hint: None,
             unknown_psk_identity: UnknownPskIdentity::Alert,
+            psk: true,
+            raw_public_key: None,
+            certificates: None,
+            client_authentication: ClientAuthentication::Required,
+            client_raw_public_keys: true,
+            trust: None,
+            chain_limits: ChainLimits::default(),
+            unknown_server_name: UnknownServerName::Default,
         }
     }
+}
+
+/// Whether clients must prove who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAuthentication {
+    /// A client without a certificate or raw public key is refused.
+    Required,
+    /// It is asked, and may come in as [`Identity::Anonymous`](crate::Identity::Anonymous).
+    Optional,
+    /// It is not asked.
+    None,
+}
+
+/// What happens to clients that ask for a name that no certificate has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownServerName {
+    /// They get the default certificate.
+    Default,
+    /// They get the alert unrecognized_name (112).
+    Alert,
 }
 
 /// Whether a session needs the extended master secret (RFC 7627).
@@ -87,22 +138,30 @@ pub struct ClientConfig {
     pub cid: CidOffer,
     /// The name of the server (RFC 6066 §3).
     pub server_name: Option<Box<str>>,
-    /// Who we are.
+    /// Who we are, and whom we expect.
     pub credentials: ClientCredentials,
+    /// How much the server may show.
+    pub chain_limits: ChainLimits,
 }
 
 impl ClientConfig {
     /// A client with a pre-shared key.
     pub fn psk(identity: &[u8], key: Psk) -> ClientConfig {
+        ClientConfig::new(ClientCredentials::Psk {
+            identity: identity.into(),
+            key,
+        })
+    }
+
+    /// A client with these credentials, and the defaults otherwise.
+    pub fn new(credentials: ClientCredentials) -> ClientConfig {
         ClientConfig {
             suites: CipherSuite::ALL.to_vec(),
             extended_master_secret: ExtendedMasterSecret::Preferred,
             cid: CidOffer::Empty,
             server_name: None,
-            credentials: ClientCredentials::Psk {
-                identity: identity.into(),
-                key,
-            },
+            credentials,
+            chain_limits: ChainLimits::default(),
         }
     }
 }
@@ -118,6 +177,57 @@ pub enum ClientCredentials {
         /// The key.
         key: Psk,
     },
+    /// Raw public keys on both sides (RFC 7250).
+    RawPublicKey {
+        /// Ours.
+        key: PrivateKey,
+        /// The server's, as in /0/x/4.
+        server: PublicKey,
+    },
+    /// Certificates.
+    X509 {
+        /// Ours; none for a client that does not prove who it is.
+        own: Option<(CertificateChain, PrivateKey)>,
+        /// What the server's must be.
+        server: ServerExpectation,
+    },
+}
+
+/// What a client was told about the certificate of its server.
+#[derive(Debug, Clone)]
+pub struct ServerExpectation {
+    /// /0/x/15.
+    pub usage: CertificateUsage,
+    /// /0/x/13.
+    pub matching: MatchingType,
+    /// /0/x/4: a certificate or a hash of it.
+    pub certificate: Box<[u8]>,
+    /// The host of the server URI, or the name of /0/x/14; none leaves names unchecked.
+    pub name: Option<Box<str>>,
+    /// Authorities, for the certificate usages 0 and 1.
+    pub store: Arc<TrustStore>,
+}
+
+impl ServerExpectation {
+    /// A server that shows exactly this certificate: what LwM2M devices know (usage 3).
+    pub fn exactly(certificate: &[u8]) -> ServerExpectation {
+        ServerExpectation {
+            usage: CertificateUsage::DomainIssued,
+            matching: MatchingType::Exact,
+            certificate: certificate.into(),
+            name: None,
+            store: Arc::new(TrustStore::new()),
+        }
+    }
+
+    pub(crate) fn reference(&self) -> ServerReference<'_> {
+        ServerReference {
+            usage: self.usage,
+            matching: self.matching,
+            certificate: &self.certificate,
+            name: self.name.as_deref(),
+        }
+    }
 }
 
 /// What a client asks for in the way of Connection IDs (RFC 9146).

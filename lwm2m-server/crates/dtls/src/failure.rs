@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::alert::Alert;
+use crate::certificate::CertificateError;
 
 /// Why a handshake failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +54,39 @@ pub enum Failure {
     /// A Finished message, or a protected record before it, is not what it must be.
     #[error("the peer's Finished message does not verify")]
     BadFinished,
+    /// A certificate is missing or not believed.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// A raw public key is not P-256.
+    #[error("the peer's raw public key is no P-256 key")]
+    UnsupportedPublicKey,
+    /// Nobody knows the raw public key.
+    #[error("the raw public key with sha256 {} is not known", Hex(sha256))]
+    UnknownPublicKey {
+        /// SHA-256 of the SubjectPublicKeyInfo.
+        sha256: [u8; 32],
+    },
+    /// The certificate is good, and nobody knows its holder.
+    #[error("the holder of the certificate is not known")]
+    UnknownCertificate,
+    /// The server shows another raw public key than the one that was configured.
+    #[error(
+        "the server's raw public key has sha256 {}, which is not the one that was configured",
+        Hex(sha256)
+    )]
+    WrongPublicKey {
+        /// SHA-256 of the SubjectPublicKeyInfo.
+        sha256: [u8; 32],
+    },
+    /// The peer does not hold the key of its certificate.
+    #[error("the peer's signature does not match its certificate")]
+    BadSignature,
+    /// No certificate of ours has the name that the client asks for.
+    #[error("there is no certificate for {name}")]
+    UnrecognizedName {
+        /// As the client sent it.
+        name: Box<str>,
+    },
     /// The application refused the peer.
     #[error("the peer is known and refused")]
     Refused,
@@ -116,6 +150,13 @@ impl Failure {
             }
             Failure::WrongKey { .. } => "psk-wrong-key",
             Failure::BadFinished => "dtls-bad-finished",
+            Failure::Certificate(error) => error.fault.reason(),
+            Failure::UnsupportedPublicKey => "rpk-unsupported",
+            Failure::UnknownPublicKey { .. } => "rpk-unknown",
+            Failure::UnknownCertificate => "certificate-unknown",
+            Failure::WrongPublicKey { .. } => "rpk-not-configured",
+            Failure::BadSignature => "dtls-bad-signature",
+            Failure::UnrecognizedName { .. } => "server-name-unknown",
             Failure::Refused => "credential-refused",
             Failure::Overloaded => "overloaded",
             Failure::UnexpectedMessage { .. } => "dtls-unexpected-message",
@@ -153,6 +194,18 @@ impl Failure {
                 "the key of the credential and /0/x/5 of the device differ; mind hexadecimal and \
                  text"
             }
+            Failure::Certificate(error) => error.fault.hint(),
+            Failure::UnsupportedPublicKey => "make the device's key with curve secp256r1",
+            Failure::UnknownPublicKey { .. } => {
+                "add a credential with this hash, or with the public key of the device (/0/x/3)"
+            }
+            Failure::UnknownCertificate => {
+                "add a credential with a rule that this certificate meets"
+            }
+            Failure::WrongPublicKey { .. } => "write the server's public key of today into /0/x/4",
+            Failure::UnrecognizedName { .. } => {
+                "add a certificate for this name, or mend the server URI of the device (/0/x/0)"
+            }
             Failure::PeerAlert(Alert::UNKNOWN_PSK_IDENTITY) => {
                 "the other side does not know our psk identity"
             }
@@ -180,7 +233,14 @@ impl Failure {
             Failure::WrongKey { .. } | Failure::ConcealedPskIdentity { .. } => {
                 Alert::BAD_RECORD_MAC
             }
-            Failure::BadFinished => Alert::DECRYPT_ERROR,
+            Failure::BadFinished | Failure::BadSignature => Alert::DECRYPT_ERROR,
+            Failure::Certificate(error) => Alert(error.fault.alert()),
+            Failure::UnsupportedPublicKey => Alert::UNSUPPORTED_CERTIFICATE,
+            Failure::UnknownPublicKey { .. } | Failure::WrongPublicKey { .. } => {
+                Alert::CERTIFICATE_UNKNOWN
+            }
+            Failure::UnknownCertificate => Alert::ACCESS_DENIED,
+            Failure::UnrecognizedName { .. } => Alert::UNRECOGNIZED_NAME,
             Failure::Refused => Alert::ACCESS_DENIED,
             Failure::UnexpectedMessage { .. } => Alert::UNEXPECTED_MESSAGE,
             Failure::Malformed(_) => Alert::DECODE_ERROR,
@@ -206,6 +266,17 @@ impl fmt::Display for Codes<'_> {
             write!(formatter, "{space}{code:04x}")?;
         }
         Ok(())
+    }
+}
+
+/// Bytes in hexadecimal.
+struct Hex<'a>(&'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .iter()
+            .try_for_each(|byte| write!(formatter, "{byte:02x}"))
     }
 }
 

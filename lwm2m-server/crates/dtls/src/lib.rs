@@ -71,8 +71,8 @@ pub use certificate::{
     ServerCertificates, ServerReference, TrustStore, X509Identity, verify_client, verify_server,
 };
 pub use config::{
-    CidOffer, ClientConfig, ClientCredentials, Config, ExtendedMasterSecret, Limits, ServerConfig,
-    Timing, UnknownPskIdentity,
+    CidOffer, ClientAuthentication, ClientConfig, ClientCredentials, Config, ExtendedMasterSecret,
+    Limits, ServerConfig, ServerExpectation, Timing, UnknownPskIdentity, UnknownServerName,
 };
 pub use endpoint::{
     Capabilities, ConnectError, Endpoint, Event, Path, SendError, SessionId, Statistics, Transmit,

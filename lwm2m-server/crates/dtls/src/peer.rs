@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::certificate::{CertificateChain, X509Identity};
+use crate::key::PublicKey;
 use crate::psk::Psk;
 use crate::suite::CipherSuite;
 
@@ -29,6 +31,10 @@ pub struct Peer {
 pub enum Identity {
     /// It holds the key of this identity; for a client, that the server holds it too.
     Psk(Box<[u8]>),
+    /// It holds the private key of this one.
+    RawPublicKey(PublicKey),
+    /// It holds the private key of this certificate, whose chain is good.
+    X509(Box<X509Identity>),
     /// A client that did not authenticate, where that is allowed.
     Anonymous,
 }
@@ -37,6 +43,8 @@ impl fmt::Debug for Identity {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Identity::Psk(identity) => write!(formatter, "Psk({})", identity.escape_ascii()),
+            Identity::RawPublicKey(key) => write!(formatter, "RawPublicKey({key:?})"),
+            Identity::X509(identity) => write!(formatter, "X509({identity:?})"),
             Identity::Anonymous => formatter.write_str("Anonymous"),
         }
     }
@@ -50,6 +58,23 @@ pub enum Lookup {
     Psk {
         /// As the client sent it; usually UTF-8.
         identity: Box<[u8]>,
+        /// The name that the client asked for.
+        server_name: Option<Box<str>>,
+    },
+    /// May the holder of this key come in? It has proved to be that. Answer [`Verdict::Accept`].
+    RawPublicKey {
+        /// The key.
+        public_key: PublicKey,
+        /// The name that the client asked for.
+        server_name: Option<Box<str>>,
+    },
+    /// May the holder of this certificate come in? It has proved to be that, and the chain leads
+    /// to the trust store. Answer [`Verdict::Accept`].
+    X509 {
+        /// What the certificate says.
+        identity: Box<X509Identity>,
+        /// As the client sent it.
+        chain: CertificateChain,
         /// The name that the client asked for.
         server_name: Option<Box<str>>,
     },

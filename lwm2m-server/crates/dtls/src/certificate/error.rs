@@ -223,7 +223,7 @@ impl CertificateFault {
     }
 
     /// This fault, of the chain as a whole.
-    pub(super) fn of_chain(self) -> CertificateError {
+    pub(crate) fn of_chain(self) -> CertificateError {
         CertificateError {
             culprit: None,
             fault: self,

@@ -70,6 +70,7 @@ impl<P: Path> Endpoint<P> {
         let own_cid = self.new_cid(id);
         let mut conversation = Conversation::new(0, 0, 0);
         let mut environment = Environment {
+            unix_s: self.unix_s(),
             limits: &self.config.limits,
             random: &mut *self.random,
         };
@@ -200,6 +201,7 @@ impl<P: Path> Endpoint<P> {
             return false;
         }
         let mut environment = Environment {
+            unix_s: self.unix_s(),
             limits: &self.config.limits,
             random: &mut *self.random,
         };
@@ -419,6 +421,7 @@ impl<P: Path> Endpoint<P> {
             && let Some(message) = handshake.conversation.inbound.next()
         {
             let mut environment = Environment {
+                unix_s: self.unix_s(),
                 limits: &self.config.limits,
                 random: &mut *self.random,
             };

@@ -39,6 +39,8 @@ pub struct Endpoint<P> {
     slots: Slots<P>,
     outbox: Outbox<P>,
     statistics: Statistics,
+    /// A time, and the second since 1970 that it was.
+    calendar: Option<(Instant, u64)>,
 }
 
 impl<P: Path> Endpoint<P> {
@@ -54,15 +56,23 @@ impl<P: Path> Endpoint<P> {
             slots: Slots::new(),
             outbox: Outbox::new(),
             statistics: Statistics::default(),
+            calendar: None,
         }
+    }
+
+    /// Tells which second since 1970 `now` is. Certificates are checked by it: none is valid
+    /// before.
+    pub fn set_unix_time(&mut self, now: Instant, unix_s: u64) {
+        self.clock.advance(now);
+        self.calendar = Some((now, unix_s));
     }
 
     /// What this implementation can do.
     pub fn capabilities(&self) -> Capabilities {
         Capabilities {
             psk: true,
-            raw_public_key: false,
-            x509: false,
+            raw_public_key: true,
+            x509: true,
             cid: true,
             resumption: false,
             export: false,
@@ -240,6 +250,15 @@ impl<P: Path> Endpoint<P> {
         if !taken {
             self.statistics.discarded += 1;
         }
+    }
+
+    /// The second since 1970.
+    fn unix_s(&self) -> u64 {
+        let Some((then, unix_s)) = self.calendar else {
+            return 0;
+        };
+        let now = self.clock.instant(self.clock.now()).unwrap_or(then);
+        unix_s + now.saturating_duration_since(then).as_secs()
     }
 
     /// Counts lifetimes of cookies.

@@ -3,7 +3,9 @@
 //! A role ([`Server`], [`Client`]) gets whole messages in order and answers with a [`Step`]. It
 //! writes what it wants to say into the [`Conversation`], and knows neither addresses nor time.
 
+mod agreement;
 mod client;
+mod ecdhe;
 mod extension;
 mod flight;
 mod hello;
@@ -49,6 +51,8 @@ pub(crate) enum Step {
 pub(crate) struct Environment<'a> {
     pub(crate) limits: &'a Limits,
     pub(crate) random: &'a mut dyn Random,
+    /// Seconds since 1970.
+    pub(crate) unix_s: u64,
 }
 
 /// The state of one side.

@@ -1,32 +1,40 @@
 //! The server's side of a handshake.
 //!
 //! ```text
-//! ClientHello ──> ServerHello .. ServerHelloDone ──> ClientKeyExchange ──> (verdict) ──> Finished
+//! ClientHello ──> ServerHello .. ServerHelloDone
+//!     psk:    ──> ClientKeyExchange ──> (verdict) ──> Finished
+//!     ecdhe:  ──> Certificate ──> ClientKeyExchange ──> CertificateVerify ──> (verdict) ──> Finished
 //! ```
 
 use std::sync::Arc;
 
-use super::extension::{ServerExtensions, max_fragment_bytes};
+use super::agreement::{Agreed, CertificateType};
+use super::ecdhe::{self, ServerKeyExchange, Share};
+use super::extension::max_fragment_bytes;
 use super::hello::{ClientHello, ServerHello};
 use super::message::{Message, MessageType, parse_psk_exchange};
 use super::{Candidate, Conversation, Environment, Outcome, Step, unexpected};
-use crate::cid::{Cid, PeerCid};
-use crate::codec::{Write, numbers};
-use crate::config::{ExtendedMasterSecret, ServerConfig, UnknownPskIdentity};
+use crate::certificate::{CertificateChain, CertificateFault, verify_client};
+use crate::cid::Cid;
+use crate::codec::Write;
+use crate::config::{ClientAuthentication, ServerConfig, UnknownPskIdentity};
 use crate::failure::Failure;
+use crate::key::{PrivateKey, PublicKey};
 use crate::peer::{Identity, Lookup, Peer, Verdict};
 use crate::prf::{MasterSecret, Sender, psk_premaster};
 use crate::psk::Psk;
 use crate::random::random_array;
-use crate::record::{KeyBlock, Protection, VERSION_1_2};
-use crate::suite::{CipherSuite, KeyExchange};
+use crate::record::{KeyBlock, Protection};
 
 /// What is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Hello,
+    Certificate,
     ClientKeyExchange,
     PskVerdict,
+    CertificateVerify,
+    ProofVerdict,
     Finished,
     Up,
 }
@@ -39,21 +47,13 @@ pub(crate) struct Server {
     own_cid: Cid,
     client_random: [u8; 32],
     agreed: Option<Agreed>,
+    share: Option<Share>,
     identity: Identity,
+    /// What the client showed, until the application has seen it.
+    chain: Option<CertificateChain>,
     /// The identity is not known and the client shall not learn that.
     concealed: bool,
     candidates: Vec<Candidate>,
-}
-
-/// What the hellos agreed on.
-struct Agreed {
-    suite: CipherSuite,
-    extended_master_secret: bool,
-    server_random: [u8; 32],
-    server_name: Option<Box<str>>,
-    /// Ours, when Connection IDs are in use.
-    own_cid: Option<Cid>,
-    peer_cid: Option<PeerCid>,
 }
 
 impl Server {
@@ -64,7 +64,9 @@ impl Server {
             own_cid,
             client_random,
             agreed: None,
+            share: None,
             identity: Identity::Anonymous,
+            chain: None,
             concealed: false,
             candidates: Vec::new(),
         }
@@ -76,14 +78,27 @@ impl Server {
         environment: &mut Environment<'_>,
         message: &Message,
     ) -> Result<Step, Failure> {
+        let body = message.body();
         match (self.state, message.message_type) {
             (State::Hello, MessageType::ClientHello) => {
                 conversation.hear(message, environment.limits)?;
-                self.client_hello(conversation, environment, message.body())
+                self.client_hello(conversation, environment, body)
+            }
+            (State::Certificate, MessageType::Certificate) => {
+                conversation.hear(message, environment.limits)?;
+                self.certificate(environment, body)
             }
             (State::ClientKeyExchange, MessageType::ClientKeyExchange) => {
                 conversation.hear(message, environment.limits)?;
-                self.client_key_exchange(environment, message.body())
+                match self.share.take() {
+                    Some(share) => self.client_share(conversation, share, body),
+                    None => self.psk_identity(environment, body),
+                }
+            }
+            (State::CertificateVerify, MessageType::CertificateVerify) => {
+                self.certificate_verify(conversation, body)?;
+                conversation.hear(message, environment.limits)?;
+                self.ask()
             }
             (State::Finished, MessageType::Finished) => {
                 let [candidate] = &self.candidates[..] else {
@@ -109,6 +124,7 @@ impl Server {
     ) -> Result<Step, Failure> {
         match self.state {
             State::PskVerdict => self.psk_verdict(conversation, environment, verdict),
+            State::ProofVerdict => self.proof_verdict(verdict),
             _ => Ok(Step::More),
         }
     }
@@ -120,8 +136,11 @@ impl Server {
     pub(super) fn expected(&self) -> &'static str {
         match self.state {
             State::Hello => "ClientHello",
+            State::Certificate => "Certificate",
             State::ClientKeyExchange => "ClientKeyExchange",
             State::PskVerdict => "the key of the psk identity",
+            State::CertificateVerify => "CertificateVerify",
+            State::ProofVerdict => "the verdict about the certificate",
             State::Finished => "Finished",
             State::Up => "application data",
         }
@@ -165,88 +184,184 @@ impl Server {
         body: &[u8],
     ) -> Result<Step, Failure> {
         let hello = ClientHello::parse(body).ok_or(Failure::Malformed("ClientHello"))?;
-        let agreed = self.agree(environment, &hello)?;
+        let agreed = Agreed::on(&hello, &self.config, self.own_cid, environment.random)?;
         if let Some(code) = hello.extensions.max_fragment_length {
             let bytes = max_fragment_bytes(code);
             conversation.fragment_max =
                 bytes.ok_or(Failure::IllegalParameter("max_fragment_length"))?;
         }
-        let extensions = ServerExtensions {
-            max_fragment_length: hello.extensions.max_fragment_length,
-            extended_master_secret: agreed.extended_master_secret,
-            cid: agreed.own_cid.as_ref().map(|cid| &cid.as_bytes()[..]),
-            renegotiation_info: hello.signals_renegotiation(),
-            ..ServerExtensions::default()
-        };
-        let suite = agreed.suite.code();
-        let server_hello = ServerHello::new(&agreed.server_random, &[], suite, extensions);
+        let (suite, random) = (agreed.suite.code(), &agreed.server_random);
+        let server_hello = ServerHello::new(random, &[], suite, agreed.extensions());
         conversation.begin_flight();
         conversation.say(MessageType::ServerHello, |body| server_hello.write(body));
-        if let Some(hint) = &self.config.psk_identity_hint {
+        self.state = State::ClientKeyExchange;
+        if agreed.proofs.is_some() {
+            self.prove(conversation, &agreed)?;
+        } else if let Some(hint) = &self.config.psk_identity_hint {
             conversation.say(MessageType::ServerKeyExchange, |body| {
                 body.put_vector16(hint);
             });
         }
         conversation.say(MessageType::ServerHelloDone, |_| {});
         self.agreed = Some(agreed);
-        self.state = State::ClientKeyExchange;
         Ok(Step::Send)
     }
 
-    fn agree(
-        &self,
-        environment: &mut Environment<'_>,
-        hello: &ClientHello<'_>,
-    ) -> Result<Agreed, Failure> {
-        // Newer versions have lower numbers; a client of DTLS 1.3 still writes 1.2 here.
-        let offered = hello.start.version;
-        if offered > VERSION_1_2 || offered >> 8 != 0xfe {
-            return Err(Failure::Version { offered });
-        }
-        if !hello.has_null_compression() {
-            return Err(Failure::NoCommonParameter("compression method"));
-        }
-        let extended_master_secret = hello.extensions.extended_master_secret;
-        let policy = self.config.extended_master_secret;
-        if policy == ExtendedMasterSecret::Required && !extended_master_secret {
-            return Err(Failure::NoExtendedMasterSecret);
-        }
-        let peer_cid = match hello.extensions.cid {
-            Some(cid) if self.config.cid => {
-                let too_long = Failure::IllegalParameter("Connection ID of more than 32 bytes");
-                Some(PeerCid::new(cid).ok_or(too_long)?)
+    /// Shows who we are, and asks the client for the same.
+    fn prove(&mut self, conversation: &mut Conversation, agreed: &Agreed) -> Result<(), Failure> {
+        let proofs = agreed.proofs.as_ref();
+        let proofs = proofs.ok_or(Failure::Crypto("choosing a certificate"))?;
+        let key: &PrivateKey = match (&proofs.certificate, &self.config.raw_public_key) {
+            (Some(certificate), _) => {
+                conversation.say(MessageType::Certificate, |body| {
+                    certificate.chain().encode(body);
+                });
+                certificate.key()
             }
-            _ => None,
+            (None, Some(key)) => {
+                conversation.say(MessageType::Certificate, |body| {
+                    ecdhe::write_raw_public_key(body, key.public_key().as_spki());
+                });
+                key
+            }
+            (None, None) => return Err(Failure::Crypto("choosing a certificate")),
         };
-        Ok(Agreed {
-            suite: self.choose_suite(hello)?,
-            extended_master_secret,
-            server_random: random_array(environment.random),
-            server_name: hello.extensions.server_name.map(Into::into),
-            own_cid: peer_cid.map(|_| self.own_cid),
-            peer_cid,
-        })
+        let share = Share::generate()?;
+        let point = share.point();
+        let signed = ecdhe::signed_exchange(&self.client_random, &agreed.server_random, point);
+        let signature = key.sign(&signed);
+        let signature = signature.map_err(|_| Failure::Crypto("signing"))?;
+        conversation.say(MessageType::ServerKeyExchange, |body| {
+            let exchange = ServerKeyExchange {
+                point,
+                signature: &signature,
+            };
+            exchange.write(body);
+        });
+        self.share = Some(share);
+        if proofs.client.is_some() {
+            conversation.say(
+                MessageType::CertificateRequest,
+                ecdhe::write_certificate_request,
+            );
+            self.state = State::Certificate;
+        }
+        Ok(())
     }
 
-    /// The first of the client's suites that we can do.
-    fn choose_suite(&self, hello: &ClientHello<'_>) -> Result<CipherSuite, Failure> {
-        let usable = |suite: &CipherSuite| {
-            self.config.suites.contains(suite) && suite.key_exchange() == KeyExchange::Psk
+    fn certificate(
+        &mut self,
+        environment: &mut Environment<'_>,
+        body: &[u8],
+    ) -> Result<Step, Failure> {
+        self.state = State::ClientKeyExchange;
+        let proofs = self
+            .agreed
+            .as_ref()
+            .and_then(|agreed| agreed.proofs.as_ref());
+        let shown = match proofs.and_then(|proofs| proofs.client) {
+            Some(CertificateType::RawPublicKey) => self.raw_public_key(body)?,
+            _ => self.x509(environment, body)?,
         };
-        numbers(hello.start.suites)
-            .filter_map(CipherSuite::from_code)
-            .find(usable)
-            .ok_or_else(|| Failure::NoCommonSuite {
-                peer: numbers(hello.start.suites).collect(),
-                ours: CipherSuite::ALL
-                    .iter()
-                    .filter(|suite| usable(suite))
-                    .map(|suite| suite.code())
-                    .collect(),
-            })
+        if !shown && self.config.client_authentication == ClientAuthentication::Required {
+            return Err(Failure::Certificate(CertificateFault::Missing.of_chain()));
+        }
+        Ok(Step::More)
     }
 
-    fn client_key_exchange(
+    /// False when the client has no key.
+    fn raw_public_key(&mut self, body: &[u8]) -> Result<bool, Failure> {
+        let malformed = Failure::Malformed("Certificate");
+        let spki = ecdhe::parse_raw_public_key(body).ok_or(malformed)?;
+        if spki.is_empty() {
+            return Ok(false);
+        }
+        let key = PublicKey::from_spki(spki).map_err(|_| Failure::UnsupportedPublicKey)?;
+        self.identity = Identity::RawPublicKey(key);
+        Ok(true)
+    }
+
+    /// False when the client has no certificate.
+    fn x509(&mut self, environment: &mut Environment<'_>, body: &[u8]) -> Result<bool, Failure> {
+        let chain = CertificateChain::decode(body, self.config.chain_limits)?;
+        let (Some(chain), Some(trust)) = (chain, &self.config.trust) else {
+            return Ok(false);
+        };
+        let identity = verify_client(&chain, trust, environment.unix_s)?;
+        self.identity = Identity::X509(Box::new(identity));
+        self.chain = Some(chain);
+        Ok(true)
+    }
+
+    fn client_share(
+        &mut self,
+        conversation: &Conversation,
+        share: Share,
+        body: &[u8],
+    ) -> Result<Step, Failure> {
+        let malformed = Failure::Malformed("ClientKeyExchange");
+        let point = ecdhe::parse_client_point(body).ok_or(malformed)?;
+        self.derive(conversation, &share.agree(point)?)?;
+        self.state = match self.identity {
+            Identity::Anonymous => State::Finished,
+            _ => State::CertificateVerify,
+        };
+        Ok(Step::More)
+    }
+
+    fn certificate_verify(
+        &mut self,
+        conversation: &Conversation,
+        body: &[u8],
+    ) -> Result<(), Failure> {
+        let signature = ecdhe::parse_certificate_verify(body)?;
+        let key = match &self.identity {
+            Identity::RawPublicKey(key) => key,
+            Identity::X509(identity) => &identity.public_key,
+            _ => return Err(Failure::BadSignature),
+        };
+        let verified = key.verify(&conversation.transcript, signature);
+        verified.map_err(|_| Failure::BadSignature)
+    }
+
+    /// Asks about a client that has proved to hold its key.
+    fn ask(&mut self) -> Result<Step, Failure> {
+        let agreed = self.agreed.as_ref();
+        let server_name = agreed.and_then(|agreed| agreed.server_name.clone());
+        let lookup = match (&self.identity, self.chain.take()) {
+            (Identity::RawPublicKey(public_key), _) => Lookup::RawPublicKey {
+                public_key: public_key.clone(),
+                server_name,
+            },
+            (Identity::X509(identity), Some(chain)) => Lookup::X509 {
+                identity: identity.clone(),
+                chain,
+                server_name,
+            },
+            _ => return Err(Failure::Crypto("asking for a verdict")),
+        };
+        self.state = State::ProofVerdict;
+        Ok(Step::Ask(lookup))
+    }
+
+    fn proof_verdict(&mut self, verdict: Verdict) -> Result<Step, Failure> {
+        match verdict {
+            Verdict::Accept => {
+                self.state = State::Finished;
+                Ok(Step::More)
+            }
+            Verdict::Overloaded => Err(Failure::Overloaded),
+            Verdict::Unknown => Err(match &self.identity {
+                Identity::RawPublicKey(key) => Failure::UnknownPublicKey {
+                    sha256: key.spki_sha256(),
+                },
+                _ => Failure::UnknownCertificate,
+            }),
+            Verdict::Refuse | Verdict::Psk { .. } => Err(Failure::Refused),
+        }
+    }
+
+    fn psk_identity(
         &mut self,
         environment: &mut Environment<'_>,
         body: &[u8],

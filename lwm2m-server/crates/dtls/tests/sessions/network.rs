@@ -9,7 +9,7 @@ use lwm2m_dtls::{CidOffer, CipherSuite, ClientConfig, Config, Limits, Timing};
 use crate::pair::{Network, Pair, client_config};
 
 /// How many seeds run when nobody says: what a debug build does in some seconds.
-const SEEDS: u64 = 1500;
+const SEEDS: u64 = 1000;
 
 fn seeds() -> impl Iterator<Item = u64> {
     let number = |name| {

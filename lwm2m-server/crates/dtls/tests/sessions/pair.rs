@@ -10,6 +10,8 @@ use lwm2m_dtls::{
     Verdict,
 };
 
+use crate::make::NOW;
+
 /// All hardship that a network has to offer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Network {
@@ -51,6 +53,8 @@ pub(crate) struct Pair {
     pub(crate) network: Network,
     /// What the server answers to lookups, by identity.
     pub(crate) keys: HashMap<Vec<u8>, Verdict>,
+    /// What it answers when asked about raw public keys and certificates.
+    pub(crate) verdict: Verdict,
     /// How long a lookup takes.
     pub(crate) lookup_takes: Duration,
     pub(crate) lookups: Vec<Lookup>,
@@ -107,12 +111,14 @@ impl Pair {
             data: Vec::new(),
             sent: Vec::new(),
         };
-        Pair {
-            now: Instant::now(),
+        let now = Instant::now();
+        let mut pair = Pair {
+            now,
             server: side(server, 2 * seed, "192.0.2.1:5684"),
             client: side(client, 2 * seed + 1, "198.51.100.7:40000"),
             network: Network::PERFECT,
             keys: HashMap::from([(IDENTITY.to_vec(), known(key()))]),
+            verdict: Verdict::Accept,
             lookup_takes: Duration::ZERO,
             lookups: Vec::new(),
             captured: Vec::new(),
@@ -120,7 +126,10 @@ impl Pair {
             answers: BTreeMap::new(),
             order: 0,
             state: seed,
-        }
+        };
+        pair.server.endpoint.set_unix_time(now, NOW);
+        pair.client.endpoint.set_unix_time(now, NOW);
+        pair
     }
 
     /// Begins a handshake of the client.
@@ -265,7 +274,7 @@ impl Pair {
                 let known = self.keys.get(&identity[..]);
                 known.cloned().unwrap_or(Verdict::Unknown)
             }
-            _ => Verdict::Accept,
+            _ => self.verdict.clone(),
         };
         self.lookups.push(lookup);
         self.order += 1;

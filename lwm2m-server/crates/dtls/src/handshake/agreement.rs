@@ -1,0 +1,233 @@
+//! What a server takes of a client's offers.
+
+use std::sync::Arc;
+
+use super::extension::{
+    ECDSA_SHA256, RAW_PUBLIC_KEY, SECP256R1, ServerExtensions, UNCOMPRESSED, X509, lacks16,
+};
+use super::hello::ClientHello;
+use crate::certificate::ServerCertificate;
+use crate::cid::{Cid, PeerCid};
+use crate::codec::numbers;
+use crate::config::{ClientAuthentication, ExtendedMasterSecret, ServerConfig, UnknownServerName};
+use crate::failure::Failure;
+use crate::random::{Random, random_array};
+use crate::record::VERSION_1_2;
+use crate::suite::{CipherSuite, KeyExchange};
+
+/// What the hellos agreed on.
+pub(super) struct Agreed {
+    pub(super) suite: CipherSuite,
+    pub(super) extended_master_secret: bool,
+    pub(super) server_random: [u8; 32],
+    pub(super) server_name: Option<Box<str>>,
+    /// Ours, when Connection IDs are in use.
+    pub(super) own_cid: Option<Cid>,
+    pub(super) peer_cid: Option<PeerCid>,
+    /// With ECDHE only.
+    pub(super) proofs: Option<Proofs>,
+    renegotiation: bool,
+    max_fragment_length: Option<u8>,
+}
+
+/// How the sides prove who they are.
+pub(super) struct Proofs {
+    /// Ours: a certificate, or else the raw public key of the configuration.
+    pub(super) certificate: Option<Arc<ServerCertificate>>,
+    /// What is asked of the client.
+    pub(super) client: Option<CertificateType>,
+    /// The client's list named our kind.
+    server_type_offered: bool,
+    /// The client's list named its kind.
+    client_type_offered: bool,
+    is_for_name: bool,
+}
+
+/// Kinds of certificates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CertificateType {
+    X509,
+    RawPublicKey,
+}
+
+impl CertificateType {
+    pub(super) fn from_code(code: u8) -> Option<CertificateType> {
+        match code {
+            X509 => Some(CertificateType::X509),
+            RAW_PUBLIC_KEY => Some(CertificateType::RawPublicKey),
+            _ => None,
+        }
+    }
+
+    fn code(self) -> u8 {
+        match self {
+            CertificateType::X509 => X509,
+            CertificateType::RawPublicKey => RAW_PUBLIC_KEY,
+        }
+    }
+}
+
+impl Agreed {
+    /// Chooses among the offers.
+    pub(super) fn on(
+        hello: &ClientHello<'_>,
+        config: &ServerConfig,
+        own_cid: Cid,
+        random: &mut dyn Random,
+    ) -> Result<Agreed, Failure> {
+        // Newer versions have lower numbers; a client of DTLS 1.3 still writes 1.2 here.
+        let offered = hello.start.version;
+        if offered > VERSION_1_2 || offered >> 8 != 0xfe {
+            return Err(Failure::Version { offered });
+        }
+        if !hello.has_null_compression() {
+            return Err(Failure::NoCommonParameter("compression method"));
+        }
+        let extended_master_secret = hello.extensions.extended_master_secret;
+        let policy = config.extended_master_secret;
+        if policy == ExtendedMasterSecret::Required && !extended_master_secret {
+            return Err(Failure::NoExtendedMasterSecret);
+        }
+        let peer_cid = match hello.extensions.cid {
+            Some(cid) if config.cid => {
+                let too_long = Failure::IllegalParameter("Connection ID of more than 32 bytes");
+                Some(PeerCid::new(cid).ok_or(too_long)?)
+            }
+            _ => None,
+        };
+        let (suite, proofs) = choose(hello, config)?;
+        Ok(Agreed {
+            suite,
+            extended_master_secret,
+            server_random: random_array(random),
+            server_name: hello.extensions.server_name.map(Into::into),
+            own_cid: peer_cid.map(|_| own_cid),
+            peer_cid,
+            proofs,
+            renegotiation: hello.signals_renegotiation(),
+            max_fragment_length: hello.extensions.max_fragment_length,
+        })
+    }
+
+    /// The extensions of the ServerHello.
+    pub(super) fn extensions(&self) -> ServerExtensions<'_> {
+        let proofs = self.proofs.as_ref();
+        let own_type = proofs.filter(|proofs| proofs.server_type_offered);
+        let client_type = proofs.filter(|proofs| proofs.client_type_offered);
+        ServerExtensions {
+            server_name: proofs.is_some_and(|proofs| proofs.is_for_name),
+            max_fragment_length: self.max_fragment_length,
+            point_formats: proofs.is_some(),
+            client_certificate_type: client_type
+                .and_then(|proofs| proofs.client)
+                .map(CertificateType::code),
+            server_certificate_type: own_type.map(|proofs| proofs.own_type().code()),
+            extended_master_secret: self.extended_master_secret,
+            cid: self.own_cid.as_ref().map(|cid| &cid.as_bytes()[..]),
+            renegotiation_info: self.renegotiation,
+            ..ServerExtensions::default()
+        }
+    }
+}
+
+impl Proofs {
+    fn own_type(&self) -> CertificateType {
+        match self.certificate {
+            Some(_) => CertificateType::X509,
+            None => CertificateType::RawPublicKey,
+        }
+    }
+
+    /// What goes with ECDHE, or what is missing for it.
+    fn choose(hello: &ClientHello<'_>, config: &ServerConfig) -> Result<Proofs, Failure> {
+        let extensions = &hello.extensions;
+        if lacks16(extensions.groups, SECP256R1) {
+            return Err(Failure::NoCommonParameter("curve: secp256r1 is needed"));
+        }
+        if lacks16(extensions.signature_algorithms, ECDSA_SHA256) {
+            return Err(Failure::NoCommonParameter(
+                "signature algorithm: ecdsa_secp256r1_sha256 is needed",
+            ));
+        }
+        let points = extensions.point_formats;
+        if points.is_some_and(|points| !points.contains(&UNCOMPRESSED)) {
+            return Err(Failure::NoCommonParameter("point format"));
+        }
+        let own = types(extensions.server_certificate_types).find(|kind| match kind {
+            CertificateType::X509 => config.certificates.is_some(),
+            CertificateType::RawPublicKey => config.raw_public_key.is_some(),
+        });
+        let own = own.ok_or(Failure::NoCommonParameter("kind of server certificate"))?;
+        let mut is_for_name = false;
+        let certificate = match (own, &config.certificates) {
+            (CertificateType::X509, Some(certificates)) => {
+                let selection = certificates.select(extensions.server_name);
+                is_for_name = selection.is_for_name && extensions.server_name.is_some();
+                if !selection.is_for_name && config.unknown_server_name == UnknownServerName::Alert
+                {
+                    let name = extensions.server_name.unwrap_or_default().into();
+                    return Err(Failure::UnrecognizedName { name });
+                }
+                Some(selection.certificate)
+            }
+            _ => None,
+        };
+        let client = types(extensions.client_certificate_types).find(|kind| match kind {
+            CertificateType::X509 => config.trust.is_some(),
+            CertificateType::RawPublicKey => config.client_raw_public_keys,
+        });
+        let client = match config.client_authentication {
+            ClientAuthentication::None => None,
+            ClientAuthentication::Optional => client,
+            ClientAuthentication::Required => {
+                Some(client.ok_or(Failure::NoCommonParameter("kind of client certificate"))?)
+            }
+        };
+        Ok(Proofs {
+            certificate,
+            client,
+            server_type_offered: extensions.server_certificate_types.is_some(),
+            client_type_offered: extensions.client_certificate_types.is_some(),
+            is_for_name,
+        })
+    }
+}
+
+/// The kinds of a list in the client's order; X.509 when there is no list (RFC 7250 §4.1).
+fn types(list: Option<&[u8]>) -> impl Iterator<Item = CertificateType> + '_ {
+    let list = list.unwrap_or(&[X509]).iter();
+    list.filter_map(|code| CertificateType::from_code(*code))
+}
+
+/// The first of the client's suites that both sides can do.
+fn choose(
+    hello: &ClientHello<'_>,
+    config: &ServerConfig,
+) -> Result<(CipherSuite, Option<Proofs>), Failure> {
+    let has_proof = config.raw_public_key.is_some() || config.certificates.is_some();
+    let possible = |suite: &CipherSuite| {
+        config.suites.contains(suite)
+            && match suite.key_exchange() {
+                KeyExchange::Psk => config.psk,
+                KeyExchange::EcdheEcdsa => has_proof,
+            }
+    };
+    let common = numbers(hello.start.suites)
+        .filter_map(CipherSuite::from_code)
+        .filter(possible);
+    let mut missing = None;
+    for suite in common {
+        match suite.key_exchange() {
+            KeyExchange::Psk => return Ok((suite, None)),
+            KeyExchange::EcdheEcdsa => match Proofs::choose(hello, config) {
+                Ok(proofs) => return Ok((suite, Some(proofs))),
+                Err(failure) => missing = Some(failure),
+            },
+        }
+    }
+    let ours = CipherSuite::ALL.iter().filter(|suite| possible(suite));
+    Err(missing.unwrap_or_else(|| Failure::NoCommonSuite {
+        peer: numbers(hello.start.suites).collect(),
+        ours: ours.map(|suite| suite.code()).collect(),
+    }))
+}
