@@ -14,3 +14,4 @@ mod registration;
 mod reports;
 mod requests;
 mod site;
+mod xml_device;
