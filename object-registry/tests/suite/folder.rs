@@ -240,3 +240,66 @@ fn the_limits_hold_for_folders() {
     ));
     assert_eq!(registry.snapshot().len(), 1);
 }
+
+#[test]
+fn versions_of_an_object_come_and_go_one_by_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let put = |name: &str, version: &str, title: &str| {
+        let head =
+            format!("<LWM2MVersion>1.1</LWM2MVersion><ObjectVersion>{version}</ObjectVersion>");
+        let urn = format!("urn:oma:lwm2m:x:40001:{version}");
+        let xml = object(40001, &head, ITEM)
+            .replace("urn:oma:lwm2m:x:40001", urn.trim_end_matches(":1.0"))
+            .replace("Door", title);
+        fs::write(folder.path().join(name), format!("<LWM2M>{xml}</LWM2M>")).unwrap();
+    };
+    let key = |version: &str| {
+        let version = version.parse().unwrap();
+        ObjectKey { id: 40001, version }
+    };
+    let registry = Registry::embedded();
+    put("a.xml", "1.0", "First");
+    put("b.xml", "1.1", "Second");
+    let report = load(&registry, &folder);
+    assert_eq!(report.diagnostics, []);
+    assert_eq!(report.added, [key("1.0"), key("1.1")]);
+    let at = |version: &str| {
+        let model = registry.object(40001, Some(version.parse().unwrap()))?;
+        Some(model.name.to_string())
+    };
+    assert_eq!(at("1.0").as_deref(), Some("First"));
+    assert_eq!(at("1.9").as_deref(), Some("Second"));
+    assert_eq!(at("2.0"), None);
+
+    put("b.xml", "2.0", "Third");
+    let report = load(&registry, &folder);
+    assert_eq!(
+        (report.added, report.removed),
+        (vec![key("2.0")], vec![key("1.1")])
+    );
+    assert_eq!(at("1.9").as_deref(), Some("First"));
+    assert_eq!(name(&registry, 40001).as_deref(), Some("Third"));
+}
+
+#[test]
+fn a_file_that_strict_mode_refuses_leaves_its_models_in_service() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "a.xml", 40001, "A");
+    let registry = Registry::empty();
+    let strict = Parser::new(Strictness::Strict);
+    registry.load_dir_with(folder.path(), &strict).unwrap();
+    let unclear = format!("<LWM2M>stray{}</LWM2M>", object(40001, "", ITEM));
+    fs::write(folder.path().join("a.xml"), &unclear).unwrap();
+    let report = registry.load_dir_with(folder.path(), &strict).unwrap();
+    assert_eq!((report.files, report.kept), (0, keys(&[40001])));
+    let severities: Vec<_> = report
+        .diagnostics
+        .iter()
+        .map(|found| found.severity)
+        .collect();
+    assert_eq!(severities, [Severity::Warning, Severity::Error]);
+    assert_eq!(name(&registry, 40001).as_deref(), Some("A"));
+    // What is clear is understood where nobody is strict.
+    assert_eq!(load(&registry, &folder).changed, keys(&[40001]));
+    assert_eq!(name(&registry, 40001).as_deref(), Some("Door"));
+}
