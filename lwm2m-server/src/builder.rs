@@ -15,12 +15,39 @@ use crate::{Authorizer, Event, Interceptor, ModelsDirectory, Server, ServerConfi
 pub enum Listener {
     /// `coap://`: UDP without security.
     Coap(SocketAddr),
+    /// `coaps://`: DTLS over UDP.
+    Coaps(SocketAddr),
 }
 
 impl Listener {
     /// `coap://`: UDP without security. For loopback, tests, and networks that are closed.
     pub fn coap(address: SocketAddr) -> Listener {
         Listener::Coap(address)
+    }
+
+    /// `coaps://`: DTLS over UDP, for the devices of [`ServerBuilder::credentials`].
+    pub fn coaps(address: SocketAddr) -> Listener {
+        Listener::Coaps(address)
+    }
+
+    /// The address to bind, as it was asked for.
+    pub fn address(&self) -> SocketAddr {
+        match self {
+            Listener::Coap(address) | Listener::Coaps(address) => *address,
+        }
+    }
+
+    /// `coap` or `coaps`.
+    pub fn scheme(&self) -> &'static str {
+        match self {
+            Listener::Coap(_) => "coap",
+            Listener::Coaps(_) => "coaps",
+        }
+    }
+
+    /// Whether its datagrams are DTLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        matches!(self, Listener::Coaps(_))
     }
 }
 

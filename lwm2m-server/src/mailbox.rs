@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::credentials::CredentialRevision;
 use crate::registration::Location;
+use crate::shard::secure::FoundCredentials;
 use crate::transport::{Local, Peer};
 use crate::{
     CancelMode, ObservationId, ObservationInfo, Registration, RequestError, RequestOptions,
@@ -45,6 +46,8 @@ pub(crate) enum Command {
         devices: Vec<Location>,
         answer: oneshot::Sender<Vec<Registration>>,
     },
+    /// The credentials that a handshake or a session has asked for.
+    Found(FoundCredentials),
     /// Credentials have changed.
     Revise(Arc<CredentialRevision>),
     /// The end of a registration, without a word to the device.

@@ -19,7 +19,7 @@ use crate::shard::counters::Published;
 use crate::shard::run::Loop;
 use crate::shard::{Shard, Shared};
 use crate::transport::{self, Bound, BoundSocket, Transport};
-use crate::{AllowAll, Events, Server, ServerBuilder, StartError};
+use crate::{AllowAll, Events, Listener, Server, ServerBuilder, StartError};
 
 /// Listeners and shards that a peer and a registration id can name.
 const LISTENERS_MAX: usize = 255;
@@ -66,6 +66,7 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
         }),
         credentials,
         interceptors,
+        secure_listeners: listeners.iter().map(Listener::is_secure).collect(),
         config,
     });
     // Subscribed before the first datagram is taken, so that nothing is missed.
@@ -97,6 +98,7 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
             shared: Arc::clone(&shared),
             sender: sender.clone(),
             sockets,
+            answers: commands.downgrade(),
             inbox,
             relays,
             peers: relay_senders.clone(),
@@ -135,6 +137,7 @@ struct Parts {
     sender: EventSender,
     sockets: Vec<BoundSocket>,
     inbox: mpsc::Receiver<crate::mailbox::Command>,
+    answers: mpsc::WeakSender<crate::mailbox::Command>,
     relays: mpsc::Receiver<crate::mailbox::Relay>,
     peers: Vec<mpsc::Sender<crate::mailbox::Relay>>,
     stop: watch::Receiver<bool>,
@@ -159,6 +162,7 @@ impl Parts {
                     shard: Shard::new(self.id, self.shared, self.sender, now, seed),
                     transport,
                     commands: self.inbox,
+                    answers: self.answers,
                     relays: self.relays,
                     peers: self.peers,
                     stop: self.stop,

@@ -48,7 +48,7 @@ enum KnownBy {
 /// Where a session is: its slot and, as slots are used again, which one of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct SessionSlot {
-    pub(crate) generation: u16,
+    pub(crate) generation: u32,
     pub(crate) slot: u32,
 }
 
@@ -68,7 +68,6 @@ impl Peer {
     }
 
     /// The peer of a session that was opened from here.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for listeners with sessions"))]
     pub(crate) fn in_session(self, session: SessionSlot) -> Peer {
         Peer {
             known_by: KnownBy::Session(session),
@@ -82,6 +81,11 @@ impl Peer {
             KnownBy::Session(session) => Some(session),
             KnownBy::Address { .. } => None,
         }
+    }
+
+    /// The index of the listener.
+    pub(crate) fn listener(&self) -> u8 {
+        self.listener
     }
 
     /// The address, or the one that a session was opened from; that of a dual-stack socket in its
@@ -142,10 +146,21 @@ impl Hash for Peer {
                 state.write_u64(u64::from(scope) << 32 | rest);
             }
             KnownBy::Session(SessionSlot { generation, slot }) => {
-                let which = u64::from(generation) << 32 | u64::from(slot);
-                state.write_u64(u64::from(self.listener) << 48 | which);
+                state.write_u64(u64::from(generation) << 32 | u64::from(slot));
+                state.write_u8(self.listener);
             }
         }
+    }
+}
+
+impl lwm2m_dtls::Path for Peer {
+    fn octets(&self) -> [u8; 24] {
+        let mut octets = [0; 24];
+        octets[..16].copy_from_slice(&self.ip.octets());
+        octets[16..18].copy_from_slice(&self.port.to_be_bytes());
+        octets[18..20].copy_from_slice(&[self.listener, self.local()]);
+        octets[20..].copy_from_slice(&self.scope().to_be_bytes());
+        octets
     }
 }
 

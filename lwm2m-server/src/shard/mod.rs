@@ -42,6 +42,7 @@ mod registering;
 mod reporting;
 mod routes;
 pub(crate) mod run;
+pub(crate) mod secure;
 mod sessions;
 #[cfg(test)]
 mod tests;
@@ -52,6 +53,7 @@ use counters::Counters;
 use observations::Observations;
 use refusal::RefusalRate;
 use routes::Routes;
+use secure::Secure;
 use sessions::Sessions;
 use wheel::Wheel;
 
@@ -67,6 +69,25 @@ pub(crate) struct Shared {
     pub(crate) authorizer: Arc<dyn Authorizer>,
     pub(crate) credentials: Option<Arc<dyn CredentialStore>>,
     pub(crate) interceptors: Vec<Arc<dyn Interceptor>>,
+    /// Which listeners have DTLS, by their indices.
+    pub(crate) secure_listeners: Vec<bool>,
+}
+
+impl Shared {
+    fn is_secure(&self, peer: &Peer) -> bool {
+        let secure = self.secure_listeners.get(usize::from(peer.listener()));
+        secure.copied().unwrap_or_default()
+    }
+
+    /// What DTLS goes by on a shard; none when no listener has it.
+    fn dtls(&self, shard: u16) -> Option<lwm2m_dtls::Config> {
+        let any = self.secure_listeners.contains(&true);
+        any.then(|| lwm2m_dtls::Config {
+            // A shard beyond 255 gets no datagrams by Connection ID.
+            shard: u8::try_from(shard).unwrap_or(u8::MAX),
+            ..lwm2m_dtls::Config::default()
+        })
+    }
 }
 
 /// The time, as the loop reads it once for each batch.
@@ -97,6 +118,8 @@ pub(crate) struct Shard {
     origin: Instant,
     routes: Routes,
     sessions: Sessions,
+    /// None without listeners that have DTLS.
+    secure: Option<Secure>,
     /// The shard that passed on the datagram in hand.
     relayed_from: Option<u16>,
     /// What waits to be told to other shards.
@@ -131,6 +154,7 @@ impl Shard {
             origin: now,
             routes: Routes::new(limits.routes_max),
             sessions: Sessions::default(),
+            secure: shared.dtls(id).map(Secure::new),
             relayed_from: None,
             outbox: VecDeque::new(),
             refusals: RefusalRate::new(limits.refusals_per_second),
@@ -142,7 +166,10 @@ impl Shard {
     }
 
     /// Takes a datagram.
-    pub(crate) fn datagram(&mut self, now: Now, peer: Peer, datagram: &[u8]) {
+    pub(crate) fn datagram(&mut self, now: Now, peer: Peer, datagram: &mut [u8]) {
+        if self.shared.is_secure(&peer) {
+            return self.secure_datagram(now, peer, datagram);
+        }
         match self.owner_of(&peer, datagram) {
             Some(owner) => self.relay_datagram(owner, peer, datagram),
             None => self.own_datagram(now, peer, datagram),
@@ -174,7 +201,11 @@ impl Shard {
                 };
                 let _ = answer.send(devices.iter().filter_map(snapshot).collect());
             }
-            Command::Revise(revision) => self.revise(now, &revision),
+            Command::Found(found) => self.credentials_found(now, found),
+            Command::Revise(revision) => {
+                self.revise(now, &revision);
+                self.close_sessions(now);
+            }
             Command::Forget { device, answer } => {
                 let _ = answer.send(self.forget(now, device));
             }
@@ -191,7 +222,10 @@ impl Shard {
                 ..
             } => {
                 self.relayed_from = Some(from);
-                self.own_datagram(now, peer, &datagram);
+                match self.shared.is_secure(&peer) {
+                    true => self.secure_datagram(now, peer, &mut Vec::from(datagram)),
+                    false => self.own_datagram(now, peer, &datagram),
+                }
                 self.relayed_from = None;
             }
             Relay::Route { from, peer, .. } => self.routes.insert(peer, from),
@@ -201,6 +235,7 @@ impl Shard {
 
     /// Runs what is due; cheap when nothing is.
     pub(crate) fn timers(&mut self, now: Now) {
+        self.secure_timers(now);
         let now_ms = self.ms(now.instant);
         while let Some(slot) = self.wheel.fire(now_ms) {
             if let Some(location) = self.table.at(slot) {
@@ -224,19 +259,30 @@ impl Shard {
         let wheel = self.wheel.next_ms();
         let wheel = wheel.map(|due| self.origin + Duration::from_millis(due));
         let endpoint = self.endpoint.poll_timeout();
-        wheel.into_iter().chain(endpoint).min()
+        let secure = self.secure.as_ref().and_then(Secure::poll_timeout);
+        wheel.into_iter().chain(endpoint).chain(secure).min()
     }
 
     /// The next datagram to send.
     pub(crate) fn poll_transmit(&mut self, now: Instant) -> Option<Transmit<Peer>> {
         loop {
+            if let Some(datagram) = self.secure.as_mut().and_then(Secure::poll_transmit) {
+                return Some(datagram);
+            }
             let transmit = self.endpoint.poll_transmit()?;
             let now_ms = self.ms(now);
             let refusal = refusal::is_refusal(&transmit.datagram);
-            if !refusal || self.refusals.allow(now_ms, &transmit.peer) {
-                return Some(transmit);
+            if refusal && !self.refusals.allow(now_ms, &transmit.peer) {
+                self.counters.refusals_dropped += 1;
+                continue;
             }
-            self.counters.refusals_dropped += 1;
+            match (transmit.peer.session(), &mut self.secure) {
+                (None, _) => return Some(transmit),
+                (Some(session), Some(secure)) => {
+                    secure.protect(now, session, &transmit.datagram);
+                }
+                (Some(_), None) => {}
+            }
         }
     }
 
@@ -276,7 +322,10 @@ impl Shard {
     fn on_event(&mut self, now: Now, event: Event<'_, Peer>) {
         match event {
             Event::Request(request) => self.on_request(now, request),
-            Event::Response(response) => self.on_response(now, response),
+            Event::Response(response) => {
+                self.confirm_path(&response.peer);
+                self.on_response(now, response);
+            }
             Event::Notification(notification) => self.on_notification(now, notification),
             Event::Failed {
                 request, failure, ..

@@ -23,6 +23,8 @@ pub(crate) struct Loop {
     pub(crate) shard: Shard,
     pub(crate) transport: Transport,
     pub(crate) commands: mpsc::Receiver<Command>,
+    /// Where answers to questions of this shard come in.
+    pub(crate) answers: mpsc::WeakSender<Command>,
     pub(crate) relays: mpsc::Receiver<Relay>,
     /// The other shards, this one included, by number.
     pub(crate) peers: Vec<mpsc::Sender<Relay>>,
@@ -75,6 +77,7 @@ impl Loop {
             for command in inbox.commands.drain(..) {
                 self.shard.command(now, command);
             }
+            self.search();
             // First the other shards: they may have to know before the device answers.
             self.relay();
             self.send(now, &mut outgoing);
@@ -133,6 +136,20 @@ impl Loop {
             if self.transport.send(outgoing) == Sent::Blocked {
                 return;
             }
+        }
+    }
+
+    /// Waits for answers of the credential store beside the loop; each comes back as a command.
+    fn search(&mut self) {
+        while let Some(search) = self.shard.poll_search() {
+            let answers = self.answers.clone();
+            tokio::spawn(async move {
+                let found = search.run().await;
+                if let Some(answers) = answers.upgrade() {
+                    // The server has stopped otherwise.
+                    let _ = answers.send(Command::Found(found)).await;
+                }
+            });
         }
     }
 

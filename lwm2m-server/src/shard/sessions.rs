@@ -32,7 +32,6 @@ pub(super) struct Sessions {
 
 impl Shard {
     /// The security layer has proven who a peer is.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for listeners with security"))]
     pub(crate) fn session_opened(&mut self, peer: Peer, authenticated: Arc<Authenticated>) {
         let registered = self.table.of_peer(&peer).and_then(|at| self.table.get(at));
         let another = registered
@@ -44,16 +43,29 @@ impl Shard {
         self.sessions.by_peer.insert(peer, authenticated);
     }
 
+    /// A session takes the place of another one. The registration goes with it, when both are of the
+    /// same device: requests on their way and observations go on.
+    pub(crate) fn succeed(&mut self, older: Peer, younger: Peer) {
+        let same = match (self.authenticated(&older), self.authenticated(&younger)) {
+            (Some(older), Some(younger)) => older.identity == younger.identity,
+            _ => false,
+        };
+        let Some(location) = self.table.of_peer(&older).filter(|_| same) else {
+            return;
+        };
+        self.table.set_peer(location, younger);
+        self.endpoint.move_peer(older, younger);
+    }
+
     /// A session is over. Its registration stands: the device comes back with another session.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for listeners with security"))]
     pub(crate) fn session_closed(&mut self, peer: Peer) {
         self.sessions.by_peer.remove(&peer);
     }
 
-    /// The next session that the security layer has to close.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for listeners with security"))]
-    pub(crate) fn poll_closing(&mut self) -> Option<Peer> {
-        self.sessions.closing.pop_front()
+    /// The next session that a security layer has to close, of those that are its.
+    pub(crate) fn poll_closing_if(&mut self, is_its: impl Fn(&Peer) -> bool) -> Option<Peer> {
+        let index = self.sessions.closing.iter().position(is_its)?;
+        self.sessions.closing.remove(index)
     }
 
     /// What has proven a peer; none without security.

@@ -56,14 +56,15 @@ fn bind_with(listeners: &[Listener], shards: usize, locals: &[Local]) -> Result<
         addresses: Vec::new(),
     };
     for (index, listener) in listeners.iter().enumerate() {
-        let Listener::Coap(asked) = *listener;
+        let asked = listener.address();
         let fail = |source| StartError::Bind {
             address: asked,
             source,
         };
-        let dual = !listeners.iter().any(|Listener::Coap(other)| {
-            other.is_ipv4() && other.port() == asked.port() && asked.port() != 0
-        });
+        let dual = !listeners
+            .iter()
+            .map(Listener::address)
+            .any(|other| other.is_ipv4() && other.port() == asked.port() && asked.port() != 0);
         let locals: Vec<Local> = match asked.ip().is_unspecified() {
             true => locals
                 .iter()

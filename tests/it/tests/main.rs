@@ -13,5 +13,6 @@ mod refusals;
 mod registration;
 mod reports;
 mod requests;
+mod secure;
 mod site;
 mod xml_device;

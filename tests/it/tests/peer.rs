@@ -77,7 +77,7 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
-    fn parse(datagram: &[u8]) -> Incoming {
+    pub(crate) fn parse(datagram: &[u8]) -> Incoming {
         let message = Message::parse(datagram).expect("the server writes CoAP");
         Incoming {
             message_type: message.message_type(),

@@ -178,7 +178,7 @@ fn words_to_a_shard_that_does_not_listen_are_bounded_and_not_lost() {
     // Datagrams that would have to be passed on are lost, and counted.
     let location = format!("rd/{}", world.registration("d2").expect("still there").id);
     let update = request(900, Code::POST, &location, b"");
-    world.shards[1].datagram(world.now, peer(12), &update);
+    world.shards[1].datagram(world.now, peer(12), &mut update.clone());
     assert_eq!(world.shards[1].counters().0.relays_dropped, 1);
     world.relaying = true;
     world.settle();

@@ -81,6 +81,7 @@ impl World {
                 None => Arc::new(AllowAll),
             },
             credentials,
+            secure_listeners: Vec::new(),
             interceptors: Vec::new(),
             config,
         });
@@ -111,7 +112,7 @@ impl World {
 
     /// A datagram from the device at `port`, which the kernel gives to `shard`.
     pub(super) fn deliver(&mut self, shard: usize, port: u16, datagram: &[u8]) {
-        self.shards[shard].datagram(self.now, peer(port), datagram);
+        self.shards[shard].datagram(self.now, peer(port), &mut datagram.to_vec());
         self.settle();
     }
 
@@ -126,7 +127,8 @@ impl World {
 
     /// The ports whose sessions the security layer is told to close.
     pub(super) fn closing(&mut self) -> Vec<u16> {
-        let closing = |shard: &mut Shard| std::iter::from_fn(|| shard.poll_closing()).collect();
+        let closing =
+            |shard: &mut Shard| std::iter::from_fn(|| shard.poll_closing_if(|_| true)).collect();
         let peers: Vec<Vec<Peer>> = self.shards.iter_mut().map(closing).collect();
         let mut ports: Vec<u16> = peers.iter().flatten().map(|p| p.address().port()).collect();
         ports.sort_unstable();

@@ -1,0 +1,399 @@
+//! DTLS between the sockets and the CoAP engine.
+//!
+//! ```text
+//! datagram of a coaps listener ─> dtls ─┬─> Lookup ─> credential store ─> answer
+//!                                       ├─> Up ─────> the session has an identity
+//!                                       ├─> Data ───> CoAP engine, as from the peer of the session
+//!                                       └─> Down, Failed ─> event with reason and hint
+//! CoAP engine ─> message to the peer of a session ─> dtls ─> datagram
+//! ```
+//!
+//! A device that comes back with a Connection ID may land on any shard: the Connection ID names the
+//! one that has its session, and the datagram is passed on.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use hashbrown::{HashMap, HashSet};
+use lwm2m_coap::{Code, Transmit};
+use lwm2m_dtls::{DownReason, Endpoint, Event, Failure, Identity, Lookup, Psk, SessionId, Verdict};
+
+use super::{Now, Shard};
+use crate::Reason;
+use crate::credentials::{Credential, LookUp, Proof};
+use crate::event::EventKind;
+use crate::identity::{Authenticated, PeerIdentity};
+use crate::transport::{Peer, SessionSlot};
+
+/// The DTLS sessions of one shard.
+pub(super) struct Secure {
+    dtls: Endpoint<Peer>,
+    /// What the store has answered to handshakes that are not done.
+    found: HashMap<SessionId, Vec<Arc<Credential>>>,
+    /// Questions to the store that take their time.
+    searches: VecDeque<CredentialSearch>,
+    /// Sessions whose peer has moved and has not yet answered from there.
+    moved: HashSet<SessionId>,
+}
+
+/// A question to the store, for the loop to wait for.
+pub(crate) struct CredentialSearch {
+    session: SessionId,
+    presented: PeerIdentity,
+    credentials: Pin<Box<dyn Future<Output = Vec<Arc<Credential>>> + Send>>,
+}
+
+/// What the store has answered.
+#[derive(Debug)]
+pub(crate) struct FoundCredentials {
+    session: SessionId,
+    presented: PeerIdentity,
+    credentials: Vec<Arc<Credential>>,
+}
+
+impl CredentialSearch {
+    /// Waits for the store.
+    pub(crate) async fn run(self) -> FoundCredentials {
+        FoundCredentials {
+            session: self.session,
+            presented: self.presented,
+            credentials: self.credentials.await,
+        }
+    }
+}
+
+impl Secure {
+    pub(super) fn new(config: lwm2m_dtls::Config) -> Secure {
+        Secure {
+            dtls: Endpoint::new(config, lwm2m_dtls::SystemRandom),
+            found: HashMap::new(),
+            searches: VecDeque::new(),
+            moved: HashSet::new(),
+        }
+    }
+
+    /// When [`Shard::secure_timers`] has something to do.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.dtls.next_timeout()
+    }
+
+    /// A datagram that DTLS has to send by itself.
+    pub(super) fn poll_transmit(&mut self) -> Option<Transmit<Peer>> {
+        let transmit = self.dtls.poll_transmit()?;
+        Some(Transmit {
+            peer: transmit.path,
+            datagram: transmit.datagram,
+        })
+    }
+
+    /// Protects a message to the peer of a session.
+    pub(super) fn protect(&mut self, now: Instant, session: SessionSlot, message: &[u8]) {
+        // A session that is over, or a new address that has had its share: CoAP sends again, or
+        // tells who waits that there was no answer.
+        if let Err(error) = self.dtls.send(now, session.id(), message) {
+            tracing::debug!(%error, "message not sent");
+        }
+    }
+}
+
+impl SessionSlot {
+    fn id(self) -> SessionId {
+        SessionId::from_u64(u64::from(self.generation) << 32 | u64::from(self.slot))
+    }
+
+    fn of(id: SessionId) -> SessionSlot {
+        let id = id.to_u64();
+        SessionSlot {
+            generation: (id >> 32) as u32,
+            slot: id as u32,
+        }
+    }
+}
+
+impl Shard {
+    /// Takes a datagram of a listener with DTLS.
+    pub(super) fn secure_datagram(&mut self, now: Now, path: Peer, datagram: &mut [u8]) {
+        if let Some(owner) = self.shard_of_session(datagram) {
+            return self.relay_datagram(owner, path, datagram);
+        }
+        let Some(secure) = &mut self.secure else {
+            return;
+        };
+        secure.dtls.handle(now.instant, path, datagram);
+        self.drain_secure(now, datagram);
+    }
+
+    /// Runs what is due in DTLS.
+    pub(super) fn secure_timers(&mut self, now: Now) {
+        let Some(secure) = &mut self.secure else {
+            return;
+        };
+        if secure.poll_timeout().is_some_and(|due| due <= now.instant) {
+            secure.dtls.on_timeout(now.instant);
+            self.drain_secure(now, &[]);
+        }
+    }
+
+    /// Takes the answer of the store.
+    pub(super) fn credentials_found(&mut self, now: Now, found: FoundCredentials) {
+        let FoundCredentials {
+            session,
+            presented,
+            credentials,
+        } = found;
+        match self
+            .secure
+            .as_ref()
+            .and_then(|secure| secure.dtls.path(session))
+        {
+            // A session that came up without a question, as a resumed one does.
+            Some(path) => self.open(now, session, path, &presented, &credentials),
+            None => self.answer(now, session, credentials),
+        }
+        self.drain_secure(now, &[]);
+    }
+
+    /// The next question to the store that takes its time.
+    pub(crate) fn poll_search(&mut self) -> Option<CredentialSearch> {
+        self.secure.as_mut()?.searches.pop_front()
+    }
+
+    /// Ends the sessions of DTLS whose credentials are gone.
+    pub(super) fn close_sessions(&mut self, now: Now) {
+        let shared = Arc::clone(&self.shared);
+        while let Some(peer) = self.poll_closing_if(|peer| shared.is_secure(peer)) {
+            if let (Some(secure), Some(session)) = (&mut self.secure, peer.session()) {
+                secure.dtls.close(now.instant, session.id());
+            }
+        }
+        self.drain_secure(now, &[]);
+    }
+
+    /// A device has answered: it is where we think it is.
+    pub(super) fn confirm_path(&mut self, peer: &Peer) {
+        let (Some(secure), Some(session)) = (&mut self.secure, peer.session()) else {
+            return;
+        };
+        if !secure.moved.is_empty() && secure.moved.remove(&session.id()) {
+            secure.dtls.confirm_path(session.id());
+        }
+    }
+
+    /// The other shard that has the session of a datagram with a Connection ID.
+    fn shard_of_session(&self, datagram: &[u8]) -> Option<u16> {
+        if self.shared.config.shards < 2 || self.relayed_from.is_some() {
+            return None;
+        }
+        let owner = u16::from(Endpoint::<Peer>::shard_of(datagram)?);
+        let elsewhere = owner != self.id && usize::from(owner) < self.shared.config.shards;
+        elsewhere.then_some(owner)
+    }
+
+    fn drain_secure(&mut self, now: Now, datagram: &[u8]) {
+        while let Some(event) = self.secure.as_mut().and_then(|s| s.dtls.poll_event()) {
+            match event {
+                Event::Data { session, range } => {
+                    let path = self.secure.as_ref().and_then(|s| s.dtls.path(session));
+                    let (Some(path), Some(data)) = (path, datagram.get(range)) else {
+                        continue;
+                    };
+                    let peer = path.in_session(SessionSlot::of(session));
+                    // Before the store has said whose session it is, nothing of it is served.
+                    if self.authenticated(&peer).is_some() {
+                        self.own_datagram(now, peer, data);
+                    }
+                }
+                Event::Lookup {
+                    session, lookup, ..
+                } => self.look_up(now, session, &lookup),
+                Event::Up {
+                    session,
+                    path,
+                    peer,
+                    replaces,
+                } => {
+                    self.session_up(now, session, path, &peer);
+                    if let Some(older) = replaces {
+                        let of = |session| path.in_session(SessionSlot::of(session));
+                        self.succeed(of(older), of(session));
+                    }
+                }
+                Event::PathChanged { session, from, to } => {
+                    tracing::debug!(shard = self.id, from = %from.address(), to = %to.address(), "peer moved");
+                    if let Some(secure) = &mut self.secure {
+                        secure.moved.insert(session);
+                    }
+                }
+                Event::Down {
+                    session,
+                    path,
+                    reason,
+                } => self.session_down(session, path, &reason),
+                Event::Failed {
+                    session,
+                    path,
+                    failure,
+                } => self.handshake_failed(now, session, path, &failure),
+                _ => {}
+            }
+        }
+    }
+
+    /// A handshake asks who has presented itself.
+    fn look_up(&mut self, now: Now, session: SessionId, lookup: &Lookup) {
+        let Some(presented) = presented_by(lookup) else {
+            return self.answer(now, session, Vec::new());
+        };
+        if let Some(credentials) = self.search(session, presented) {
+            self.answer(now, session, credentials);
+        }
+    }
+
+    /// Asks the store; none when the answer takes its time.
+    fn search(
+        &mut self,
+        session: SessionId,
+        presented: PeerIdentity,
+    ) -> Option<Vec<Arc<Credential>>> {
+        let Some(store) = &self.shared.credentials else {
+            return Some(Vec::new());
+        };
+        match store.look_up(&presented) {
+            LookUp::Now(credentials) => Some(credentials),
+            LookUp::Later(credentials) => {
+                if let Some(secure) = &mut self.secure {
+                    secure.searches.push_back(CredentialSearch {
+                        session,
+                        presented,
+                        credentials,
+                    });
+                }
+                None
+            }
+        }
+    }
+
+    /// Lets a handshake go on.
+    fn answer(&mut self, now: Now, session: SessionId, credentials: Vec<Arc<Credential>>) {
+        let Some(secure) = &mut self.secure else {
+            return;
+        };
+        let verdict = verdict_of(&credentials);
+        secure.found.insert(session, credentials);
+        if !secure.dtls.answer(now.instant, session, verdict) {
+            secure.found.remove(&session);
+        }
+    }
+
+    fn session_up(&mut self, now: Now, session: SessionId, path: Peer, peer: &lwm2m_dtls::Peer) {
+        let Some(presented) = presented_in(peer) else {
+            return;
+        };
+        let found = self.secure.as_mut().and_then(|s| s.found.remove(&session));
+        let found = found.or_else(|| self.search(session, presented.clone()));
+        if let Some(credentials) = found {
+            self.open(now, session, path, &presented, &credentials);
+        }
+    }
+
+    /// Gives a session its identity, or ends it when no credential stands for it.
+    fn open(
+        &mut self,
+        now: Now,
+        session: SessionId,
+        path: Peer,
+        presented: &PeerIdentity,
+        credentials: &[Arc<Credential>],
+    ) {
+        let fits = |c: &&Arc<Credential>| c.identify(presented).is_some();
+        let credentials: Vec<_> = credentials.iter().filter(fits).cloned().collect();
+        let identity = credentials.first().and_then(|c| c.identify(presented));
+        let Some(identity) = identity else {
+            if let Some(secure) = &mut self.secure {
+                secure.dtls.close(now.instant, session);
+            }
+            return;
+        };
+        tracing::debug!(shard = self.id, peer = %path.address(), %identity, "session up");
+        let peer = path.in_session(SessionSlot::of(session));
+        self.session_opened(
+            peer,
+            Arc::new(Authenticated {
+                identity,
+                credentials,
+            }),
+        );
+    }
+
+    fn session_down(&mut self, session: SessionId, path: Peer, reason: &DownReason) {
+        tracing::debug!(shard = self.id, peer = %path.address(), ?reason, "session down");
+        if let Some(secure) = &mut self.secure {
+            secure.moved.remove(&session);
+        }
+        let peer = path.in_session(SessionSlot::of(session));
+        self.session_closed(peer);
+        self.endpoint.forget_peer(peer);
+    }
+
+    fn handshake_failed(&mut self, now: Now, session: SessionId, path: Peer, failure: &Failure) {
+        if let Some(secure) = &mut self.secure {
+            secure.found.remove(&session);
+        }
+        let now_ms = self.ms(now.instant);
+        if !self.noise.allow(now_ms, &path) {
+            return;
+        }
+        let peer = path.address();
+        tracing::debug!(shard = self.id, %peer, %failure, "handshake failed");
+        let mut reason = Reason::new(failure.reason(), failure.to_string());
+        if let Some(hint) = failure.hint() {
+            reason = reason.hint(hint);
+        }
+        self.emit(now, None, || EventKind::Refused {
+            operation: "handshake",
+            peer,
+            identity: PeerIdentity::Anonymous,
+            code: Code::EMPTY,
+            reason,
+        });
+    }
+}
+
+/// The identity that a handshake asks about.
+fn presented_by(lookup: &Lookup) -> Option<PeerIdentity> {
+    match lookup {
+        Lookup::Psk {
+            identity,
+            server_name,
+        } => Some(PeerIdentity::psk(identity, server_name.as_deref())),
+        _ => None,
+    }
+}
+
+/// The identity that a session has.
+fn presented_in(peer: &lwm2m_dtls::Peer) -> Option<PeerIdentity> {
+    match &peer.identity {
+        Identity::Psk(identity) => Some(PeerIdentity::psk(identity, peer.server_name.as_deref())),
+        _ => None,
+    }
+}
+
+/// What a handshake is told of the credentials that were found.
+fn verdict_of(credentials: &[Arc<Credential>]) -> Verdict {
+    let mut keys = credentials.iter().filter_map(|credential| {
+        let Proof::Psk { key, .. } = &credential.proof else {
+            return None;
+        };
+        Psk::new(key.expose()).ok()
+    });
+    match keys.next() {
+        Some(key) => Verdict::Psk {
+            key,
+            alternate: keys.next(),
+        },
+        None => Verdict::Unknown,
+    }
+}
