@@ -34,6 +34,10 @@ impl<'a> Reader<'a> {
         Some(usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c))
     }
 
+    pub(crate) fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_be_bytes)
+    }
+
     pub(crate) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_be_bytes)
     }
@@ -84,6 +88,7 @@ pub(crate) trait Write {
     fn put_u8(&mut self, value: u8);
     fn put_u16(&mut self, value: u16);
     fn put_u24(&mut self, value: usize);
+    fn put_u32(&mut self, value: u32);
     /// A vector after a length of one byte.
     fn put_vector8(&mut self, bytes: &[u8]);
     /// A vector after a length of two bytes.
@@ -108,6 +113,10 @@ impl Write for Vec<u8> {
     fn put_u24(&mut self, value: usize) {
         debug_assert!(value < 1 << 24);
         self.extend_from_slice(&(value as u32).to_be_bytes()[1..]);
+    }
+
+    fn put_u32(&mut self, value: u32) {
+        self.extend_from_slice(&value.to_be_bytes());
     }
 
     fn put_vector8(&mut self, bytes: &[u8]) {

@@ -9,6 +9,7 @@ use crate::certificate::{
 };
 use crate::key::{PrivateKey, PublicKey};
 use crate::psk::Psk;
+use crate::resumption::{Resumption, ServerResumption};
 use crate::suite::CipherSuite;
 
 /// What an [`Endpoint`](crate::Endpoint) goes by.
@@ -66,6 +67,8 @@ pub struct ServerConfig {
     /// What happens to clients that ask for a name that no certificate has;
     /// [`UnknownServerName::Default`].
     pub unknown_server_name: UnknownServerName,
+    /// How clients may continue their sessions; none: not at all.
+    pub resumption: Option<ServerResumption>,
 }
 
 impl Default for ServerConfig {
@@ -84,6 +87,7 @@ impl Default for ServerConfig {
             trust: None,
             chain_limits: ChainLimits::default(),
             unknown_server_name: UnknownServerName::Default,
+            resumption: Some(ServerResumption::default()),
         }
     }
 }
@@ -142,6 +146,11 @@ pub struct ClientConfig {
     pub credentials: ClientCredentials,
     /// How much the server may show.
     pub chain_limits: ChainLimits,
+    /// The longest plaintext of a record that we take, in bytes, 64 to 16 384 (RFC 8449); none: no
+    /// limit of our own.
+    pub record_size_limit: Option<u16>,
+    /// The session to continue, when the server still knows it; none.
+    pub resume: Option<Resumption>,
 }
 
 impl ClientConfig {
@@ -162,6 +171,8 @@ impl ClientConfig {
             server_name: None,
             credentials,
             chain_limits: ChainLimits::default(),
+            record_size_limit: None,
+            resume: None,
         }
     }
 }
@@ -291,6 +302,8 @@ pub struct Limits {
     pub early_bytes_max: usize,
     /// Bytes of a psk identity; 1024.
     pub psk_identity_max: usize,
+    /// Sessions that are remembered by their id, to be continued; 65 536. 0: none.
+    pub resumable_sessions_max: usize,
     /// Sessions end after this long without a record; none: never.
     pub session_idle: Option<Duration>,
     /// Bytes that may go to a new address beyond three times of what came from there, until
@@ -314,6 +327,7 @@ impl Default for Limits {
             transcript_bytes_max: 64 << 10,
             early_bytes_max: 1024,
             psk_identity_max: 1024,
+            resumable_sessions_max: 1 << 16,
             session_idle: None,
             unconfirmed_path_bytes: 1280,
         }

@@ -62,6 +62,8 @@ mod prf;
 mod psk;
 mod random;
 mod record;
+mod resumption;
+mod stored;
 mod suite;
 
 pub use alert::Alert;
@@ -82,4 +84,5 @@ pub use key::{KeyError, PrivateKey, PublicKey};
 pub use peer::{Identity, Lookup, Peer, Verdict};
 pub use psk::{Psk, PskError};
 pub use random::{Random, SeededRandom, SystemRandom};
+pub use resumption::{Resumption, ServerResumption, TicketKey};
 pub use suite::{CipherSuite, KeyExchange};

@@ -1,8 +1,9 @@
 //! Whom a session is with, and what is asked of the application about it.
 
 use std::fmt;
+use std::sync::Arc;
 
-use crate::certificate::{CertificateChain, X509Identity};
+use crate::certificate::{Certificate, CertificateChain, X509Identity};
 use crate::key::PublicKey;
 use crate::psk::Psk;
 use crate::suite::CipherSuite;
@@ -13,6 +14,8 @@ use crate::suite::CipherSuite;
 pub struct Peer {
     /// Who it is.
     pub identity: Identity,
+    /// The certificate that it showed.
+    pub certificate: Option<Certificate>,
     /// How records are protected.
     pub suite: CipherSuite,
     /// The name that the client asked for (RFC 6066 §3).
@@ -77,6 +80,13 @@ pub enum Lookup {
         chain: CertificateChain,
         /// The name that the client asked for.
         server_name: Option<Box<str>>,
+    },
+    /// May this peer still come in? It continues an earlier session, in which it has proved who it
+    /// is. [`Verdict::Accept`] lets it; any other answer makes it prove itself anew, and
+    /// [`Verdict::Overloaded`] drops it in silence.
+    Resume {
+        /// The peer of the earlier session.
+        peer: Arc<Peer>,
     },
 }
 

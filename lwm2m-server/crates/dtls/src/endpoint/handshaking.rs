@@ -1,42 +1,34 @@
 //! Handshakes in flight: from the ClientHello with a good cookie to Up or Failed.
 
-use std::sync::Arc;
-
 use super::Endpoint;
 use super::clock::{Millis, NEVER, millis};
 use super::session::{LastFlight, Session};
 use super::slots::Occupant;
-use super::types::{ConnectError, Event, Path, SessionId};
+use super::types::{Event, Path, SessionId};
 use crate::alert::{Alert, Level};
-use crate::cid::Cid;
 use crate::codec::Reader;
-use crate::config::ClientConfig;
 use crate::failure::{DownReason, Failure};
-use crate::handshake::{
-    Client, Conversation, Environment, Fragment, HelloStart, HelloVerifyRequest, Message,
-    MessageType, Role, Room, Server, Step,
-};
+use crate::handshake::{Conversation, Environment, Fragment, MessageType, Role, Room, Step};
 use crate::peer::Verdict;
-use crate::random::random_array;
-use crate::record::{ContentType, Header, VERSION_1_0, write_plain};
+use crate::record::{ContentType, Header, write_plain};
 
 /// A handshake in flight.
 pub(super) struct Handshake<P> {
     pub(super) path: P,
-    role: Role,
-    conversation: Conversation,
+    pub(super) role: Role,
+    pub(super) conversation: Conversation,
     /// The application is asked; what comes meanwhile waits.
-    parked: bool,
+    pub(super) parked: bool,
     /// Protected records that came before their keys were there.
-    early: Vec<u8>,
-    timeout: Millis,
-    retransmit_at: Millis,
-    give_up_at: Millis,
+    pub(super) early: Vec<u8>,
+    pub(super) timeout: Millis,
+    pub(super) retransmit_at: Millis,
+    pub(super) give_up_at: Millis,
     /// Set by a Finished that could not be decrypted.
-    bad_finished_at: Millis,
+    pub(super) bad_finished_at: Millis,
     /// How often the peer may still make us repeat this flight.
-    repeats_left: u8,
-    hello: [u8; 4],
+    pub(super) repeats_left: u8,
+    pub(super) hello: [u8; 4],
 }
 
 /// Whether a handshake goes on after a step.
@@ -46,7 +38,7 @@ enum Progress<P> {
 }
 
 impl<P> Handshake<P> {
-    const REPEATS_MAX: u8 = 8;
+    pub(super) const REPEATS_MAX: u8 = 8;
 
     pub(super) fn deadline(&self) -> Millis {
         let retransmit_at = if self.parked {
@@ -59,35 +51,6 @@ impl<P> Handshake<P> {
 }
 
 impl<P: Path> Endpoint<P> {
-    /// Begins a handshake with a server.
-    pub(super) fn begin(
-        &mut self,
-        path: P,
-        config: Arc<ClientConfig>,
-    ) -> Result<SessionId, ConnectError> {
-        self.give_up(path);
-        let id = self.reserve(path).ok_or(ConnectError::Full)?;
-        let own_cid = self.new_cid(id);
-        let mut conversation = Conversation::new(0, 0, 0);
-        let mut environment = Environment {
-            unix_s: self.unix_s(),
-            limits: &self.config.limits,
-            random: &mut *self.random,
-        };
-        match Client::start(config, own_cid, &mut conversation, &mut environment) {
-            Ok(client) => {
-                let role = Role::Client(Box::new(client));
-                let handshake = self.new_handshake(path, role, conversation, [0; 4]);
-                self.apply(id, handshake, Ok(Step::Send));
-                Ok(id)
-            }
-            Err(failure) => {
-                self.slots.remove(id, path);
-                Err(failure.into())
-            }
-        }
-    }
-
     /// Takes a plain handshake record.
     pub(super) fn handshake_record(&mut self, path: P, header: &Header, record: &[u8]) {
         let mut reader = Reader::new(record);
@@ -143,6 +106,12 @@ impl<P: Path> Endpoint<P> {
             }
             self.slots.put(id, handshake);
             return true;
+        }
+        let sequence = header.number.sequence();
+        let mut candidates = handshake.role.candidates().iter();
+        if candidates.any(|candidate| candidate.protection.has_seen(sequence)) {
+            self.slots.put(id, handshake);
+            return false;
         }
         let mut copy = Vec::new();
         let opened = handshake
@@ -204,6 +173,7 @@ impl<P: Path> Endpoint<P> {
             unix_s: self.unix_s(),
             limits: &self.config.limits,
             random: &mut *self.random,
+            cache: &mut self.cache,
         };
         let conversation = &mut handshake.conversation;
         let step = handshake
@@ -268,10 +238,9 @@ impl<P: Path> Endpoint<P> {
     fn say_alert(&mut self, handshake: &mut Handshake<P>, alert: Alert) {
         let bytes = alert.encode(Level::Fatal);
         let scratch = &mut self.outbox.scratch;
-        let is_client = matches!(handshake.role, Role::Client(_));
+        let is_protected = handshake.conversation.is_protected;
         match handshake.role.candidates().first_mut() {
-            // Our ChangeCipherSpec is out.
-            Some(candidate) if is_client => {
+            Some(candidate) if is_protected => {
                 if !candidate
                     .protection
                     .seal(scratch, ContentType::Alert, &bytes)
@@ -298,81 +267,7 @@ impl<P: Path> Endpoint<P> {
         });
     }
 
-    fn client_hello(&mut self, path: P, header: &Header, fragment: &Fragment<'_>) {
-        let Some(server) = self.config.server.clone() else {
-            self.statistics.discarded += 1;
-            return;
-        };
-        if fragment.offset != 0 {
-            // The rest of a ClientHello whose first fragment had a good cookie.
-            return self.handshake_fragment(path, fragment);
-        }
-        let Some(hello) = HelloStart::parse(fragment.data) else {
-            self.statistics.malformed += 1;
-            return;
-        };
-        let period = self.cookie_period();
-        if !self.cookies.verify(period, &path.octets(), &hello) {
-            return self.verify_hello(path, header, fragment, &hello);
-        }
-        if self.is_repeated(path, &hello) {
-            return self.handshake_fragment(path, fragment);
-        }
-        self.give_up(path);
-        let Some(id) = self.reserve(path) else {
-            self.statistics.overloaded += 1;
-            return;
-        };
-        let own_cid = self.new_cid(id);
-        let role = Role::Server(Box::new(Server::new(server, own_cid, *hello.random)));
-        let number = fragment.sequence;
-        // The numbers go on from those of the HelloVerifyRequest (RFC 6347 §4.2.1).
-        let conversation = Conversation::new(number, number, header.number.sequence());
-        let handshake = self.new_handshake(path, role, conversation, fingerprint(&hello));
-        self.slots.put(id, handshake);
-        self.handshake_fragment(path, fragment);
-    }
-
-    /// Answers a ClientHello without a good cookie, and forgets it.
-    fn verify_hello(
-        &mut self,
-        path: P,
-        header: &Header,
-        fragment: &Fragment<'_>,
-        hello: &HelloStart<'_>,
-    ) {
-        let cookie = self
-            .cookies
-            .make(self.cookie_period(), &path.octets(), hello);
-        let mut body = Vec::with_capacity(64);
-        HelloVerifyRequest { cookie: &cookie }.write(&mut body);
-        let message = Message::new(MessageType::HelloVerifyRequest, fragment.sequence, &body);
-        let scratch = &mut self.outbox.scratch;
-        let sequence = header.number.sequence();
-        write_plain(
-            scratch,
-            ContentType::Handshake,
-            sequence,
-            message.as_bytes(),
-        );
-        scratch[1..3].copy_from_slice(&VERSION_1_0.to_be_bytes());
-        self.outbox.push_scratch(path);
-        self.statistics.cookies += 1;
-    }
-
-    /// True for the ClientHello of the handshake at the path, or of the session there.
-    fn is_repeated(&self, path: P, hello: &HelloStart<'_>) -> bool {
-        let place = self.slots.place(path);
-        let fingerprint = fingerprint(hello);
-        let handshake = place.handshake.and_then(|id| self.slots.handshake(id));
-        if let Some(handshake) = handshake {
-            return handshake.hello == fingerprint;
-        }
-        let session = place.session.and_then(|id| self.slots.session(id));
-        session.is_some_and(|session| session.hello == fingerprint)
-    }
-
-    fn handshake_fragment(&mut self, path: P, fragment: &Fragment<'_>) {
+    pub(super) fn handshake_fragment(&mut self, path: P, fragment: &Fragment<'_>) {
         let id = self.slots.place(path).handshake;
         let Some((id, mut handshake)) =
             id.and_then(|id| Some((id, self.slots.take_handshake(id)?)))
@@ -424,6 +319,7 @@ impl<P: Path> Endpoint<P> {
                 unix_s: self.unix_s(),
                 limits: &self.config.limits,
                 random: &mut *self.random,
+                cache: &mut self.cache,
             };
             let conversation = &mut handshake.conversation;
             let step = handshake
@@ -438,7 +334,12 @@ impl<P: Path> Endpoint<P> {
     }
 
     /// Takes a step, and what waited for it.
-    fn apply(&mut self, id: SessionId, handshake: Box<Handshake<P>>, step: Result<Step, Failure>) {
+    pub(super) fn apply(
+        &mut self,
+        id: SessionId,
+        handshake: Box<Handshake<P>>,
+        step: Result<Step, Failure>,
+    ) {
         if let Progress::On(handshake) = self.take_step(id, handshake, step) {
             self.advance(id, handshake);
         }
@@ -528,6 +429,7 @@ impl<P: Path> Endpoint<P> {
             fragment_max: conversation.fragment_max as u16,
             allowance: None,
             hello,
+            resumption: outcome.resumption,
         };
         let earlier = self.slots.promote(id, Box::new(session));
         let replaces = earlier.filter(|earlier| self.is_superseded(*earlier, &peer.identity));
@@ -569,53 +471,16 @@ impl<P: Path> Endpoint<P> {
             });
     }
 
-    fn repeat_flight(&mut self, handshake: &mut Handshake<P>) {
+    pub(super) fn repeat_flight(&mut self, handshake: &mut Handshake<P>) {
         if !handshake.conversation.flight.is_empty() {
             self.send_flight(handshake);
             self.statistics.retransmitted += 1;
         }
     }
 
-    fn new_handshake(
-        &self,
-        path: P,
-        role: Role,
-        conversation: Conversation,
-        hello: [u8; 4],
-    ) -> Box<Handshake<P>> {
-        let now = self.clock.now();
-        let timeout = millis(self.config.timing.retransmission_initial);
-        Box::new(Handshake {
-            path,
-            role,
-            conversation,
-            parked: false,
-            early: Vec::new(),
-            timeout,
-            retransmit_at: now + timeout,
-            give_up_at: now + millis(self.config.timing.handshake_timeout),
-            bad_finished_at: NEVER,
-            repeats_left: Handshake::<P>::REPEATS_MAX,
-            hello,
-        })
-    }
-
     fn put_handshake(&mut self, id: SessionId, handshake: Box<Handshake<P>>) {
         self.slots.put(id, handshake);
         self.arm(id);
-    }
-
-    fn reserve(&mut self, path: P) -> Option<SessionId> {
-        let limits = &self.config.limits;
-        if self.slots.handshakes() >= limits.handshakes_max {
-            return None;
-        }
-        self.slots.reserve(path, limits.sessions_max)
-    }
-
-    fn new_cid(&mut self, id: SessionId) -> Cid {
-        let random = random_array(&mut *self.random);
-        Cid::new(self.config.shard, id.slot, id.generation, random)
     }
 
     /// Sees to it that the occupant of a slot is looked at when it wants to be.
@@ -633,10 +498,4 @@ impl<P: Path> Endpoint<P> {
             self.timers.arm(deadline, id);
         }
     }
-}
-
-/// Tells one ClientHello from another: a part of its random.
-fn fingerprint(hello: &HelloStart<'_>) -> [u8; 4] {
-    let [.., a, b, c, d] = *hello.random;
-    [a, b, c, d]
 }

@@ -1,5 +1,6 @@
 //! The engine: all sessions of a shard.
 
+mod beginning;
 mod clock;
 mod handshaking;
 mod outbox;
@@ -25,6 +26,7 @@ use crate::failure::{DownReason, Failure};
 use crate::peer::{Peer, Verdict};
 use crate::random::Random;
 use crate::record::{ContentType, Header};
+use crate::resumption::{Resumption, SessionCache};
 
 /// All sessions of a shard, as a server and as a client.
 ///
@@ -41,6 +43,7 @@ pub struct Endpoint<P> {
     statistics: Statistics,
     /// A time, and the second since 1970 that it was.
     calendar: Option<(Instant, u64)>,
+    cache: SessionCache,
 }
 
 impl<P: Path> Endpoint<P> {
@@ -48,6 +51,7 @@ impl<P: Path> Endpoint<P> {
     pub fn new(config: Config, random: impl Random + 'static) -> Endpoint<P> {
         let mut random: Box<dyn Random> = Box::new(random);
         Endpoint {
+            cache: SessionCache::new(config.limits.resumable_sessions_max),
             config,
             cookies: Cookies::new(&mut *random),
             random,
@@ -74,7 +78,7 @@ impl<P: Path> Endpoint<P> {
             raw_public_key: true,
             x509: true,
             cid: true,
-            resumption: false,
+            resumption: true,
             export: false,
         }
     }
@@ -189,6 +193,13 @@ impl<P: Path> Endpoint<P> {
     /// Who the peer of a session is; none when it is not up.
     pub fn peer(&self, session: SessionId) -> Option<&Arc<Peer>> {
         self.slots.session(session).map(|session| &session.peer)
+    }
+
+    /// What a client may continue its session with, by [`ClientConfig::resume`]; none when the
+    /// session is not up, or the server gave nothing to continue it with.
+    pub fn resumption(&self, session: SessionId) -> Option<Resumption> {
+        let session = self.slots.session(session)?;
+        session.resumption.as_deref().cloned()
     }
 
     /// Where the peer of a session is; none when it is not up.

@@ -11,6 +11,7 @@ use crate::failure::DownReason;
 use crate::handshake::{Flight, Fragment, MessageType, Room};
 use crate::peer::Peer;
 use crate::record::{ContentType, Header, Protection};
+use crate::resumption::Resumption;
 
 /// A session that is up.
 pub(super) struct Session<P> {
@@ -27,6 +28,8 @@ pub(super) struct Session<P> {
     pub(super) allowance: Option<u32>,
     /// Tells a late repetition of the ClientHello that the session began with.
     pub(super) hello: [u8; 4],
+    /// For a client, what it may continue the session with.
+    pub(super) resumption: Option<Box<Resumption>>,
 }
 
 /// Our flight that ended the handshake.

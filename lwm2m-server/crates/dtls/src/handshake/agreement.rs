@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::extension::{
     ECDSA_SHA256, RAW_PUBLIC_KEY, SECP256R1, ServerExtensions, UNCOMPRESSED, X509, lacks16,
+    max_fragment_bytes,
 };
 use super::hello::ClientHello;
 use crate::certificate::ServerCertificate;
@@ -12,8 +13,11 @@ use crate::codec::numbers;
 use crate::config::{ClientAuthentication, ExtendedMasterSecret, ServerConfig, UnknownServerName};
 use crate::failure::Failure;
 use crate::random::{Random, random_array};
-use crate::record::VERSION_1_2;
+use crate::record::{PLAINTEXT_MAX, VERSION_1_2};
 use crate::suite::{CipherSuite, KeyExchange};
+
+/// The smallest limit of RFC 8449 §4, in bytes.
+const RECORD_SIZE_MIN: u16 = 64;
 
 /// What the hellos agreed on.
 pub(super) struct Agreed {
@@ -26,8 +30,11 @@ pub(super) struct Agreed {
     pub(super) peer_cid: Option<PeerCid>,
     /// With ECDHE only.
     pub(super) proofs: Option<Proofs>,
+    /// A ticket will follow.
+    pub(super) ticket: bool,
     renegotiation: bool,
     max_fragment_length: Option<u8>,
+    record_size_limit: Option<u16>,
 }
 
 /// How the sides prove who they are.
@@ -68,12 +75,13 @@ impl CertificateType {
 }
 
 impl Agreed {
-    /// Chooses among the offers.
+    /// Chooses among the offers. A session that is continued brings its suite with it.
     pub(super) fn on(
         hello: &ClientHello<'_>,
         config: &ServerConfig,
         own_cid: Cid,
         random: &mut dyn Random,
+        resumed: Option<CipherSuite>,
     ) -> Result<Agreed, Failure> {
         // Newer versions have lower numbers; a client of DTLS 1.3 still writes 1.2 here.
         let offered = hello.start.version;
@@ -95,7 +103,16 @@ impl Agreed {
             }
             _ => None,
         };
-        let (suite, proofs) = choose(hello, config)?;
+        let (suite, proofs) = match resumed {
+            Some(suite) => (suite, None),
+            None => choose(hello, config)?,
+        };
+        let takes_tickets = config.resumption.as_ref();
+        let takes_tickets = takes_tickets.is_some_and(|resumption| resumption.ticket_key.is_some());
+        let record_size_limit = hello.extensions.record_size_limit;
+        if record_size_limit.is_some_and(|limit| limit < RECORD_SIZE_MIN) {
+            return Err(Failure::IllegalParameter("record_size_limit"));
+        }
         Ok(Agreed {
             suite,
             extended_master_secret,
@@ -105,8 +122,27 @@ impl Agreed {
             peer_cid,
             proofs,
             renegotiation: hello.signals_renegotiation(),
-            max_fragment_length: hello.extensions.max_fragment_length,
+            ticket: resumed.is_none() && takes_tickets && hello.extensions.session_ticket.is_some(),
+            // RFC 8449 §5: the newer extension takes the place of the older one.
+            max_fragment_length: hello
+                .extensions
+                .max_fragment_length
+                .filter(|_| record_size_limit.is_none()),
+            record_size_limit,
         })
+    }
+
+    /// The longest plaintext that the client takes, in bytes.
+    pub(super) fn fragment_max(&self) -> Result<usize, Failure> {
+        if let Some(limit) = self.record_size_limit {
+            // The type of the content counts, where there is a Connection ID.
+            let inner = usize::from(limit) - usize::from(self.peer_cid.is_some());
+            return Ok(inner.min(PLAINTEXT_MAX));
+        }
+        let Some(code) = self.max_fragment_length else {
+            return Ok(PLAINTEXT_MAX);
+        };
+        max_fragment_bytes(code).ok_or(Failure::IllegalParameter("max_fragment_length"))
     }
 
     /// The extensions of the ServerHello.
@@ -124,8 +160,10 @@ impl Agreed {
             server_certificate_type: own_type.map(|proofs| proofs.own_type().code()),
             extended_master_secret: self.extended_master_secret,
             cid: self.own_cid.as_ref().map(|cid| &cid.as_bytes()[..]),
+            record_size_limit: self.record_size_limit.map(|_| PLAINTEXT_MAX as u16),
+            session_ticket: self.ticket,
             renegotiation_info: self.renegotiation,
-            ..ServerExtensions::default()
+            unknown: None,
         }
     }
 }

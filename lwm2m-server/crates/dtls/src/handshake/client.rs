@@ -6,25 +6,29 @@
 //!     ecdhe: ──> Certificate ──> ServerKeyExchange ──> (CertificateRequest) ──> ServerHelloDone ──> ..
 //! ```
 
+mod proving;
+
 use std::sync::Arc;
 
-use super::ecdhe::{self, ServerKeyExchange, Share};
-use super::extension::{
-    ClientExtensions, ECDSA_SHA256, RAW_PUBLIC_KEY, SECP256R1, UNCOMPRESSED, X509,
-};
+use self::proving::say_certificate;
+use super::ecdhe::{self, Share};
+use super::extension::{ClientExtensions, ECDSA_SHA256, RAW_PUBLIC_KEY, SECP256R1, UNCOMPRESSED};
 use super::hello::{ClientHello, HelloStart, RENEGOTIATION_SIGNAL, ServerHello};
-use super::message::{HelloVerifyRequest, Message, MessageType, parse_psk_exchange};
+use super::message::{
+    HelloVerifyRequest, Message, MessageType, NewSessionTicket, parse_psk_exchange,
+};
 use super::{Candidate, Conversation, Environment, Outcome, Step, unexpected};
-use crate::certificate::{CertificateChain, CertificateFault, verify_server};
+use crate::certificate::Certificate;
 use crate::cid::{Cid, PeerCid};
 use crate::codec::Write;
 use crate::config::{CidOffer, ClientConfig, ClientCredentials, ExtendedMasterSecret};
 use crate::failure::Failure;
-use crate::key::{PrivateKey, PublicKey};
+use crate::key::PrivateKey;
 use crate::peer::{Identity, Peer};
 use crate::prf::{MasterSecret, Sender, psk_premaster};
 use crate::random::random_array;
-use crate::record::{KeyBlock, Protection, VERSION_1_2};
+use crate::record::{KeyBlock, PLAINTEXT_MAX, Protection, VERSION_1_2};
+use crate::resumption::Resumption;
 use crate::suite::{CipherSuite, KeyExchange};
 
 /// What is due.
@@ -44,6 +48,20 @@ enum State {
     Up,
 }
 
+/// What the hellos said about continuing sessions.
+#[derive(Debug, Clone, Default)]
+struct Continuing {
+    /// The id that we asked for; made up when there is a ticket, to see whether it is taken.
+    asked: Vec<u8>,
+    /// The server takes the session that we asked for.
+    is_granted: bool,
+    /// The server's id for a new session.
+    session_id: Vec<u8>,
+    /// A ticket will come, or has come.
+    ticket_due: bool,
+    ticket: Vec<u8>,
+}
+
 /// A handshake with a server.
 pub(crate) struct Client {
     config: Arc<ClientConfig>,
@@ -56,10 +74,12 @@ pub(crate) struct Client {
     agreed: Option<Agreed>,
     /// Who the server is, once it has shown it.
     server: Option<Identity>,
+    certificate: Option<Certificate>,
     /// The point of the server's share.
     server_point: Vec<u8>,
     /// We were asked to prove who we are.
     is_asked: bool,
+    continuing: Continuing,
     candidates: Vec<Candidate>,
 }
 
@@ -70,6 +90,8 @@ struct Agreed {
     server_random: [u8; 32],
     own_cid: Option<Cid>,
     peer_cid: Option<PeerCid>,
+    /// Of RFC 8449.
+    record_size_limit: Option<u16>,
 }
 
 impl Client {
@@ -93,6 +115,13 @@ impl Client {
             });
         }
         offered.put_u16(RENEGOTIATION_SIGNAL);
+        let mut continuing = Continuing::default();
+        if let Some(resume) = &config.resume {
+            continuing.asked = match resume.ticket.is_empty() {
+                true => resume.session_id.clone(),
+                false => random_array::<32>(environment.random).to_vec(),
+            };
+        }
         let client = Client {
             config,
             state: State::ServerHello {
@@ -103,8 +132,10 @@ impl Client {
             offered,
             agreed: None,
             server: None,
+            certificate: None,
             server_point: Vec::new(),
             is_asked: false,
+            continuing,
             candidates: Vec::new(),
         };
         client.say_hello(conversation, &[]);
@@ -132,6 +163,14 @@ impl Client {
             }
             (State::ServerHello { .. }, MessageType::ServerHello) => {
                 let agreed = self.server_hello(body)?;
+                if let Some(limit) = agreed.record_size_limit {
+                    let inner = usize::from(limit) - usize::from(agreed.peer_cid.is_some());
+                    conversation.fragment_max = inner.min(PLAINTEXT_MAX);
+                }
+                if self.continuing.is_granted {
+                    conversation.hear(message, limits)?;
+                    return self.continue_session(agreed);
+                }
                 self.state = match agreed.suite.key_exchange() {
                     KeyExchange::Psk => State::ServerHelloDone {
                         may_come: Some(MessageType::ServerKeyExchange),
@@ -170,12 +209,23 @@ impl Client {
                 conversation.hear(message, limits)?;
                 return self.exchange_keys(conversation);
             }
+            (State::Finished, MessageType::NewSessionTicket) if self.continuing.ticket_due => {
+                let ticket = NewSessionTicket::parse(body);
+                let ticket = ticket.ok_or(Failure::Malformed("NewSessionTicket"))?;
+                self.continuing.ticket = ticket.ticket.to_vec();
+                self.continuing.ticket_due = false;
+            }
             (State::Finished, MessageType::Finished) => {
                 let candidate = self.candidates.first().ok_or(Failure::BadFinished)?;
                 let master = &candidate.master;
                 conversation.hear_finished(message, master, Sender::Server, limits)?;
                 self.state = State::Up;
-                return Ok(Step::Up { send: false });
+                let send = self.continuing.is_granted;
+                if send {
+                    conversation.begin_flight();
+                    conversation.say_finished(master, Sender::Client);
+                }
+                return Ok(Step::Up { send });
             }
             _ => return Err(self.unexpected(message)),
         }
@@ -201,21 +251,45 @@ impl Client {
     pub(super) fn finish(mut self) -> Option<Outcome> {
         let agreed = self.agreed?;
         let candidate = self.candidates.pop()?;
-        let identity = match (&self.config.credentials, self.server) {
-            (ClientCredentials::Psk { identity, .. }, _) => Identity::Psk(identity.clone()),
-            (_, server) => server?,
+        let continuing = self.continuing;
+        let resumed = self
+            .config
+            .resume
+            .as_ref()
+            .filter(|_| continuing.is_granted);
+        let (identity, certificate) = match (&self.config.credentials, resumed) {
+            (_, Some(resumed)) => {
+                let peer = &resumed.peer;
+                (peer.identity.clone(), peer.certificate.clone())
+            }
+            (ClientCredentials::Psk { identity, .. }, None) => {
+                (Identity::Psk(identity.clone()), None)
+            }
+            (_, None) => (self.server?, self.certificate),
         };
-        let peer = Peer {
+        let peer = Arc::new(Peer {
             identity,
+            certificate,
             suite: agreed.suite,
             server_name: self.config.server_name.clone(),
             extended_master_secret: agreed.extended_master_secret,
             cid: agreed.own_cid.is_some(),
-            resumed: false,
+            resumed: resumed.is_some(),
+        });
+        let resumption = match resumed {
+            Some(resumed) if continuing.ticket.is_empty() => Some(resumed.clone()),
+            _ if continuing.ticket.is_empty() && continuing.session_id.is_empty() => None,
+            _ => Some(Resumption {
+                master: candidate.master,
+                peer: peer.clone(),
+                session_id: continuing.session_id,
+                ticket: continuing.ticket,
+            }),
         };
         Some(Outcome {
             protection: candidate.protection,
-            peer: Arc::new(peer),
+            peer,
+            resumption: resumption.map(Box::new),
         })
     }
 
@@ -229,13 +303,14 @@ impl Client {
             self.config.credentials,
             ClientCredentials::RawPublicKey { .. }
         );
+        let resume = self.config.resume.as_ref();
         let group = SECP256R1.to_be_bytes();
         let algorithm = ECDSA_SHA256.to_be_bytes();
         let hello = ClientHello {
             start: HelloStart {
                 version: VERSION_1_2,
                 random: &self.client_random,
-                session_id: &[],
+                session_id: &self.continuing.asked,
                 cookie,
                 suites: &self.offered,
                 compressions: &[0],
@@ -248,6 +323,8 @@ impl Client {
                 client_certificate_types: is_rpk.then_some(&[RAW_PUBLIC_KEY]),
                 server_certificate_types: is_rpk.then_some(&[RAW_PUBLIC_KEY]),
                 extended_master_secret: true,
+                record_size_limit: self.config.record_size_limit,
+                session_ticket: Some(resume.map_or(&[], |resume| &resume.ticket[..])),
                 cid: match self.config.cid {
                     CidOffer::None => None,
                     CidOffer::Empty => Some(&[]),
@@ -260,7 +337,7 @@ impl Client {
         conversation.say(MessageType::ClientHello, |body| hello.write(body));
     }
 
-    fn server_hello(&self, body: &[u8]) -> Result<Agreed, Failure> {
+    fn server_hello(&mut self, body: &[u8]) -> Result<Agreed, Failure> {
         let hello = ServerHello::parse(body).ok_or(Failure::Malformed("ServerHello"))?;
         if hello.version != VERSION_1_2 {
             let offered = hello.version;
@@ -275,11 +352,13 @@ impl Client {
         let cid_offered = self.config.cid != CidOffer::None;
         if extensions.unknown.is_some()
             || extensions.max_fragment_length.is_some()
-            || extensions.record_size_limit.is_some()
-            || extensions.session_ticket
+            || extensions.record_size_limit.is_some() && self.config.record_size_limit.is_none()
             || extensions.cid.is_some() && !cid_offered
         {
             return Err(Failure::UnofferedExtension);
+        }
+        if extensions.record_size_limit.is_some_and(|limit| limit < 64) {
+            return Err(Failure::IllegalParameter("record_size_limit"));
         }
         if hello.compression != 0 {
             return Err(Failure::IllegalParameter("compression method"));
@@ -289,6 +368,10 @@ impl Client {
             return Err(Failure::NoExtendedMasterSecret);
         }
         self.check_certificate_types(&hello)?;
+        self.continuing.ticket_due = extensions.session_ticket;
+        let asked = &self.continuing.asked;
+        self.continuing.is_granted = !asked.is_empty() && hello.session_id == *asked;
+        self.continuing.session_id = hello.session_id.to_vec();
         let too_long = Failure::IllegalParameter("Connection ID of more than 32 bytes");
         let peer_cid = match extensions.cid {
             Some(cid) => Some(PeerCid::new(cid).ok_or(too_long)?),
@@ -301,70 +384,37 @@ impl Client {
             server_random: *hello.random,
             own_cid: peer_cid.filter(|_| both).map(|_| self.own_cid),
             peer_cid,
+            record_size_limit: extensions.record_size_limit,
         })
     }
 
-    /// A server that does not know RFC 7250 answers with X.509 by saying nothing.
-    fn check_certificate_types(&self, hello: &ServerHello<'_>) -> Result<(), Failure> {
-        let extensions = &hello.extensions;
-        let (server, client) = (
-            extensions.server_certificate_type,
-            extensions.client_certificate_type,
-        );
-        let fits = match &self.config.credentials {
-            ClientCredentials::Psk { .. } => server.is_none() && client.is_none(),
-            ClientCredentials::RawPublicKey { .. } => {
-                server == Some(RAW_PUBLIC_KEY) && client.is_none_or(|kind| kind == RAW_PUBLIC_KEY)
-            }
-            ClientCredentials::X509 { .. } => [server, client]
-                .into_iter()
-                .flatten()
-                .all(|kind| kind == X509),
-        };
-        fits.then_some(())
-            .ok_or(Failure::NoCommonParameter("kind of certificate"))
-    }
-
-    /// Who the server says that it is, and may be.
-    fn certificate(&self, environment: &Environment<'_>, body: &[u8]) -> Result<Identity, Failure> {
-        match &self.config.credentials {
-            ClientCredentials::RawPublicKey { server, .. } => {
-                let spki = ecdhe::parse_raw_public_key(body);
-                let spki = spki.ok_or(Failure::Malformed("Certificate"))?;
-                let key = PublicKey::from_spki(spki).map_err(|_| Failure::UnsupportedPublicKey)?;
-                if key != *server {
-                    let sha256 = key.spki_sha256();
-                    return Err(Failure::WrongPublicKey { sha256 });
-                }
-                Ok(Identity::RawPublicKey(key))
-            }
-            ClientCredentials::X509 { server, .. } => {
-                let chain = CertificateChain::decode(body, self.config.chain_limits)?;
-                let missing = || CertificateFault::Missing.of_chain();
-                let chain = chain.ok_or_else(missing)?;
-                let (reference, unix_s) = (server.reference(), environment.unix_s);
-                let identity = verify_server(&chain, &reference, &server.store, unix_s)?;
-                Ok(Identity::X509(Box::new(identity)))
-            }
-            ClientCredentials::Psk { .. } => Err(Failure::IllegalParameter("Certificate")),
+    /// Goes on with the secret of the earlier session.
+    fn continue_session(&mut self, agreed: Agreed) -> Result<Step, Failure> {
+        let resume = self.config.resume.as_ref();
+        let resume = resume.ok_or(Failure::IllegalParameter("session id"))?;
+        if agreed.suite != resume.peer.suite {
+            return Err(Failure::IllegalParameter(
+                "cipher suite of a continued session",
+            ));
         }
+        // RFC 7627 §5.3.
+        if agreed.extended_master_secret != resume.peer.extended_master_secret {
+            return Err(Failure::NoExtendedMasterSecret);
+        }
+        self.candidates
+            .push(self.candidate(&agreed, resume.master.clone()));
+        self.agreed = Some(agreed);
+        self.state = State::Finished;
+        Ok(Step::More)
     }
 
-    /// The point of the server's share, which it has signed.
-    fn server_share(&self, body: &[u8]) -> Result<Vec<u8>, Failure> {
-        let exchange = ServerKeyExchange::parse(body)?;
-        let agreed = self.agreed.as_ref();
-        let agreed = agreed.ok_or(Failure::Crypto("key derivation"))?;
-        let (client, server) = (&self.client_random, &agreed.server_random);
-        let signed = ecdhe::signed_exchange(client, server, exchange.point);
-        let key = match &self.server {
-            Some(Identity::RawPublicKey(key)) => key,
-            Some(Identity::X509(identity)) => &identity.public_key,
-            _ => return Err(Failure::BadSignature),
-        };
-        let verified = key.verify(&signed, exchange.signature);
-        verified.map_err(|_| Failure::BadSignature)?;
-        Ok(exchange.point.to_vec())
+    fn candidate(&self, agreed: &Agreed, master: MasterSecret) -> Candidate {
+        let keys = KeyBlock::derive(&master, &self.client_random, &agreed.server_random);
+        let (own, peer) = (agreed.own_cid, agreed.peer_cid);
+        Candidate {
+            protection: Protection::new(agreed.suite, keys, Sender::Client, own, peer),
+            master,
+        }
     }
 
     fn exchange_keys(&mut self, conversation: &mut Conversation) -> Result<Step, Failure> {
@@ -402,41 +452,11 @@ impl Client {
                 ecdhe::write_signature(body, &signature);
             });
         }
-        let keys = KeyBlock::derive(&master, client, server);
-        let (suite, own, peer) = (agreed.suite, agreed.own_cid, agreed.peer_cid);
-        conversation.say_finished(&master, Sender::Client);
-        self.candidates.push(Candidate {
-            protection: Protection::new(suite, keys, Sender::Client, own, peer),
-            master,
-        });
+        let candidate = self.candidate(agreed, master);
+        conversation.say_finished(&candidate.master, Sender::Client);
+        self.candidates.push(candidate);
         self.state = State::Finished;
         Ok(Step::Send)
-    }
-}
-
-/// Says our certificate; answers the key that we must prove to hold.
-fn say_certificate<'a>(
-    conversation: &mut Conversation,
-    credentials: &'a ClientCredentials,
-) -> Option<&'a PrivateKey> {
-    match credentials {
-        ClientCredentials::RawPublicKey { key, .. } => {
-            conversation.say(MessageType::Certificate, |body| {
-                ecdhe::write_raw_public_key(body, key.public_key().as_spki());
-            });
-            Some(key)
-        }
-        ClientCredentials::X509 {
-            own: Some((chain, key)),
-            ..
-        } => {
-            conversation.say(MessageType::Certificate, |body| chain.encode(body));
-            Some(key)
-        }
-        _ => {
-            conversation.say(MessageType::Certificate, |body| body.put_u24(0));
-            None
-        }
     }
 }
 

@@ -158,6 +158,31 @@ pub(crate) fn parse_psk_exchange(body: &[u8]) -> Option<&[u8]> {
     reader.end(name)
 }
 
+/// A NewSessionTicket (RFC 5077 §3.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NewSessionTicket<'a> {
+    /// Seconds.
+    pub(crate) lifetime_hint: u32,
+    pub(crate) ticket: &'a [u8],
+}
+
+impl<'a> NewSessionTicket<'a> {
+    pub(crate) fn parse(body: &'a [u8]) -> Option<NewSessionTicket<'a>> {
+        let mut reader = Reader::new(body);
+        let lifetime_hint = reader.u32()?;
+        let ticket = reader.vector16()?;
+        reader.end(NewSessionTicket {
+            lifetime_hint,
+            ticket,
+        })
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.put_u32(self.lifetime_hint);
+        out.put_vector16(self.ticket);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,6 +215,18 @@ mod tests {
         write_header(&mut bytes, MessageType::Certificate, 10, 1, 8, 3);
         bytes.put(&[0; 3]);
         assert_eq!(Fragment::read(&mut Reader::new(&bytes)), None);
+    }
+
+    #[test]
+    fn a_ticket_is_read_as_written() {
+        let message = NewSessionTicket {
+            lifetime_hint: 86_400,
+            ticket: b"ticket",
+        };
+        let mut body = Vec::new();
+        message.write(&mut body);
+        assert_eq!(NewSessionTicket::parse(&body), Some(message));
+        assert_eq!(NewSessionTicket::parse(&body[..9]), None);
     }
 
     #[test]

@@ -30,6 +30,7 @@ use crate::peer::{Lookup, Peer, Verdict};
 use crate::prf::{MasterSecret, Sender};
 use crate::random::Random;
 use crate::record::{PLAINTEXT_MAX, Protection};
+use crate::resumption::{Resumption, SessionCache};
 
 /// What comes of a message.
 #[derive(Debug)]
@@ -53,6 +54,7 @@ pub(crate) struct Environment<'a> {
     pub(crate) random: &'a mut dyn Random,
     /// Seconds since 1970.
     pub(crate) unix_s: u64,
+    pub(crate) cache: &'a mut SessionCache,
 }
 
 /// The state of one side.
@@ -65,6 +67,8 @@ pub(crate) enum Role {
 pub(crate) struct Outcome {
     pub(crate) protection: Protection,
     pub(crate) peer: Arc<Peer>,
+    /// For a client, what it may continue the session with.
+    pub(crate) resumption: Option<Box<Resumption>>,
 }
 
 impl Role {
@@ -149,6 +153,8 @@ pub(crate) struct Conversation {
     pub(crate) record_sequence: u64,
     /// The longest plaintext that the peer takes.
     pub(crate) fragment_max: usize,
+    /// Our ChangeCipherSpec is out.
+    pub(crate) is_protected: bool,
 }
 
 impl Conversation {
@@ -163,6 +169,7 @@ impl Conversation {
             next_message: first,
             record_sequence,
             fragment_max: PLAINTEXT_MAX,
+            is_protected: false,
         }
     }
 
@@ -203,6 +210,7 @@ impl Conversation {
         self.next_message += 1;
         self.transcript.extend_from_slice(message.as_bytes());
         self.flight.push_finished(message);
+        self.is_protected = true;
     }
 
     /// Checks the peer's Finished and adds it to the transcript.

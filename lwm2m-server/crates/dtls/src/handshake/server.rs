@@ -6,30 +6,33 @@
 //!     ecdhe:  ──> Certificate ──> ClientKeyExchange ──> CertificateVerify ──> (verdict) ──> Finished
 //! ```
 
+mod proving;
+mod resuming;
+
 use std::sync::Arc;
 
-use super::agreement::{Agreed, CertificateType};
-use super::ecdhe::{self, ServerKeyExchange, Share};
-use super::extension::max_fragment_bytes;
+use super::agreement::Agreed;
+use super::ecdhe::Share;
 use super::hello::{ClientHello, ServerHello};
 use super::message::{Message, MessageType, parse_psk_exchange};
 use super::{Candidate, Conversation, Environment, Outcome, Step, unexpected};
-use crate::certificate::{CertificateChain, CertificateFault, verify_client};
+use crate::certificate::{Certificate, CertificateChain};
 use crate::cid::Cid;
 use crate::codec::Write;
-use crate::config::{ClientAuthentication, ServerConfig, UnknownPskIdentity};
+use crate::config::{ServerConfig, UnknownPskIdentity};
 use crate::failure::Failure;
-use crate::key::{PrivateKey, PublicKey};
 use crate::peer::{Identity, Lookup, Peer, Verdict};
 use crate::prf::{MasterSecret, Sender, psk_premaster};
 use crate::psk::Psk;
 use crate::random::random_array;
 use crate::record::{KeyBlock, Protection};
+use crate::resumption::{Resumable, SessionCache};
 
 /// What is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Hello,
+    ResumeVerdict,
     Certificate,
     ClientKeyExchange,
     PskVerdict,
@@ -51,6 +54,13 @@ pub(crate) struct Server {
     identity: Identity,
     /// What the client showed, until the application has seen it.
     chain: Option<CertificateChain>,
+    certificate: Option<Certificate>,
+    /// The session that the client wants to continue, until it is decided.
+    resumable: Option<Resumable>,
+    /// The peer of the session that is continued.
+    resumed: Option<Arc<Peer>>,
+    /// What we will remember the session by.
+    session_id: Option<[u8; SessionCache::ID]>,
     /// The identity is not known and the client shall not learn that.
     concealed: bool,
     candidates: Vec<Candidate>,
@@ -67,6 +77,10 @@ impl Server {
             share: None,
             identity: Identity::Anonymous,
             chain: None,
+            certificate: None,
+            resumable: None,
+            resumed: None,
+            session_id: None,
             concealed: false,
             candidates: Vec::new(),
         }
@@ -101,16 +115,7 @@ impl Server {
                 self.ask()
             }
             (State::Finished, MessageType::Finished) => {
-                let [candidate] = &self.candidates[..] else {
-                    return Err(Failure::BadFinished);
-                };
-                let limits = environment.limits;
-                let master = &candidate.master;
-                conversation.hear_finished(message, master, Sender::Client, limits)?;
-                conversation.begin_flight();
-                conversation.say_finished(master, Sender::Server);
-                self.state = State::Up;
-                Ok(Step::Up { send: true })
+                self.finished(conversation, environment, message)
             }
             (_, found) => Err(unexpected(found, self.expected())),
         }
@@ -123,6 +128,7 @@ impl Server {
         verdict: Verdict,
     ) -> Result<Step, Failure> {
         match self.state {
+            State::ResumeVerdict => self.resume_verdict(conversation, environment, verdict),
             State::PskVerdict => self.psk_verdict(conversation, environment, verdict),
             State::ProofVerdict => self.proof_verdict(verdict),
             _ => Ok(Step::More),
@@ -136,6 +142,7 @@ impl Server {
     pub(super) fn expected(&self) -> &'static str {
         match self.state {
             State::Hello => "ClientHello",
+            State::ResumeVerdict => "the verdict about the session to continue",
             State::Certificate => "Certificate",
             State::ClientKeyExchange => "ClientKeyExchange",
             State::PskVerdict => "the key of the psk identity",
@@ -161,20 +168,53 @@ impl Server {
     }
 
     pub(super) fn finish(mut self) -> Option<Outcome> {
-        let agreed = self.agreed?;
+        let peer = self.peer()?;
         let candidate = self.candidates.pop()?;
-        let peer = Peer {
-            identity: self.identity,
-            suite: agreed.suite,
-            server_name: agreed.server_name,
-            extended_master_secret: agreed.extended_master_secret,
-            cid: agreed.own_cid.is_some(),
-            resumed: false,
-        };
         Some(Outcome {
             protection: candidate.protection,
             peer: Arc::new(peer),
+            resumption: None,
         })
+    }
+
+    fn peer(&self) -> Option<Peer> {
+        let agreed = self.agreed.as_ref()?;
+        let resumed = self.resumed.as_deref();
+        Some(Peer {
+            identity: resumed
+                .map_or(&self.identity, |peer| &peer.identity)
+                .clone(),
+            certificate: match resumed {
+                Some(peer) => peer.certificate.clone(),
+                None => self.certificate.clone(),
+            },
+            suite: agreed.suite,
+            server_name: agreed.server_name.clone(),
+            extended_master_secret: agreed.extended_master_secret,
+            cid: agreed.own_cid.is_some(),
+            resumed: resumed.is_some(),
+        })
+    }
+
+    fn finished(
+        &mut self,
+        conversation: &mut Conversation,
+        environment: &mut Environment<'_>,
+        message: &Message,
+    ) -> Result<Step, Failure> {
+        let [candidate] = &self.candidates[..] else {
+            return Err(Failure::BadFinished);
+        };
+        let (master, limits) = (&candidate.master, environment.limits);
+        conversation.hear_finished(message, master, Sender::Client, limits)?;
+        self.state = State::Up;
+        if self.resumed.is_some() {
+            return Ok(Step::Up { send: false });
+        }
+        conversation.begin_flight();
+        self.remember(conversation, environment, master);
+        conversation.say_finished(master, Sender::Server);
+        Ok(Step::Up { send: true })
     }
 
     fn client_hello(
@@ -184,14 +224,30 @@ impl Server {
         body: &[u8],
     ) -> Result<Step, Failure> {
         let hello = ClientHello::parse(body).ok_or(Failure::Malformed("ClientHello"))?;
-        let agreed = Agreed::on(&hello, &self.config, self.own_cid, environment.random)?;
-        if let Some(code) = hello.extensions.max_fragment_length {
-            let bytes = max_fragment_bytes(code);
-            conversation.fragment_max =
-                bytes.ok_or(Failure::IllegalParameter("max_fragment_length"))?;
+        if let Some(session) = self.find_resumable(environment, &hello)? {
+            let peer = session.peer.clone();
+            self.resumable = Some(session);
+            self.state = State::ResumeVerdict;
+            return Ok(Step::Ask(Lookup::Resume { peer }));
         }
+        self.full_handshake(conversation, environment, &hello)
+    }
+
+    fn full_handshake(
+        &mut self,
+        conversation: &mut Conversation,
+        environment: &mut Environment<'_>,
+        hello: &ClientHello<'_>,
+    ) -> Result<Step, Failure> {
+        let random = &mut *environment.random;
+        let agreed = Agreed::on(hello, &self.config, self.own_cid, random, None)?;
+        conversation.fragment_max = agreed.fragment_max()?;
+        if self.config.resumption.is_some() && !agreed.ticket && !environment.cache.is_off() {
+            self.session_id = Some(random_array(environment.random));
+        }
+        let id = self.session_id.as_ref().map_or(&[][..], |id| &id[..]);
         let (suite, random) = (agreed.suite.code(), &agreed.server_random);
-        let server_hello = ServerHello::new(random, &[], suite, agreed.extensions());
+        let server_hello = ServerHello::new(random, id, suite, agreed.extensions());
         conversation.begin_flight();
         conversation.say(MessageType::ServerHello, |body| server_hello.write(body));
         self.state = State::ClientKeyExchange;
@@ -205,160 +261,6 @@ impl Server {
         conversation.say(MessageType::ServerHelloDone, |_| {});
         self.agreed = Some(agreed);
         Ok(Step::Send)
-    }
-
-    /// Shows who we are, and asks the client for the same.
-    fn prove(&mut self, conversation: &mut Conversation, agreed: &Agreed) -> Result<(), Failure> {
-        let proofs = agreed.proofs.as_ref();
-        let proofs = proofs.ok_or(Failure::Crypto("choosing a certificate"))?;
-        let key: &PrivateKey = match (&proofs.certificate, &self.config.raw_public_key) {
-            (Some(certificate), _) => {
-                conversation.say(MessageType::Certificate, |body| {
-                    certificate.chain().encode(body);
-                });
-                certificate.key()
-            }
-            (None, Some(key)) => {
-                conversation.say(MessageType::Certificate, |body| {
-                    ecdhe::write_raw_public_key(body, key.public_key().as_spki());
-                });
-                key
-            }
-            (None, None) => return Err(Failure::Crypto("choosing a certificate")),
-        };
-        let share = Share::generate()?;
-        let point = share.point();
-        let signed = ecdhe::signed_exchange(&self.client_random, &agreed.server_random, point);
-        let signature = key.sign(&signed);
-        let signature = signature.map_err(|_| Failure::Crypto("signing"))?;
-        conversation.say(MessageType::ServerKeyExchange, |body| {
-            let exchange = ServerKeyExchange {
-                point,
-                signature: &signature,
-            };
-            exchange.write(body);
-        });
-        self.share = Some(share);
-        if proofs.client.is_some() {
-            conversation.say(
-                MessageType::CertificateRequest,
-                ecdhe::write_certificate_request,
-            );
-            self.state = State::Certificate;
-        }
-        Ok(())
-    }
-
-    fn certificate(
-        &mut self,
-        environment: &mut Environment<'_>,
-        body: &[u8],
-    ) -> Result<Step, Failure> {
-        self.state = State::ClientKeyExchange;
-        let proofs = self
-            .agreed
-            .as_ref()
-            .and_then(|agreed| agreed.proofs.as_ref());
-        let shown = match proofs.and_then(|proofs| proofs.client) {
-            Some(CertificateType::RawPublicKey) => self.raw_public_key(body)?,
-            _ => self.x509(environment, body)?,
-        };
-        if !shown && self.config.client_authentication == ClientAuthentication::Required {
-            return Err(Failure::Certificate(CertificateFault::Missing.of_chain()));
-        }
-        Ok(Step::More)
-    }
-
-    /// False when the client has no key.
-    fn raw_public_key(&mut self, body: &[u8]) -> Result<bool, Failure> {
-        let malformed = Failure::Malformed("Certificate");
-        let spki = ecdhe::parse_raw_public_key(body).ok_or(malformed)?;
-        if spki.is_empty() {
-            return Ok(false);
-        }
-        let key = PublicKey::from_spki(spki).map_err(|_| Failure::UnsupportedPublicKey)?;
-        self.identity = Identity::RawPublicKey(key);
-        Ok(true)
-    }
-
-    /// False when the client has no certificate.
-    fn x509(&mut self, environment: &mut Environment<'_>, body: &[u8]) -> Result<bool, Failure> {
-        let chain = CertificateChain::decode(body, self.config.chain_limits)?;
-        let (Some(chain), Some(trust)) = (chain, &self.config.trust) else {
-            return Ok(false);
-        };
-        let identity = verify_client(&chain, trust, environment.unix_s)?;
-        self.identity = Identity::X509(Box::new(identity));
-        self.chain = Some(chain);
-        Ok(true)
-    }
-
-    fn client_share(
-        &mut self,
-        conversation: &Conversation,
-        share: Share,
-        body: &[u8],
-    ) -> Result<Step, Failure> {
-        let malformed = Failure::Malformed("ClientKeyExchange");
-        let point = ecdhe::parse_client_point(body).ok_or(malformed)?;
-        self.derive(conversation, &share.agree(point)?)?;
-        self.state = match self.identity {
-            Identity::Anonymous => State::Finished,
-            _ => State::CertificateVerify,
-        };
-        Ok(Step::More)
-    }
-
-    fn certificate_verify(
-        &mut self,
-        conversation: &Conversation,
-        body: &[u8],
-    ) -> Result<(), Failure> {
-        let signature = ecdhe::parse_certificate_verify(body)?;
-        let key = match &self.identity {
-            Identity::RawPublicKey(key) => key,
-            Identity::X509(identity) => &identity.public_key,
-            _ => return Err(Failure::BadSignature),
-        };
-        let verified = key.verify(&conversation.transcript, signature);
-        verified.map_err(|_| Failure::BadSignature)
-    }
-
-    /// Asks about a client that has proved to hold its key.
-    fn ask(&mut self) -> Result<Step, Failure> {
-        let agreed = self.agreed.as_ref();
-        let server_name = agreed.and_then(|agreed| agreed.server_name.clone());
-        let lookup = match (&self.identity, self.chain.take()) {
-            (Identity::RawPublicKey(public_key), _) => Lookup::RawPublicKey {
-                public_key: public_key.clone(),
-                server_name,
-            },
-            (Identity::X509(identity), Some(chain)) => Lookup::X509 {
-                identity: identity.clone(),
-                chain,
-                server_name,
-            },
-            _ => return Err(Failure::Crypto("asking for a verdict")),
-        };
-        self.state = State::ProofVerdict;
-        Ok(Step::Ask(lookup))
-    }
-
-    fn proof_verdict(&mut self, verdict: Verdict) -> Result<Step, Failure> {
-        match verdict {
-            Verdict::Accept => {
-                self.state = State::Finished;
-                Ok(Step::More)
-            }
-            Verdict::Overloaded => Err(Failure::Overloaded),
-            Verdict::Unknown => Err(match &self.identity {
-                Identity::RawPublicKey(key) => Failure::UnknownPublicKey {
-                    sha256: key.spki_sha256(),
-                },
-                _ => Failure::UnknownCertificate,
-            }),
-            Verdict::Refuse | Verdict::Psk { .. } => Err(Failure::Refused),
-        }
     }
 
     fn psk_identity(
@@ -424,12 +326,17 @@ impl Server {
             true => MasterSecret::extended(premaster, &conversation.transcript),
             false => MasterSecret::from_randoms(premaster, client, server),
         };
-        let keys = KeyBlock::derive(&master, client, server);
-        let (suite, own, peer) = (agreed.suite, agreed.own_cid, agreed.peer_cid);
-        self.candidates.push(Candidate {
-            protection: Protection::new(suite, keys, Sender::Server, own, peer),
-            master,
-        });
+        let candidate = self.candidate(agreed, master);
+        self.candidates.push(candidate);
         Ok(())
+    }
+
+    fn candidate(&self, agreed: &Agreed, master: MasterSecret) -> Candidate {
+        let keys = KeyBlock::derive(&master, &self.client_random, &agreed.server_random);
+        let (own, peer) = (agreed.own_cid, agreed.peer_cid);
+        Candidate {
+            protection: Protection::new(agreed.suite, keys, Sender::Server, own, peer),
+            master,
+        }
     }
 }

@@ -192,6 +192,11 @@ impl Protection {
         })
     }
 
+    /// True for a number that has come, or is too old to tell.
+    pub(crate) fn has_seen(&self, sequence: u64) -> bool {
+        self.window.check(sequence).is_none()
+    }
+
     /// Bytes that protection adds to a plaintext, the header included.
     pub(crate) fn overhead(&self) -> usize {
         let cid = self

@@ -12,3 +12,4 @@ mod moving;
 mod network;
 mod pair;
 mod psk;
+mod resuming;

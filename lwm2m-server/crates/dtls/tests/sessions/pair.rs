@@ -143,7 +143,9 @@ impl Pair {
     pub(crate) fn establish(&mut self, config: ClientConfig) -> (SessionId, SessionId) {
         let client = self.connect(config);
         self.run();
-        let (id, _) = self.client.last_up().expect("up at the client");
+        let failed = [self.client.failures(), self.server.failures()];
+        let up = self.client.last_up();
+        let (id, _) = up.unwrap_or_else(|| panic!("not up at the client: {failed:?}"));
         assert_eq!(id, client);
         let (server, _) = self.server.last_up().expect("up at the server");
         (client, server)
