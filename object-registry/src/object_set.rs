@@ -1,7 +1,7 @@
 //! A set of object models that does not change.
 
-use std::cmp::Ordering;
 use std::fmt;
+use std::num::NonZero;
 use std::sync::Arc;
 
 use lwm2m_core::{ObjectModel, ObjectModels, ObjectVersion};
@@ -14,10 +14,11 @@ pub struct ObjectSet {
     /// Ascending by key. The keys stand beside the models so that a search stays in one block of
     /// memory.
     models: Vec<(ObjectKey, Arc<ObjectModel>)>,
+    starts: Starts,
 }
 
 /// The id and the version of an object definition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectKey {
     /// The object id.
     pub id: u16,
@@ -33,25 +34,6 @@ impl ObjectKey {
             version: model.version,
         }
     }
-
-    /// The key as one number, which is compared in one step: each message looks a model up.
-    fn rank(self) -> u64 {
-        let ObjectVersion { major, minor } = self.version;
-        u64::from(self.id) << 32 | u64::from(major) << 16 | u64::from(minor)
-    }
-}
-
-/// By id, and then by version.
-impl Ord for ObjectKey {
-    fn cmp(&self, other: &ObjectKey) -> Ordering {
-        self.rank().cmp(&other.rank())
-    }
-}
-
-impl PartialOrd for ObjectKey {
-    fn partial_cmp(&self, other: &ObjectKey) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
 }
 
 impl fmt::Display for ObjectKey {
@@ -63,21 +45,19 @@ impl fmt::Display for ObjectKey {
 impl ObjectSet {
     /// The model for an object at a version, as [`ObjectModels::object`] describes it.
     pub fn object(&self, id: u16, version: Option<ObjectVersion>) -> Option<&Arc<ObjectModel>> {
-        const NEWEST: ObjectVersion = ObjectVersion {
-            major: u16::MAX,
-            minor: u16::MAX,
-        };
-        let requested = ObjectKey {
-            id,
-            version: version.unwrap_or(NEWEST),
-        };
-        let above = self.models.partition_point(|(key, _)| *key <= requested);
-        let answers = |index: Option<usize>| {
-            let (key, model) = self.models.get(index?)?;
-            let is_same_major = version.is_none_or(|version| version.major == key.version.major);
-            (key.id == id && is_same_major).then_some(model)
-        };
-        answers(above.checked_sub(1)).or_else(|| answers(Some(above)))
+        let versions = self.models.get(self.starts.of(id)?..)?.iter();
+        let mut answer = None;
+        // Ascending: each one that may answer does so better than those before it.
+        for (key, model) in versions.take_while(|(key, _)| key.id == id) {
+            let is_better = version.is_none_or(|version| {
+                let is_same_major = key.version.major == version.major;
+                is_same_major && (answer.is_none() || key.version <= version)
+            });
+            if is_better {
+                answer = Some(model);
+            }
+        }
+        answer
     }
 
     /// The model of exactly this version.
@@ -99,19 +79,6 @@ impl ObjectSet {
     /// True when there is no model.
     pub fn is_empty(&self) -> bool {
         self.models.is_empty()
-    }
-
-    /// Adds a model, in the place of one with the same id and version.
-    pub(crate) fn put(&mut self, model: Arc<ObjectModel>) {
-        let key = ObjectKey::of(&model);
-        match self.search(key) {
-            Ok(index) => {
-                if let Some(slot) = self.models.get_mut(index) {
-                    slot.1 = model;
-                }
-            }
-            Err(index) => self.models.insert(index, (key, model)),
-        }
     }
 
     fn search(&self, key: ObjectKey) -> Result<usize, usize> {
@@ -140,7 +107,53 @@ impl FromIterator<Arc<ObjectModel>> for ObjectSet {
         models.reverse();
         models.sort_by_key(|(key, _)| *key);
         models.dedup_by_key(|(key, _)| *key);
-        ObjectSet { models }
+        let starts = Starts::of_sorted(&models);
+        ObjectSet { models, starts }
+    }
+}
+
+/// Where the versions of each object begin: found in two steps, for each message looks models up.
+///
+/// One page for each 256 ids of which some are in use; ids come in clusters.
+#[derive(Debug, Clone, Default)]
+struct Starts {
+    /// By the upper byte of an id; empty when no object is known.
+    page_of: Vec<Option<u8>>,
+    pages: Vec<[Option<NonZero<u32>>; 256]>,
+}
+
+impl Starts {
+    fn of_sorted(models: &[(ObjectKey, Arc<ObjectModel>)]) -> Starts {
+        let mut starts = Starts {
+            page_of: vec![None; 256],
+            pages: Vec::new(),
+        };
+        // Backwards, so that the first version of an object has the last word.
+        for (index, (key, _)) in models.iter().enumerate().rev() {
+            let [upper, lower] = key.id.to_be_bytes().map(usize::from);
+            let next = starts.pages.len();
+            let Some(page) = starts.page_of.get_mut(upper) else {
+                continue;
+            };
+            let page = *page.get_or_insert_with(|| {
+                starts.pages.push([None; 256]);
+                u8::try_from(next).unwrap_or(u8::MAX)
+            });
+            let page = starts.pages.get_mut(usize::from(page));
+            if let Some(start) = page.and_then(|page| page.get_mut(lower)) {
+                // Counted from 1, which takes no more room than a number without `None`.
+                *start = u32::try_from(index + 1).ok().and_then(NonZero::new);
+            }
+        }
+        starts
+    }
+
+    /// The index of the first version of an object.
+    fn of(&self, id: u16) -> Option<usize> {
+        let [upper, lower] = id.to_be_bytes().map(usize::from);
+        let page = self.page_of.get(upper).copied().flatten()?;
+        let start = self.pages.get(usize::from(page))?.get(lower)?;
+        usize::try_from(start.as_ref()?.get() - 1).ok()
     }
 }
 
@@ -200,15 +213,29 @@ mod tests {
 
     #[test]
     fn the_later_of_two_models_stays() {
-        let mut set: ObjectSet = [model(3, "1.0", "a"), model(3, "1.0", "b")]
+        let set: ObjectSet = [model(3, "1.0", "a"), model(3, "1.0", "b")]
             .into_iter()
             .collect();
         assert_eq!((set.len(), &*set.iter().next().unwrap().name), (1, "b"));
-        set.put(model(3, "1.0", "c"));
-        set.put(model(2, "1.0", "d"));
-        let names: Vec<_> = set.iter().map(|model| &*model.name).collect();
-        assert_eq!(names, ["d", "c"]);
         assert!(set.exact(3, ObjectVersion::V1_0).is_some());
         assert!(set.exact(4, ObjectVersion::V1_0).is_none());
+    }
+    #[test]
+    fn every_id_is_found_when_all_are_in_use() {
+        let ids = 0..=u16::MAX;
+        let set: ObjectSet = ids.clone().map(|id| model(id, "1.0", "")).collect();
+        for id in ids {
+            assert_eq!(found(&set, id, None).as_deref(), Some("1.0"), "{id}");
+        }
+        let ends: ObjectSet = [0, 255, 256, 65535]
+            .map(|id| model(id, "2.1", ""))
+            .into_iter()
+            .collect();
+        for id in [1, 254, 257, 65279, 65280, 65534] {
+            assert_eq!(found(&ends, id, None), None, "{id}");
+        }
+        for id in [0, 255, 256, 65535] {
+            assert_eq!(found(&ends, id, Some("2.0")).as_deref(), Some("2.1"));
+        }
     }
 }

@@ -33,11 +33,11 @@ impl Registry {
 
     /// The built-in objects and `models`; these win over built-in ones of the same version.
     pub fn with(models: impl IntoIterator<Item = ObjectModel>) -> Registry {
-        let mut objects = ObjectSet::clone(&embedded::objects());
-        for model in models {
-            objects.put(Arc::new(model));
-        }
-        Registry::of(Arc::new(objects))
+        let built_in = embedded::objects();
+        let all = built_in.iter().cloned();
+        Registry::of(Arc::new(
+            all.chain(models.into_iter().map(Arc::new)).collect(),
+        ))
     }
 
     /// No objects at all.
