@@ -77,7 +77,8 @@ pub use config::{
     Limits, ServerConfig, ServerExpectation, Timing, UnknownPskIdentity, UnknownServerName,
 };
 pub use endpoint::{
-    Capabilities, ConnectError, Endpoint, Event, Path, SendError, SessionId, Statistics, Transmit,
+    Capabilities, ConnectError, Endpoint, Event, ImportError, Path, SendError, SessionId,
+    Statistics, Transmit,
 };
 pub use failure::{DownReason, Failure};
 pub use key::{KeyError, PrivateKey, PublicKey};

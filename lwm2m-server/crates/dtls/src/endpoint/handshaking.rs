@@ -3,7 +3,6 @@
 use super::Endpoint;
 use super::clock::{Millis, NEVER, millis};
 use super::session::{LastFlight, Session};
-use super::slots::Occupant;
 use super::types::{Event, Path, SessionId};
 use crate::alert::{Alert, Level};
 use crate::codec::Reader;
@@ -481,21 +480,5 @@ impl<P: Path> Endpoint<P> {
     fn put_handshake(&mut self, id: SessionId, handshake: Box<Handshake<P>>) {
         self.slots.put(id, handshake);
         self.arm(id);
-    }
-
-    /// Sees to it that the occupant of a slot is looked at when it wants to be.
-    pub(super) fn arm(&mut self, id: SessionId) {
-        let idle = self.config.limits.session_idle.map(millis);
-        let deadline = match self.slots.occupant(id) {
-            Some(Occupant::Handshake(handshake)) => handshake.deadline(),
-            Some(Occupant::Session(session)) => session.deadline(idle),
-            _ => return,
-        };
-        if let Some(timer) = self.slots.timer(id)
-            && deadline < *timer
-        {
-            *timer = deadline;
-            self.timers.arm(deadline, id);
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod beginning;
 mod clock;
+mod exporting;
 mod handshaking;
 mod outbox;
 mod session;
@@ -12,8 +13,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use types::{
-    Capabilities, ConnectError, Event, Path, SendError, SessionId, Statistics, Transmit,
+    Capabilities, ConnectError, Event, ImportError, Path, SendError, SessionId, Statistics,
+    Transmit,
 };
+
+use zeroize::Zeroizing;
 
 use self::clock::{Clock, NEVER, Timers, millis};
 use self::outbox::Outbox;
@@ -79,7 +83,7 @@ impl<P: Path> Endpoint<P> {
             x509: true,
             cid: true,
             resumption: true,
-            export: false,
+            export: true,
         }
     }
 
@@ -173,6 +177,31 @@ impl<P: Path> Endpoint<P> {
         }
     }
 
+    /// A session as bytes, to be imported by another process; none when it is not up.
+    ///
+    /// The bytes are the keys: keep them as such. The session goes on here; of two processes that
+    /// go on with it, only one may send.
+    pub fn export(&self, session: SessionId) -> Option<Zeroizing<Vec<u8>>> {
+        self.write_session(session)
+    }
+
+    /// Takes an exported session, whose peer is at `path`, under the id that it had.
+    ///
+    /// It sends under numbers far above those of the export. A replay of what came after the
+    /// export would be taken once.
+    ///
+    /// # Errors
+    /// Says why it is not taken.
+    pub fn import(
+        &mut self,
+        now: Instant,
+        path: P,
+        exported: &[u8],
+    ) -> Result<SessionId, ImportError> {
+        self.clock.advance(now);
+        self.read_session(path, exported)
+    }
+
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event<P>> {
         self.outbox.events.pop_front()
@@ -260,6 +289,22 @@ impl<P: Path> Endpoint<P> {
         };
         if !taken {
             self.statistics.discarded += 1;
+        }
+    }
+
+    /// Sees to it that the occupant of a slot is looked at when it wants to be.
+    fn arm(&mut self, id: SessionId) {
+        let idle = self.config.limits.session_idle.map(millis);
+        let deadline = match self.slots.occupant(id) {
+            Some(Occupant::Handshake(handshake)) => handshake.deadline(),
+            Some(Occupant::Session(session)) => session.deadline(idle),
+            _ => return,
+        };
+        if let Some(timer) = self.slots.timer(id)
+            && deadline < *timer
+        {
+            *timer = deadline;
+            self.timers.arm(deadline, id);
         }
     }
 

@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 use super::clock::{Millis, NEVER};
 use super::handshaking::Handshake;
 use super::session::Session;
-use super::types::{Path, SessionId};
+use super::types::{ImportError, Path, SessionId};
 use crate::cid::Cid;
 
 /// Slots by number. A slot that is given up is used again under the next generation.
@@ -22,6 +22,14 @@ struct Slot<P> {
     occupant: Occupant<P>,
     /// The timer that counts.
     timer: Millis,
+}
+
+impl<P> Slot<P> {
+    const EMPTY: Slot<P> = Slot {
+        generation: 0,
+        occupant: Occupant::None,
+        timer: NEVER,
+    };
 }
 
 /// Who has a slot.
@@ -65,17 +73,7 @@ impl<P: Path> Slots<P> {
         if self.handshakes + self.sessions >= max.min(Cid::SLOT_MAX as usize + 1) {
             return None;
         }
-        let slot = match self.free.pop() {
-            Some(slot) => slot,
-            None => {
-                self.slots.push(Slot {
-                    generation: 0,
-                    occupant: Occupant::None,
-                    timer: NEVER,
-                });
-                self.slots.len() as u32 - 1
-            }
-        };
+        let slot = self.free_slot();
         let entry = &mut self.slots[slot as usize];
         entry.generation = entry.generation.wrapping_add(1);
         entry.occupant = Occupant::Away;
@@ -87,6 +85,46 @@ impl<P: Path> Slots<P> {
         self.handshakes += 1;
         self.places.entry(path).or_default().handshake = Some(id);
         Some(id)
+    }
+
+    /// Puts a session back where it was.
+    pub(super) fn restore(
+        &mut self,
+        id: SessionId,
+        session: Box<Session<P>>,
+        max: usize,
+    ) -> Result<(), ImportError> {
+        let max = max.min(Cid::SLOT_MAX as usize + 1);
+        let at = id.slot as usize;
+        if self.handshakes + self.sessions >= max || at >= max {
+            return Err(ImportError::Full);
+        }
+        while self.slots.len() <= at {
+            self.free.push(self.slots.len() as u32);
+            self.slots.push(Slot::EMPTY);
+        }
+        let entry = &mut self.slots[at];
+        if !matches!(entry.occupant, Occupant::None) {
+            return Err(ImportError::Occupied);
+        }
+        let path = session.path;
+        entry.generation = id.generation;
+        entry.occupant = Occupant::Session(session);
+        entry.timer = NEVER;
+        self.sessions += 1;
+        self.places.entry(path).or_default().session = Some(id);
+        Ok(())
+    }
+
+    /// A slot that nobody has. One that was restored into may still be in the list.
+    fn free_slot(&mut self) -> u32 {
+        while let Some(slot) = self.free.pop() {
+            if matches!(self.slots[slot as usize].occupant, Occupant::None) {
+                return slot;
+            }
+        }
+        self.slots.push(Slot::EMPTY);
+        self.slots.len() as u32 - 1
     }
 
     pub(super) fn place(&self, path: P) -> Place {

@@ -158,6 +158,36 @@ pub enum ConnectError {
     Configuration(#[from] Failure),
 }
 
+/// Why a session was not imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// The bytes are no session, or not a whole one.
+    #[error("these bytes are no exported session")]
+    Malformed,
+    /// Another version of this crate wrote them.
+    #[error("the session was exported in form {found}, which is not known")]
+    Version {
+        /// The form.
+        found: u8,
+    },
+    /// The session belongs to another shard.
+    #[error("the session belongs to shard {found}")]
+    Shard {
+        /// That shard.
+        found: u8,
+    },
+    /// Another session has its place.
+    #[error("another session has the place of this one")]
+    Occupied,
+    /// [`Limits::sessions_max`](crate::Limits::sessions_max) is reached.
+    #[error("too many sessions")]
+    Full,
+    /// All sequence numbers are used.
+    #[error("the session has used all its sequence numbers")]
+    Exhausted,
+}
+
 /// Counters since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Statistics {

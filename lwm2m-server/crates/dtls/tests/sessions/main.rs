@@ -2,6 +2,7 @@
 
 mod attacks;
 mod certificates;
+mod exporting;
 #[allow(
     dead_code,
     reason = "what the tests of certificates make, and more than we need"
