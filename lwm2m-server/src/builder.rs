@@ -7,6 +7,7 @@ use lwm2m_core::ObjectModels;
 
 use crate::credentials::CredentialStore;
 use crate::keys::Keys;
+use crate::oscore::SequenceStore;
 use crate::{Authorizer, Event, Interceptor, ModelsDirectory, Server, ServerConfig, start};
 
 /// An endpoint that devices reach the server at.
@@ -72,6 +73,7 @@ pub struct ServerBuilder {
     pub(crate) authorizer: Option<Arc<dyn Authorizer>>,
     pub(crate) credentials: Option<Arc<dyn CredentialStore>>,
     pub(crate) keys: Option<Keys>,
+    pub(crate) sequences: Option<Arc<dyn SequenceStore>>,
     pub(crate) interceptors: Vec<Arc<dyn Interceptor>>,
     pub(crate) subscribers: Vec<Subscriber>,
 }
@@ -113,6 +115,13 @@ impl ServerBuilder {
     /// while the server runs.
     pub fn keys(mut self, keys: Keys) -> ServerBuilder {
         self.keys = Some(keys);
+        self
+    }
+
+    /// *Replace*: where OSCORE contexts get their sequence numbers from, so that none is used twice;
+    /// by default they follow the clock, see [`ClockSequences`](crate::oscore::ClockSequences).
+    pub fn oscore_sequences(mut self, sequences: Arc<dyn SequenceStore>) -> ServerBuilder {
+        self.sequences = Some(sequences);
         self
     }
 

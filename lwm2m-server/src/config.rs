@@ -80,6 +80,8 @@ pub struct Limits {
     pub routes_max: usize,
     /// Resets and error answers to one IP address in a second, on one shard; 1000, 0 for no limit.
     pub refusals_per_second: u32,
+    /// OSCORE contexts that have been used since the server started; 1 000 000.
+    pub oscore_contexts_max: usize,
     /// Addresses of the machine that get sockets of their own, one for each shard, when a listener
     /// is for all addresses; 32, at most 255. What comes to others is answered datagram by
     /// datagram.
@@ -99,6 +101,7 @@ impl Default for Limits {
             profiles_max: 1024,
             routes_max: 1 << 16,
             refusals_per_second: 1000,
+            oscore_contexts_max: 1_000_000,
             local_addresses_max: 32,
         }
     }

@@ -36,6 +36,7 @@ pub mod keys;
 mod mailbox;
 mod management;
 mod models;
+pub mod oscore;
 mod registration;
 mod response;
 mod server;

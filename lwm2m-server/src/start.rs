@@ -1,7 +1,7 @@
 //! How a server starts: sockets, then shards, then subscribers.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use lwm2m_core::ObjectModels;
 use lwm2m_registry::Registry;
@@ -13,6 +13,7 @@ use crate::directory::Directory;
 use crate::event::EventSender;
 use crate::keys;
 use crate::mailbox::Mailbox;
+use crate::oscore::{ClockSequences, Oscore};
 use crate::registration::profile::Profiles;
 use crate::server::{Handle, ShardHandle};
 use crate::shard::counters::Published;
@@ -33,6 +34,7 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
         authorizer,
         credentials,
         keys,
+        sequences,
         interceptors,
         subscribers,
     } = builder;
@@ -63,6 +65,15 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
         authorizer: authorizer.unwrap_or_else(|| match &credentials {
             Some(store) => Arc::new(CredentialAuthorizer::new(Arc::clone(store))),
             None => Arc::new(AllowAll),
+        }),
+        oscore: credentials.as_ref().map(|store| {
+            let sequences =
+                sequences.unwrap_or_else(|| Arc::new(ClockSequences::new(SystemTime::now)));
+            Oscore::new(
+                Arc::clone(store),
+                sequences,
+                config.limits.oscore_contexts_max,
+            )
         }),
         credentials,
         interceptors,

@@ -19,7 +19,7 @@ impl Shard {
     /// A device has answered one of our requests.
     pub(super) fn on_response(&mut self, now: Now, response: IncomingResponse<'_, Peer>) {
         let asked = self.exchanges.get(&response.request);
-        if asked.is_some_and(|device| !self.is_of(*device, &response.peer)) {
+        if asked.is_some_and(|device| !self.answers_for(*device, response.peer)) {
             // Somebody else has taken the place of the device.
             self.endpoint.cancel(response.request);
             return self.on_failure(now, response.request, Failure::PeerGone);

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use lwm2m_coap::RequestId;
+use lwm2m_coap::{OutgoingRequest, RequestId};
 use lwm2m_core::Request;
 use tokio::sync::oneshot;
 
@@ -237,7 +237,7 @@ impl Shard {
             job.task.fail(RequestError::RegistrationEnded);
             return Start::Over;
         };
-        let peer = entry.peer;
+        let (peer, security) = (entry.peer, self.context_for(entry));
         let context = Shard::context(&self.shared, entry);
         let encoded = match &job.task {
             Task::Operation {
@@ -267,6 +267,10 @@ impl Shard {
             }
         };
         let sent = encoded.and_then(|request| {
+            let request = OutgoingRequest {
+                security,
+                ..request
+            };
             self.endpoint
                 .request(now.instant, peer, request)
                 .map_err(request_error)

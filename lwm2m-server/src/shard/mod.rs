@@ -25,6 +25,7 @@ use crate::event::{EventKind, EventSender};
 use crate::follower::Follower;
 use crate::mailbox::{Command, Relay};
 use crate::management::DeviceContext;
+use crate::oscore::Oscore;
 use crate::registration::objects::ObjectLists;
 use crate::registration::profile::Profiles;
 use crate::registration::table::{Entry, Table};
@@ -68,6 +69,8 @@ pub(crate) struct Shared {
     pub(crate) models: Arc<dyn ObjectModels>,
     pub(crate) authorizer: Arc<dyn Authorizer>,
     pub(crate) credentials: Option<Arc<dyn CredentialStore>>,
+    /// The OSCORE contexts of the credentials; none without credentials.
+    pub(crate) oscore: Option<Arc<Oscore>>,
     pub(crate) interceptors: Vec<Arc<dyn Interceptor>>,
     /// Which listeners have DTLS, by their indices.
     pub(crate) secure_listeners: Vec<bool>,
@@ -104,6 +107,8 @@ pub(crate) struct Shard {
     shared: Arc<Shared>,
     events: EventSender,
     endpoint: Endpoint<Peer>,
+    /// What the protected message in hand stands for.
+    plain: Vec<u8>,
     table: Table,
     objects: ObjectLists,
     observations: Observations,
@@ -141,9 +146,14 @@ impl Shard {
     ) -> Shard {
         let config = &shared.config;
         let limits = &config.limits;
+        let mut endpoint = Endpoint::new(config.coap.clone(), seed);
+        if let Some(oscore) = &shared.oscore {
+            endpoint = endpoint.with_security(Arc::clone(oscore) as _);
+        }
         Shard {
             id,
-            endpoint: Endpoint::new(config.coap.clone(), seed),
+            endpoint,
+            plain: Vec::new(),
             table: Table::new(id),
             objects: ObjectLists::new(),
             observations: Observations::default(),
@@ -311,9 +321,12 @@ impl Shard {
     }
 
     fn own_datagram(&mut self, now: Now, peer: Peer, datagram: &[u8]) {
-        if let Some(event) = self.endpoint.receive(now.instant, peer, datagram) {
+        let mut plain = std::mem::take(&mut self.plain);
+        let instant = now.instant;
+        if let Some(event) = (self.endpoint).receive_with(instant, peer, datagram, &mut plain) {
             self.on_event(now, event);
         }
+        self.plain = plain;
         while let Some(event) = self.endpoint.poll_event() {
             self.on_event(now, event);
         }

@@ -6,7 +6,7 @@ use lwm2m_coap::{Code, IncomingRequest, OptionNumber, Response};
 use lwm2m_core::{ContentFormat, ObjectList, Version};
 
 use super::observations::ObservationChain;
-use super::sessions::identity_of;
+use super::sessions::{Origin, identity_of};
 use super::{Now, Shard, hook};
 use crate::authorizer::RegistrationRequest;
 use crate::event::EventKind;
@@ -29,7 +29,7 @@ impl Shard {
         };
         let endpoint = match parameters.endpoint {
             Some(name) => EndpointName::new(name),
-            None => self.name_of(&request.peer),
+            None => self.name_of(Origin::of(&request)),
         };
         let Some(endpoint) = endpoint else {
             let refusal = ParameterError::EndpointMissing.into();
@@ -62,7 +62,7 @@ impl Shard {
             .lifetime_s
             .unwrap_or(self.shared.config.lifetime_s);
         let mut annotations = owned(&parameters.others);
-        let authenticated = self.authenticated(&request.peer).cloned();
+        let authenticated = self.authenticated(Origin::of(request));
         self.admit(
             &RegistrationRequest {
                 endpoint,
@@ -103,6 +103,11 @@ impl Shard {
             asleep: false,
         });
         let replaced = self.claim(now, endpoint, location)?;
+        if let (Some(context), Some(oscore)) = (request.handle.security(), &self.shared.oscore) {
+            oscore.registered(context, location);
+            // A Register is only passed on when it names its sender.
+            self.keep_route(request.peer);
+        }
         self.contact(now, location);
         self.arm(location);
         self.counters.registered += 1;
@@ -149,9 +154,9 @@ impl Shard {
     }
 
     /// The endpoint name of a peer that gives none.
-    fn name_of(&self, peer: &Peer) -> Option<EndpointName> {
-        let authenticated = self.authenticated(peer)?;
-        hook(|| self.shared.authorizer.endpoint_name(authenticated)).flatten()
+    fn name_of(&self, origin: Origin) -> Option<EndpointName> {
+        let authenticated = self.authenticated(origin)?;
+        hook(|| self.shared.authorizer.endpoint_name(&authenticated)).flatten()
     }
 
     /// Interceptors in their order, then the authorizer.
@@ -210,7 +215,7 @@ impl Shard {
 
     /// `POST /rd/{id}`
     pub(super) fn on_update(&mut self, now: Now, id: &[u8], request: IncomingRequest<'_, Peer>) {
-        let location = match self.registered_by(id, &request.peer) {
+        let location = match self.registered_by(id, Origin::of(&request)) {
             Ok(location) => location,
             Err(refusal) => return self.refuse(now, "update", None, &request, refusal),
         };
@@ -235,7 +240,7 @@ impl Shard {
             request.body.is_empty() && request.message.value(OptionNumber::URI_QUERY).is_none();
         let objects_changed = !bare && self.change(location, request)?;
         let now_ms = self.ms(now.instant);
-        let authenticated = self.authenticated(&request.peer).cloned();
+        let authenticated = self.authenticated(Origin::of(request));
         let Some(entry) = self.table.get_mut(location) else {
             return Ok(());
         };
@@ -310,7 +315,7 @@ impl Shard {
         id: &[u8],
         request: IncomingRequest<'_, Peer>,
     ) {
-        match self.registered_by(id, &request.peer) {
+        match self.registered_by(id, Origin::of(&request)) {
             Err(refusal) => self.refuse(now, "deregister", None, &request, refusal),
             Ok(location) => {
                 self.deregister(now, location);

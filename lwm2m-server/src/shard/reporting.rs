@@ -7,6 +7,7 @@ use lwm2m_core::codec::Decoded;
 use lwm2m_core::{Path, Request};
 
 use super::observations::Observation;
+use super::sessions::Origin;
 use super::{Now, Shard, ended};
 use crate::event::EventKind;
 use crate::follower::Reported;
@@ -100,7 +101,7 @@ impl Shard {
             return self.endpoint.cancel(request);
         };
         let device = observation.device;
-        if !self.is_of(device, &notification.peer) {
+        if !self.answers_for(device, notification.peer) {
             return;
         }
         self.contact(now, device);
@@ -247,8 +248,7 @@ impl Shard {
 
     /// A device sends values by itself: `POST /dp`.
     pub(super) fn on_send(&mut self, now: Now, request: IncomingRequest<'_, Peer>) {
-        let registered = self.table.of_peer(&request.peer);
-        let Some(device) = registered.filter(|device| self.is_of(*device, &request.peer)) else {
+        let Some(device) = self.registration_of(Origin::of(&request)) else {
             let refusal = Refusal {
                 code: Code::NOT_FOUND,
                 reason: Reason::new("not-registered", "nobody is registered from this address")

@@ -65,8 +65,12 @@ impl Routes {
 impl Shard {
     /// The other shard that a datagram belongs to; none for ours.
     pub(super) fn owner_of(&mut self, peer: &Peer, datagram: &[u8]) -> Option<u16> {
-        if self.shared.config.shards < 2 || self.authenticated(peer).is_some() {
+        if self.shared.config.shards < 2 || self.session(peer).is_some() {
             return None;
+        }
+        let oscore = self.shared.oscore.as_ref();
+        if let Some(registration) = oscore.and_then(|o| o.registration_named_by(datagram)) {
+            return (registration.shard != self.id).then_some(registration.shard);
         }
         if let Some(owner) = named_owner(datagram) {
             // Nothing is remembered yet: anybody can write a shard number.

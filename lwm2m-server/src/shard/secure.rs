@@ -202,7 +202,7 @@ impl Shard {
                     };
                     let peer = path.in_session(SessionSlot::of(session));
                     // Before the store has said whose session it is, nothing of it is served.
-                    if self.authenticated(&peer).is_some() {
+                    if self.session(&peer).is_some() {
                         self.own_datagram(now, peer, data);
                     }
                 }

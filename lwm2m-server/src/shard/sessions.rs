@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use lwm2m_coap::Code;
+use lwm2m_coap::{Code, IncomingRequest, SecurityContextId};
 
 use super::{Now, Shard};
 use crate::credentials::CredentialRevision;
@@ -21,6 +21,22 @@ use crate::registration::Location;
 use crate::registration::table::Entry;
 use crate::transport::Peer;
 use crate::{Reason, Refusal};
+
+/// Whom a request is from: a peer, or the holder of the context that protects the request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origin {
+    peer: Peer,
+    context: Option<SecurityContextId>,
+}
+
+impl Origin {
+    pub(super) fn of(request: &IncomingRequest<'_, Peer>) -> Origin {
+        Origin {
+            peer: request.peer,
+            context: request.handle.security(),
+        }
+    }
+}
 
 /// The sessions of one shard.
 #[derive(Debug, Default)]
@@ -46,7 +62,7 @@ impl Shard {
     /// A session takes the place of another one. The registration goes with it, when both are of the
     /// same device: requests on their way and observations go on.
     pub(crate) fn succeed(&mut self, older: Peer, younger: Peer) {
-        let same = match (self.authenticated(&older), self.authenticated(&younger)) {
+        let same = match (self.session(&older), self.session(&younger)) {
             (Some(older), Some(younger)) => older.identity == younger.identity,
             _ => false,
         };
@@ -68,27 +84,62 @@ impl Shard {
         self.sessions.closing.remove(index)
     }
 
-    /// What has proven a peer; none without security.
-    pub(super) fn authenticated(&self, peer: &Peer) -> Option<&Arc<Authenticated>> {
+    /// The session of a peer; none without security, or when each message has its own.
+    pub(super) fn session(&self, peer: &Peer) -> Option<&Arc<Authenticated>> {
         self.sessions.by_peer.get(peer)
     }
 
-    /// The identity of a peer.
-    pub(super) fn identity(&self, peer: &Peer) -> &PeerIdentity {
-        match self.authenticated(peer) {
-            Some(authenticated) => &authenticated.identity,
-            None => &PeerIdentity::Anonymous,
+    /// What has proven who a request is from; none without security. Where there is both, it is the
+    /// context that names the device: a session may end at a gateway.
+    pub(super) fn authenticated(&self, origin: Origin) -> Option<Arc<Authenticated>> {
+        match (origin.context, &self.shared.oscore) {
+            (Some(context), Some(oscore)) => oscore.authenticated(context),
+            _ => self.session(&origin.peer).cloned(),
         }
     }
 
-    /// True when the peer is the one that a registration belongs to.
-    pub(super) fn is_of(&self, device: Location, peer: &Peer) -> bool {
+    /// The identity behind a request.
+    pub(super) fn identity(&self, origin: Origin) -> PeerIdentity {
+        identity_of(&self.authenticated(origin)).clone()
+    }
+
+    /// The registration that a request without a path to it belongs to.
+    pub(super) fn registration_of(&self, origin: Origin) -> Option<Location> {
+        let device = match (origin.context, &self.shared.oscore) {
+            (Some(context), Some(oscore)) => oscore.registration(context),
+            _ => self.table.of_peer(&origin.peer),
+        }?;
+        let registered = self.table.get(device).is_some();
+        (registered && self.is_of(device, origin)).then_some(device)
+    }
+
+    /// True when a request is from the one that a registration belongs to.
+    pub(super) fn is_of(&self, device: Location, origin: Origin) -> bool {
+        let identity = self.identity(origin);
         let entry = self.table.get(device);
-        entry.is_none_or(|entry| identity_of(&entry.authenticated) == self.identity(peer))
+        entry.is_none_or(|entry| *identity_of(&entry.authenticated) == identity)
+    }
+
+    /// True when an answer from a peer is from the one that was asked.
+    ///
+    /// The engine takes no answer under OSCORE that is not from the holder of the context.
+    pub(super) fn answers_for(&self, device: Location, peer: Peer) -> bool {
+        let protected = self.table.get(device).is_some_and(is_protected);
+        let context = None;
+        protected || self.is_of(device, Origin { peer, context })
+    }
+
+    /// The context to protect requests to a device with; none without OSCORE.
+    pub(super) fn context_for(&self, entry: &Entry) -> Option<SecurityContextId> {
+        let oscore = self.shared.oscore.as_ref()?;
+        oscore.context_of(identity_of(&entry.authenticated))
     }
 
     /// True when the peer of a registration is still the one that it belongs to.
     pub(super) fn is_reachable(&self, entry: &Entry) -> bool {
+        if is_protected(entry) {
+            return self.context_for(entry).is_some();
+        }
         let session = self.sessions.by_peer.get(&entry.peer);
         match (&entry.authenticated, session) {
             (None, None) => true,
@@ -99,8 +150,8 @@ impl Shard {
 
     /// Refuses what comes from somebody else than the owner of a registration: the answer is that to
     /// a registration that does not exist, the reason says more.
-    pub(super) fn check_owner(&self, device: Location, peer: &Peer) -> Result<(), Refusal> {
-        match self.is_of(device, peer) {
+    pub(super) fn check_owner(&self, device: Location, origin: Origin) -> Result<(), Refusal> {
+        match self.is_of(device, origin) {
             true => Ok(()),
             false => Err(Refusal {
                 code: Code::NOT_FOUND,
@@ -114,6 +165,9 @@ impl Shard {
 
     /// Credentials have changed: ends the sessions and registrations that have lost theirs.
     pub(super) fn revise(&mut self, now: Now, revision: &CredentialRevision) {
+        if let Some(oscore) = &self.shared.oscore {
+            oscore.revise(revision);
+        }
         let mut lost = Vec::new();
         for (peer, authenticated) in &mut self.sessions.by_peer {
             match revision.apply(authenticated) {
@@ -158,6 +212,11 @@ pub(super) fn revoked() -> Reason {
         "its credential was removed or has another key",
     )
     .hint("add a credential for the device; it then connects and registers again")
+}
+
+/// True for a registration that was made under OSCORE.
+fn is_protected(entry: &Entry) -> bool {
+    matches!(identity_of(&entry.authenticated), PeerIdentity::Oscore(_))
 }
 
 /// What is told of a registration that is not there, or not the peer's.

@@ -3,12 +3,12 @@
 use lwm2m_coap::{Code, IncomingRequest, OptionNumber, Response};
 use lwm2m_core::ContentFormat;
 
-use super::sessions::NO_REGISTRATION;
+use super::sessions::{NO_REGISTRATION, Origin};
 use super::{Now, Shard};
 use crate::event::EventKind;
 use crate::registration::{EndpointName, Location, RegistrationId};
 use crate::transport::Peer;
-use crate::{Reason, Refusal};
+use crate::{PeerIdentity, Reason, Refusal, oscore};
 
 /// A resource of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +108,7 @@ impl Shard {
         if reason.message.len() <= DIAGNOSTIC_MAX {
             response = response.payload(reason.message.as_bytes().to_vec());
         }
-        let identity = self.identity(&request.peer).clone();
+        let identity = self.identity(Origin::of(request));
         self.emit(now, endpoint, || EventKind::Refused {
             operation,
             peer,
@@ -122,7 +122,7 @@ impl Shard {
     /// The engine has refused a datagram before it was a request for anything.
     pub(super) fn on_refused(&mut self, now: Now, peer: Peer, reason: &'static str) {
         let now_ms = self.ms(now.instant);
-        if !self.noise.allow(now_ms, &peer) {
+        if oscore::is_challenge(reason) || !self.noise.allow(now_ms, &peer) {
             return;
         }
         let from = peer.address();
@@ -132,14 +132,18 @@ impl Shard {
         self.emit(now, endpoint, || EventKind::Refused {
             operation: "datagram",
             peer: from,
-            identity: self.identity(&peer).clone(),
+            identity: match self.session(&peer) {
+                Some(session) => session.identity.clone(),
+                None => PeerIdentity::Anonymous,
+            },
             code: Code::EMPTY,
-            reason: Reason::new("datagram-refused", reason),
+            reason: oscore::refusal(reason)
+                .unwrap_or_else(|| Reason::new("datagram-refused", reason)),
         });
     }
 
-    /// The registration that a path names, when it is the peer's, or the refusal.
-    pub(super) fn registered_by(&self, id: &[u8], peer: &Peer) -> Result<Location, Refusal> {
+    /// The registration that a path names, when it is that of the origin, or the refusal.
+    pub(super) fn registered_by(&self, id: &[u8], origin: Origin) -> Result<Location, Refusal> {
         let location = RegistrationId::from_text(id)
             .and_then(|id| self.table.with_id(id))
             .ok_or_else(|| Refusal {
@@ -149,7 +153,7 @@ impl Shard {
                      server restarted: the device registers again",
                 ),
             })?;
-        self.check_owner(location, peer)?;
+        self.check_owner(location, origin)?;
         Ok(location)
     }
 }

@@ -7,6 +7,7 @@ mod http;
 mod limits;
 mod moving;
 mod observing;
+mod oscore;
 mod peer;
 mod quirks;
 mod refusals;

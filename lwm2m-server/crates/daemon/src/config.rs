@@ -151,6 +151,7 @@ struct LimitsSection {
     profiles_max: Option<usize>,
     routes_max: Option<usize>,
     refusals_per_second: Option<u32>,
+    oscore_contexts_max: Option<usize>,
     local_addresses_max: Option<usize>,
 }
 
@@ -245,6 +246,10 @@ impl Config {
         set(
             &mut limits.refusals_per_second,
             self.limits.refusals_per_second,
+        );
+        set(
+            &mut limits.oscore_contexts_max,
+            self.limits.oscore_contexts_max,
         );
         set(
             &mut limits.local_addresses_max,

@@ -57,11 +57,15 @@ pub trait SequenceStore: fmt::Debug + Send + Sync {
     /// Where the numbers of a context start: 0 for new keys, or what was reserved last.
     fn start(&self, context: &ContextName) -> u64;
 
-    /// Makes durable that numbers below `limit` may be used; false when it cannot.
-    fn reserve(&self, context: &ContextName, limit: u64) -> bool;
+    /// Makes durable below which number they may be used, and gives it: `limit` at best, less when
+    /// it must not be that many, and what it gave last when it cannot.
+    fn reserve(&self, context: &ContextName, limit: u64) -> u64;
 }
 
 impl Contexts {
+    /// The reason of a refusal that is a challenge: nothing is wrong with the request.
+    pub const CHALLENGED: &str = "the request has to be repeated with an echo";
+
     /// An empty table for `contexts_max` contexts.
     pub fn new(contexts_max: usize, sequences: Arc<dyn SequenceStore>) -> Contexts {
         Contexts {
@@ -190,9 +194,8 @@ impl Contexts {
         let protected = self.with(id, |context| {
             if context.sequence_left() == 0 {
                 let limit = context.sequence_next().saturating_add(RESERVE_STEP);
-                if self.sequences.reserve(&name_of(context), limit) {
-                    context.reserve(limit);
-                }
+                let granted = self.sequences.reserve(&name_of(context), limit);
+                context.reserve(granted.min(limit));
             }
             f(context)
         });
@@ -251,7 +254,7 @@ impl ObjectSecurity for Contexts {
         match request.freshness {
             Freshness::Fresh => Ok((request.code, binding)),
             Freshness::Unknown => Err(SecurityFault {
-                reason: "the request has to be repeated with an echo",
+                reason: Contexts::CHALLENGED,
                 code: Code::UNAUTHORIZED,
                 diagnostic: "",
                 challenge: self.challenge(id, binding),

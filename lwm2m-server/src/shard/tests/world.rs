@@ -15,6 +15,7 @@ use crate::credentials::{
 use crate::directory::Directory;
 use crate::event::EventSender;
 use crate::mailbox::Command;
+use crate::oscore::{ClockSequences, Oscore};
 use crate::registration::profile::Profiles;
 use crate::registration::{EndpointName, Location};
 use crate::transport::Peer;
@@ -80,6 +81,14 @@ impl World {
                 Some(store) => Arc::new(CredentialAuthorizer::new(Arc::clone(store))),
                 None => Arc::new(AllowAll),
             },
+            oscore: credentials.as_ref().map(|store| {
+                let sequences = Arc::new(ClockSequences::new(SystemTime::now));
+                Oscore::new(
+                    Arc::clone(store),
+                    sequences,
+                    config.limits.oscore_contexts_max,
+                )
+            }),
             credentials,
             secure_listeners: Vec::new(),
             interceptors: Vec::new(),

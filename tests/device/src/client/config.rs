@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lwm2m_core::{ContentFormat, Version};
 
+use super::OscoreAccount;
 use crate::Quirks;
 
 /// The settings of a [`Client`](crate::Client).
@@ -18,6 +19,8 @@ pub struct ClientConfig {
     pub endpoint_name: String,
     /// The server.
     pub server: SocketAddr,
+    /// The security context that protects everything between client and server; none without.
+    pub oscore: Option<OscoreAccount>,
     /// The enabler version of the first Register; lower ones follow on 4.12.
     pub version: Version,
     /// Queue mode: `b=UQ` in 1.0, the flag `Q` since 1.1.
@@ -69,6 +72,7 @@ impl ClientConfig {
         ClientConfig {
             endpoint_name: endpoint_name.into(),
             server,
+            oscore: None,
             version: Version::V1_1,
             queue_mode: false,
             awake_for: Duration::from_secs(93),

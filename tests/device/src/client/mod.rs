@@ -16,6 +16,7 @@ mod event;
 mod formats;
 mod observe;
 mod operation;
+mod oscore;
 mod quirks;
 mod registration;
 mod requested;
@@ -23,9 +24,10 @@ mod send;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
-use lwm2m_coap::{Endpoint, Event, IncomingRequest, Response, ResponseHandle, Transmit};
+use lwm2m_coap::{Code, Endpoint, Event, IncomingRequest, Response, ResponseHandle, Transmit};
 use lwm2m_core::{Attributes, Path, Value, Version};
 
 use crate::reporting::AttributeTable;
@@ -33,6 +35,7 @@ use crate::{Effect, Object, ObjectTree, ResourceValue};
 
 pub use config::{ClientConfig, Retry};
 pub use event::{DeviceEvent, ObservationId, RegistrationError, SendError, SendId};
+pub use oscore::OscoreAccount;
 pub use quirks::Quirks;
 
 use download::Download;
@@ -46,6 +49,8 @@ pub struct Client {
     config: Box<ClientConfig>,
     tree: ObjectTree,
     endpoint: Endpoint<SocketAddr>,
+    /// What the protected message in hand stands for.
+    plain: Vec<u8>,
     /// Increased with every reboot, so that message ids and tokens differ.
     seed: u64,
     version: Version,
@@ -94,7 +99,8 @@ impl Client {
     pub fn new(config: ClientConfig, tree: ObjectTree, seed: u64) -> Client {
         let version = config.version;
         Client {
-            endpoint: Endpoint::new(coap_config(&config), seed),
+            endpoint: endpoint(&config, seed),
+            plain: Vec::new(),
             seed,
             version,
             formats: Formats::new(&config, version),
@@ -132,11 +138,13 @@ impl Client {
             return;
         }
         self.touch(now);
-        match self.endpoint.receive(now, peer, datagram) {
+        let mut plain = std::mem::take(&mut self.plain);
+        match self.endpoint.receive_with(now, peer, datagram, &mut plain) {
             Some(Event::Request(request)) => self.answer(now, request),
             Some(event) => self.take_event(now, event),
             None => {}
         }
+        self.plain = plain;
         self.settle(now);
     }
 
@@ -297,6 +305,10 @@ impl Client {
 
     fn answer(&mut self, now: Instant, request: IncomingRequest<'_, SocketAddr>) {
         let handle = request.handle;
+        if self.config.oscore.is_some() && handle.security().is_none() {
+            let response = Response::new(Code::UNAUTHORIZED);
+            return self.endpoint.respond(now, handle, response);
+        }
         if let Some(response) = self.serve(now, &request) {
             self.respond(now, handle, response);
         }
@@ -386,6 +398,15 @@ impl Client {
     fn server_setting(&self, resource: u16) -> Option<i64> {
         self.tree
             .integer(&Path::resource(1, self.config.server_instance, resource))
+    }
+}
+
+/// The engine of a client that starts.
+fn endpoint(config: &ClientConfig, seed: u64) -> Endpoint<SocketAddr> {
+    let endpoint = Endpoint::new(coap_config(config), seed);
+    match &config.oscore {
+        Some(account) => endpoint.with_security(Arc::clone(&account.contexts) as _),
+        None => endpoint,
     }
 }
 

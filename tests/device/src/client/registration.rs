@@ -89,7 +89,7 @@ impl Client {
         self.registration.lifetime_s = self.lifetime_s();
         self.registration.list_changed = false;
         self.registration.update_again = false;
-        let request = self.register_request();
+        let request = self.to_server(self.register_request());
         let server = self.config.server;
         self.registration.stage = match self.endpoint.request(now, server, request) {
             Ok(request) => Stage::Registering { request },
@@ -116,6 +116,7 @@ impl Client {
             return;
         }
         let request = self.update_request();
+        let request = self.to_server(request);
         let sent = self.endpoint.request(now, self.config.server, request).ok();
         if let Stage::Registered {
             update, update_at, ..
@@ -156,6 +157,7 @@ impl Client {
             return;
         };
         let request = at_location(OutgoingRequest::new(Code::DELETE), location);
+        let request = self.to_server(request);
         self.registration.stage = match self.endpoint.request(now, self.config.server, request) {
             Ok(request) => Stage::Leaving { request, then },
             Err(_) => Stage::Stopped,
@@ -185,7 +187,7 @@ impl Client {
         self.settle(now);
         self.registration.reboot_at = None;
         self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.endpoint = lwm2m_coap::Endpoint::new(super::coap_config(&self.config), self.seed);
+        self.endpoint = super::endpoint(&self.config, self.seed);
         self.attributes = Default::default();
         self.sends.clear();
         self.delayed.clear();

@@ -55,6 +55,7 @@ impl Client {
             .option(OptionNumber::URI_PATH, Bytes::from_static(b"dp"))
             .uint(OptionNumber::CONTENT_FORMAT, u32::from(format.number()))
             .payload(body);
+        let request = self.to_server(request);
         let request = self.endpoint.request(now, self.config.server, request)?;
         self.next_id += 1;
         let id = SendId(self.next_id);

@@ -11,7 +11,7 @@ use super::DeviceHandle;
 use super::driver::Driver;
 use super::driver::unix_now;
 use crate::objects::{DeviceObject, Server, ServerSettings};
-use crate::{Client, ClientConfig, Object, ObjectTree, Quirks, Retry};
+use crate::{Client, ClientConfig, Object, ObjectTree, OscoreAccount, Quirks, Retry};
 
 /// A simulated LwM2M device.
 ///
@@ -73,6 +73,12 @@ impl DeviceBuilder {
     /// The server's address.
     pub fn server(mut self, server: SocketAddr) -> DeviceBuilder {
         self.config.server = server;
+        self
+    }
+
+    /// The security context that protects everything between device and server.
+    pub fn oscore(mut self, account: OscoreAccount) -> DeviceBuilder {
+        self.config.oscore = Some(account);
         self
     }
 
