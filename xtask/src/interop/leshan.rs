@@ -246,7 +246,7 @@ fn start(root: &Path, server: &Server, endpoint: &str, mode: &str) -> anyhow::Re
     Peer::start(command)
 }
 
-fn install(root: &Path) -> anyhow::Result<()> {
+pub(crate) fn install(root: &Path) -> anyhow::Result<()> {
     let folder = root.join("tests/interop/leshan");
     process::capture(&folder, "mvn", &["--version"])
         .context("Maven and a Java 17 development kit are needed")?;

@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::Context;
-
+use super::debian;
 use super::peer::{Peer, free_port};
 use super::report::Report;
 use super::server::{Server, expect, value_at};
@@ -228,12 +227,7 @@ fn coap_client(arguments: &[&str]) -> anyhow::Result<String> {
     process::capture(Path::new("."), "coap-client-notls", arguments)
 }
 
-fn install(root: &Path) -> anyhow::Result<()> {
-    if process::capture(root, "which", &["coap-client-notls"]).is_ok() {
-        return Ok(());
-    }
-    process::capture(root, "apt-get", &["update"])
-        .and_then(|_| process::capture(root, "apt-get", &["install", "--yes", "libcoap3-bin"]))
-        .context("the Debian package libcoap3-bin cannot be installed")?;
-    Ok(())
+/// The tools in all their builds: without TLS, with OpenSSL, with GnuTLS.
+pub(crate) fn install(root: &Path) -> anyhow::Result<()> {
+    debian::install(root, "coap-client-notls", &["libcoap3-bin"])
 }

@@ -5,10 +5,12 @@
 //! is skipped, and the table says so and why.
 
 mod aiocoap;
+mod debian;
 mod leshan;
 mod libcoap;
 mod peer;
 mod report;
+mod secure;
 mod server;
 
 use std::path::Path;
@@ -20,36 +22,51 @@ use server::Server;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Only these peers: libcoap, aiocoap, leshan.
+    /// Only these peers: libcoap, aiocoap, leshan, dtls.
     peers: Vec<String>,
 }
 
-/// A peer: installs itself, then runs its scenarios.
-type Scenarios = fn(&Path, &Server, &mut Report) -> anyhow::Result<()>;
+/// Installs its peers, then runs their scenarios.
+enum Scenarios {
+    /// Against the binary.
+    Binary(fn(&Path, &Server, &mut Report) -> anyhow::Result<()>),
+    /// Against a server of their own.
+    Own(fn(&Path, &mut Report) -> anyhow::Result<()>),
+}
 
 const PEERS: &[(&str, Scenarios)] = &[
-    ("libcoap", libcoap::run),
-    ("aiocoap", aiocoap::run),
-    ("leshan", leshan::run),
+    ("libcoap", Scenarios::Binary(libcoap::run)),
+    ("aiocoap", Scenarios::Binary(aiocoap::run)),
+    ("leshan", Scenarios::Binary(leshan::run)),
+    ("dtls", Scenarios::Own(secure::run)),
 ];
 
 pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     for peer in &arguments.peers {
         if !PEERS.iter().any(|(name, _)| name == peer) {
-            bail!("no peer '{peer}': use libcoap, aiocoap or leshan");
+            bail!("no peer '{peer}': use libcoap, aiocoap, leshan or dtls");
         }
     }
-    let server = Server::start(root)?;
+    let mut server = None;
     let mut report = Report::default();
     for (name, scenarios) in PEERS {
         if !arguments.peers.is_empty() && !arguments.peers.iter().any(|peer| peer == name) {
             continue;
         }
         println!("--- {name}");
-        if let Err(reason) = scenarios(root, &server, &mut report) {
+        let outcome = match scenarios {
+            Scenarios::Own(scenarios) => scenarios(root, &mut report),
+            Scenarios::Binary(scenarios) => {
+                let server = match server {
+                    Some(ref server) => server,
+                    None => server.insert(Server::start(root)?),
+                };
+                scenarios(root, server, &mut report)
+            }
+        };
+        if let Err(reason) = outcome {
             report.skip(name, "all", &format!("{reason:#}"));
         }
     }
-    drop(server);
     report.finish()
 }

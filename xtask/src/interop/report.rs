@@ -48,13 +48,15 @@ impl Report {
             .map(|(_, name, _)| name.len())
             .max()
             .unwrap_or(0);
-        println!("\n{:<10}{:<width$}  result", "peer", "scenario");
+        let peers = self.rows.iter().map(|(peer, _, _)| peer.len());
+        let first = peers.max().unwrap_or(0);
+        println!("\n{:<first$}  {:<width$}  result", "peer", "scenario");
         for (peer, name, outcome) in &self.rows {
             let detail = match outcome {
                 Outcome::Passed => String::new(),
                 Outcome::Failed(reason) | Outcome::Skipped(reason) => format!(": {reason}"),
             };
-            println!("{peer:<10}{name:<width$}  {}{detail}", outcome.word());
+            println!("{peer:<first$}  {name:<width$}  {}{detail}", outcome.word());
         }
         let count = |word| {
             self.rows

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
+use super::debian;
 use super::peer::{Peer, free_port};
 use super::report::Report;
 use super::server::{Server, expect, value_at};
@@ -15,10 +16,12 @@ use crate::process;
 
 const PEER: &str = "aiocoap";
 const ENDPOINT: &str = "aiocoap";
-const REQUIREMENTS: [&str; 2] = ["aiocoap==0.4.17", "cbor2==6.2.1"];
+const REQUIREMENTS: &[&str] = &["aiocoap==0.4.17", "cbor2==6.2.1"];
+/// The DTLS of aiocoap, tinydtls, which pip builds from C.
+const DTLS_REQUIREMENTS: &[&str] = &["aiocoap==0.4.17", "DTLSSocket==0.2.3"];
 
 pub(crate) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::Result<()> {
-    let python = install(root)?;
+    let python = install(root, REQUIREMENTS)?;
     let mut command = Command::new(&python);
     command
         .arg(root.join("tests/interop/aiocoap/device.py"))
@@ -169,23 +172,54 @@ fn expect_value(observing: &Peer, value: &str) -> anyhow::Result<()> {
     )
 }
 
-/// A virtual environment of its own, so that the machine's Python stays as it is.
-fn install(root: &Path) -> anyhow::Result<PathBuf> {
-    let folder = root.join("target/interop/aiocoap");
-    let python = folder.join("bin/python");
-    let pip = |arguments: &[&str]| {
-        let mut all = vec!["-m", "pip", "--quiet", "--disable-pip-version-check"];
-        all.extend(arguments);
-        process::capture(root, &python.to_string_lossy(), &all)
-    };
-    let frozen = pip(&["freeze"]).unwrap_or_default();
-    let ready = |package: &&str| frozen.lines().any(|line| line == *package);
-    if !REQUIREMENTS.iter().all(ready) {
-        process::capture(root, "python3", &["-m", "venv", &folder.to_string_lossy()])
-            .context("python3 with venv is needed")?;
-        let mut arguments = vec!["install"];
-        arguments.extend(REQUIREMENTS);
-        pip(&arguments).context("the Python packages cannot be installed")?;
+/// Python with what aiocoap needs for DTLS.
+pub(crate) fn install_dtls(root: &Path) -> anyhow::Result<PathBuf> {
+    if let Ok(python) = installed(root, DTLS_REQUIREMENTS) {
+        return Ok(python);
     }
-    Ok(python)
+    let packages = [
+        "autoconf",
+        "automake",
+        "libtool",
+        "make",
+        "gcc",
+        "python3-dev",
+    ];
+    debian::install(root, "autoreconf", &packages)?;
+    install(root, DTLS_REQUIREMENTS)
+}
+
+/// Python in a virtual environment of its own, so that the machine's stays as it is.
+fn install(root: &Path, requirements: &[&str]) -> anyhow::Result<PathBuf> {
+    if let Ok(python) = installed(root, requirements) {
+        return Ok(python);
+    }
+    let folder = root.join("target/interop/aiocoap");
+    process::capture(root, "python3", &["-m", "venv", &folder.to_string_lossy()])
+        .context("python3 with venv is needed")?;
+    let arguments = [&["install"], requirements].concat();
+    pip(root, &arguments).context("the Python packages cannot be installed")?;
+    installed(root, requirements)
+}
+
+/// Python, when its environment has all of these.
+fn installed(root: &Path, requirements: &[&str]) -> anyhow::Result<PathBuf> {
+    let frozen = pip(root, &["freeze"])?;
+    let missing = requirements
+        .iter()
+        .find(|required| !frozen.lines().any(|line| line == **required));
+    match missing {
+        None => Ok(python(root)),
+        Some(missing) => anyhow::bail!("{missing} is missing"),
+    }
+}
+
+fn pip(root: &Path, arguments: &[&str]) -> anyhow::Result<String> {
+    let module = ["-m", "pip", "--quiet", "--disable-pip-version-check"];
+    let arguments = [&module, arguments].concat();
+    process::capture(root, &python(root).to_string_lossy(), &arguments)
+}
+
+fn python(root: &Path) -> PathBuf {
+    root.join("target/interop/aiocoap/bin/python")
 }

@@ -5,12 +5,18 @@ import java.io.FileInputStream;
 import java.io.InputStream;
 import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
+import java.security.PublicKey;
+import java.security.cert.Certificate;
 import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
+import org.eclipse.californium.elements.config.Configuration;
+import org.eclipse.californium.elements.util.SslContextUtil;
+import org.eclipse.californium.elements.util.SslContextUtil.Credentials;
+import org.eclipse.californium.elements.util.StringUtil;
 import org.eclipse.leshan.client.LeshanClient;
 import org.eclipse.leshan.client.LeshanClientBuilder;
 import org.eclipse.leshan.client.engine.DefaultRegistrationEngineFactory;
@@ -34,8 +40,10 @@ import org.eclipse.leshan.core.request.UpdateRequest;
 import org.eclipse.leshan.core.request.argument.Arguments;
 import org.eclipse.leshan.core.response.ExecuteResponse;
 import org.eclipse.leshan.core.response.SendResponse;
+import org.eclipse.leshan.core.util.datatype.ULong;
 import org.eclipse.leshan.transport.californium.client.endpoint.CaliforniumClientEndpointsProvider;
 import org.eclipse.leshan.transport.californium.client.endpoint.coap.CoapClientProtocolProvider;
+import org.eclipse.leshan.transport.californium.client.endpoint.coaps.CoapsClientProtocolProvider;
 
 /**
  * A device made of the Leshan client libraries. Says what happens to it on standard output, one
@@ -48,11 +56,14 @@ import org.eclipse.leshan.transport.californium.client.endpoint.coap.CoapClientP
  * stop           de-registers and ends
  * </pre>
  *
- * Arguments: server URI, endpoint, lifetime in seconds, "queue" or "awake", an object definition.
+ * Arguments: server URI, endpoint, lifetime in seconds, "queue" or "awake", an object definition;
+ * then, for DTLS, KEY=VALUE as {@link DtlsPeer} takes them.
  */
 public final class LeshanDevice {
     private static final int TEMPERATURE = 3303;
     private static final int SENSOR_VALUE = 5700;
+    /** Certificate Usage of object 0: the certificate is the anchor that the server's chain ends at. */
+    private static final ULong TRUST_ANCHOR = ULong.valueOf(2);
 
     private LeshanDevice() {
     }
@@ -62,9 +73,11 @@ public final class LeshanDevice {
         String endpoint = arguments[1];
         long lifetime = Long.parseLong(arguments[2]);
         boolean queueMode = arguments[3].equals("queue");
+        Map<String, String> options = DtlsPeer.options(arguments, 5);
 
         Temperature temperature = new Temperature();
-        LeshanClient client = client(server, endpoint, lifetime, queueMode, arguments[4], temperature);
+        LeshanClient client = client(server, endpoint, lifetime, queueMode, arguments[4], options,
+                temperature);
         client.addObserver(new Narrator());
         client.start();
 
@@ -86,7 +99,7 @@ public final class LeshanDevice {
     }
 
     private static LeshanClient client(String server, String endpoint, long lifetime, boolean queueMode,
-            String definition, Temperature temperature) throws Exception {
+            String definition, Map<String, String> options, Temperature temperature) throws Exception {
         List<ObjectModel> models = new ArrayList<>(ObjectLoader.loadDefault());
         try (InputStream xml = new FileInputStream(definition)) {
             models.addAll(ObjectLoader.loadDdfFile(xml, definition));
@@ -94,7 +107,7 @@ public final class LeshanDevice {
         LwM2mModel model = new StaticModel(models);
 
         ObjectsInitializer objects = new ObjectsInitializer(model);
-        objects.setInstancesForObject(0, Security.noSec(server, 123));
+        objects.setInstancesForObject(0, security(server, options));
         objects.setInstancesForObject(1,
                 new Server(123, lifetime, EnumSet.of(BindingMode.U), false, BindingMode.U));
         objects.setInstancesForObject(3, new Appliance());
@@ -107,9 +120,36 @@ public final class LeshanDevice {
         LeshanClientBuilder builder = new LeshanClientBuilder(endpoint);
         builder.setObjects(objects.createAll());
         builder.setRegistrationEngineFactory(engine);
-        builder.setEndpointsProviders(
-                new CaliforniumClientEndpointsProvider.Builder(new CoapClientProtocolProvider()).build());
+        CaliforniumClientEndpointsProvider.Builder endpoints = new CaliforniumClientEndpointsProvider.Builder(
+                new CoapClientProtocolProvider(), new CoapsClientProtocolProvider());
+        Configuration configuration = endpoints.createDefaultConfiguration();
+        DtlsPeer.configure(configuration, options);
+        endpoints.setConfiguration(configuration);
+        builder.setEndpointsProviders(endpoints.build());
         return builder.build();
+    }
+
+    /** Object 0. */
+    private static Security security(String server, Map<String, String> options) throws Exception {
+        switch (options.getOrDefault("mode", "nosec")) {
+        case "psk":
+            return Security.psk(server, 123, options.get("identity").getBytes(StandardCharsets.UTF_8),
+                    StringUtil.hex2ByteArray(options.get("key")));
+        case "rpk": {
+            Credentials own = SslContextUtil.loadCredentials(options.get("credentials"));
+            PublicKey trusted = SslContextUtil.loadPublicKey(options.get("trust"), null, null);
+            return Security.rpk(server, 123, own.getPublicKey().getEncoded(), own.getPrivateKey().getEncoded(),
+                    trusted.getEncoded());
+        }
+        case "x509": {
+            Credentials own = SslContextUtil.loadCredentials(options.get("credentials"));
+            Certificate[] trusted = SslContextUtil.loadTrustedCertificates(options.get("trust"));
+            return Security.x509(server, 123, own.getCertificateChain()[0].getEncoded(),
+                    own.getPrivateKey().getEncoded(), trusted[0].getEncoded(), TRUST_ANCHOR);
+        }
+        default:
+            return Security.noSec(server, 123);
+        }
     }
 
     private static void send(LeshanClient client) throws InterruptedException {

@@ -1,0 +1,19 @@
+//! Debian packages that peers need.
+
+use std::path::Path;
+
+use anyhow::Context;
+
+use crate::process;
+
+/// Installs packages when a program is not there.
+pub(crate) fn install(root: &Path, program: &str, packages: &[&str]) -> anyhow::Result<()> {
+    if process::capture(root, "which", &[program]).is_ok() {
+        return Ok(());
+    }
+    let arguments = [&["install", "--yes", "--no-install-recommends"], packages].concat();
+    process::capture(root, "apt-get", &["update"])
+        .and_then(|_| process::capture(root, "apt-get", &arguments))
+        .with_context(|| format!("{} cannot be installed", packages.join(" ")))?;
+    Ok(())
+}
