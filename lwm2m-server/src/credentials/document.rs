@@ -1,11 +1,8 @@
 //! A credential as text: one object of JSON, one line of CSV.
 
-use std::fmt;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::de::{SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{
@@ -13,6 +10,11 @@ use super::{
     Proof, SecretKey,
 };
 use crate::identity::{hex, sha256};
+
+mod text;
+
+pub use text::SecretText;
+use text::one_or_many;
 
 /// A credential as text: what the HTTP API, files of JSON and files of CSV have in common.
 ///
@@ -106,15 +108,11 @@ pub struct CredentialDocument {
     pub hmac: Option<i32>,
 }
 
-/// Text that holds a key: wiped when it goes, never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SecretText(Zeroizing<String>);
-
 impl CredentialDocument {
     /// The credential with its key: for a file that only the server reads.
     pub fn with_key(credential: &Credential) -> CredentialDocument {
         let mut document = CredentialDocument::without_key(credential);
-        let secret = |key: &[u8]| Some(SecretText(Zeroizing::new(hex(key))));
+        let secret = |key: &[u8]| Some(SecretText::from(hex(key)));
         match &credential.proof {
             Proof::Psk { key, .. } => document.key = secret(key.expose()),
             Proof::Oscore(oscore) => {
@@ -438,69 +436,6 @@ fn from_hex(field: &'static str, text: &str) -> Result<Vec<u8>, CredentialError>
             _ => Err(wrong()),
         })
         .collect()
-}
-
-/// A list, or one text with `|` between the names.
-fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    struct Names;
-    impl<'de> Visitor<'de> for Names {
-        type Value = Vec<String>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("endpoint names")
-        }
-
-        fn visit_str<E>(self, text: &str) -> Result<Vec<String>, E> {
-            let names = text.split('|').filter(|name| !name.is_empty());
-            Ok(names.map(str::to_owned).collect())
-        }
-
-        fn visit_unit<E>(self) -> Result<Vec<String>, E> {
-            Ok(Vec::new())
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut names: A) -> Result<Vec<String>, A::Error> {
-            let mut read = Vec::new();
-            while let Some(name) = names.next_element()? {
-                read.push(name);
-            }
-            Ok(read)
-        }
-    }
-    deserializer.deserialize_any(Names)
-}
-
-impl SecretText {
-    fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for SecretText {
-    fn from(text: String) -> SecretText {
-        SecretText(Zeroizing::new(text))
-    }
-}
-
-impl fmt::Debug for SecretText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretText(…)")
-    }
-}
-
-impl Serialize for SecretText {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for SecretText {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<SecretText, D::Error> {
-        // What stands there instead of text is not repeated: it may be the key.
-        let text = String::deserialize(deserializer);
-        text.map(SecretText::from)
-            .map_err(|_| serde::de::Error::custom("a key is written as text"))
-    }
 }
 
 #[cfg(test)]

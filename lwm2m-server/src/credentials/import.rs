@@ -73,7 +73,8 @@ impl Import {
     /// What a store has said of these credentials, with its line.
     pub fn refused(&self, error: CredentialStoreError) -> ImportError {
         match error {
-            CredentialStoreError::Refused { index, error } => ImportError {
+            CredentialStoreError::Refused { index, error }
+            | CredentialStoreError::Taken { index, error } => ImportError {
                 line: self.lines.get(index).copied(),
                 field: Some(error.field),
                 message: error.message,
@@ -131,7 +132,17 @@ fn json(text: &str) -> Result<Documents, Vec<ImportError>> {
             message: without_place(&error.to_string()),
         }]
     })?;
-    Ok(lines_of_objects(text).zip(documents).collect())
+    let lines: Vec<u64> = lines_of_objects(text).collect();
+    // serde takes a list for a structure, field by field.
+    if lines.len() != documents.len() {
+        let message = "a credential is an object, as in {\"identity\": …}, and no list".to_owned();
+        return Err(vec![ImportError {
+            line: None,
+            field: None,
+            message,
+        }]);
+    }
+    Ok(lines.into_iter().zip(documents).collect())
 }
 
 /// What serde_json says, without the place that it appends.

@@ -192,7 +192,8 @@ impl Tables {
         for (index, credential) in update.add.iter().enumerate() {
             let refused = |error| CredentialStoreError::Refused { index, error };
             credential.check().map_err(refused)?;
-            self.check_unique(credential).map_err(refused)?;
+            self.check_unique(credential)
+                .map_err(|error| CredentialStoreError::Taken { index, error })?;
             if self.by_id.len() >= limits.credentials_max {
                 let max = limits.credentials_max;
                 return Err(CredentialStoreError::Full { max });

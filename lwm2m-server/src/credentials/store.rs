@@ -171,6 +171,14 @@ pub enum CredentialStoreError {
         /// What is wrong with it.
         error: CredentialError,
     },
+    /// A credential is at odds with one that is there: its id, identity or key is taken.
+    #[error("{error}")]
+    Taken {
+        /// Which of those that are put in, from 0.
+        index: usize,
+        /// What is taken, and by which one.
+        error: CredentialError,
+    },
     /// No credential has this id.
     #[error("there is no credential {0}")]
     NotFound(CredentialId),

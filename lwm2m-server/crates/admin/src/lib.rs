@@ -32,6 +32,12 @@
 //! | POST | `/clients/{ep}/create/{object}/{instance}` | Create of this instance |
 //! | POST | `/clients/{ep}/composite/read` | Read-Composite: `{"paths": ["/3/0", "/1/0/1"]}` |
 //! | POST | `/clients/{ep}/composite/write` | Write-Composite: `{"values": {"/1/0/1": 300}}` |
+//! | GET | `/credentials?after=&limit=&endpoint=&mode=` | credentials by id, never their keys; `next` as above |
+//! | POST | `/credentials` | adds one: [credentials](#credentials) |
+//! | GET | `/credentials/{id}` | one credential |
+//! | DELETE | `/credentials/{id}` | removes it; its sessions and registrations end |
+//! | POST | `/credentials/generate` | makes a pre-shared key: `{"endpoint": "meter-7", "identity": "meter-7", "bits": 128}`; the answer has the `key`, once |
+//! | POST | `/credentials/import?format=` | adds many, all or none: JSON, or CSV with `format=csv` or as `text/csv` |
 //! | GET | `/clients/{ep}/observations` | the observations that stand |
 //! | POST | `/clients/{ep}/observations` | Observe: `{"path": "/3/0/9"}`, or `{"paths": […]}` for a composite; `attributes` (1.2) as in `{"pmin": 5}` |
 //! | DELETE | `/clients/{ep}/observations/{id}?mode=` | cancels, `active` (default) or `passive` |
@@ -58,6 +64,13 @@
 //! `"21:3"`; every other type also goes as text. `null` in a composite write removes a resource
 //! instance.
 //!
+//! # Credentials
+//!
+//! `{"id": "m7", "mode": "psk", "identity": "meter-7", "key": "00ff…", "endpoints": ["meter-7"]}`;
+//! all fields are those of [`CredentialDocument`](lwm2m_server::credentials::CredentialDocument).
+//! An answer has no key, but `key_bytes`, and `warnings` as `{"code", "message", "hint"}`. An
+//! import is a list of such objects, or CSV whose head line names the fields.
+//!
 //! # Events
 //!
 //! The names are `registered`, `updated`, `deregistered`, `expired`, `refused`, `awake`, `asleep`,
@@ -75,16 +88,16 @@
 //! | Status | Words |
 //! | --- | --- |
 //! | as the device's 4.xx | `device-refused`: 4.00, 4.04 to 4.06, 4.08, 4.09, 4.12, 4.13, 4.15, 4.22 and 4.29 keep their number, 4.01 and 4.03 become 403, others 502 |
-//! | 400 | `invalid-request`, `invalid-path`, `invalid-endpoint`, `invalid-parameter`, `invalid-body`, `invalid-value`, `unencodable` |
+//! | 400 | `invalid-request`, `invalid-path`, `invalid-endpoint`, `invalid-parameter`, `invalid-body`, `invalid-value`, `unencodable`, `invalid-credential`, `invalid-import` with `errors` as `{"line", "field", "message"}` |
 //! | 403 | `cross-origin`: a web page of another origin asked for a change |
-//! | 404 | `not-registered`, `no-observation`, `unknown-object`, `unknown-route` |
+//! | 404 | `not-registered`, `no-observation`, `unknown-object`, `unknown-route`, `unknown-credential`, `no-credentials` when the server has no store |
 //! | 405 | `method-not-allowed` |
-//! | 409 | `too-many-observations` of one device |
+//! | 409 | `too-many-observations` of one device, `credential-taken`, `credentials-full` |
 //! | 410 | `registration-ended` while the request waited |
-//! | 413 | `body-too-large`: above [`BODY_MAX`] |
+//! | 413 | `body-too-large`: above [`BODY_MAX`], or [`IMPORT_MAX`] for an import |
 //! | 422 | `against-model`, `not-in-version`: refused before sending, see `unchecked` |
 //! | 502 | `device-refused` (5.xx), `device-reset`, `protocol-violation`, `undecodable-answer` |
-//! | 503 | `queue-full`, `overloaded`, `shutting-down`, `too-many-streams`, with Retry-After |
+//! | 503 | `queue-full`, `overloaded`, `shutting-down`, `too-many-streams`, `credentials-unavailable`, with Retry-After |
 //! | 504 | `asleep`, `deadline`, `device-silent`, `no-response` |
 //!
 //! There is no authentication and no CORS: listen on loopback, or put a proxy in front.
@@ -92,6 +105,7 @@
 mod answer;
 mod body;
 mod clients;
+mod credentials;
 mod events;
 mod models;
 mod naming;
@@ -121,6 +135,9 @@ use problem::Problem;
 
 /// The largest request body, in bytes; 1 MiB.
 pub const BODY_MAX: usize = 1 << 20;
+
+/// The largest body of an import of credentials, in bytes; 32 MiB.
+pub const IMPORT_MAX: usize = 32 << 20;
 
 /// The API over `server`, with the paths of the [table](crate).
 pub fn router(server: Server) -> Router {
@@ -156,7 +173,8 @@ pub fn router_with(server: Server, limits: &HttpLimits) -> Router {
         .route("/models", get(models::all))
         .route("/objects/{id}", get(models::object))
         .route("/clients", get(clients::list))
-        .nest("/clients/{endpoint}", client);
+        .nest("/clients/{endpoint}", client)
+        .nest("/credentials", credentials());
     Router::new()
         .nest("/api/v1", api)
         .fallback(unknown_route)
@@ -165,6 +183,15 @@ pub fn router_with(server: Server, limits: &HttpLimits) -> Router {
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(RequestBodyTimeoutLayer::new(limits.body_timeout))
         .with_state(server)
+}
+
+fn credentials() -> Router<Server> {
+    let import = post(credentials::import).layer(DefaultBodyLimit::max(IMPORT_MAX));
+    Router::new()
+        .route("/", get(credentials::list).post(credentials::add))
+        .route("/import", import)
+        .route("/generate", post(credentials::generate))
+        .route("/{id}", get(credentials::one).delete(credentials::remove))
 }
 
 async fn unknown_route(uri: axum::http::Uri) -> Problem {

@@ -6,6 +6,7 @@ use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use lwm2m_server::RequestError;
+use lwm2m_server::credentials::{CredentialError, CredentialStoreError, ImportError};
 use serde::Serialize;
 
 /// What the `type` of every problem begins with.
@@ -21,6 +22,17 @@ pub(crate) struct Problem {
     coap_code: Option<String>,
     hint: Option<Cow<'static, str>>,
     retry_after_s: Option<u16>,
+    errors: Vec<Fault>,
+}
+
+/// One of several things that are wrong with a body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Fault {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) line: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) field: Option<&'static str>,
+    pub(crate) message: String,
 }
 
 #[derive(Serialize)]
@@ -34,6 +46,8 @@ struct Document<'p> {
     coap_code: Option<&'p str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<&'p str>,
+    #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
+    errors: &'p [Fault],
 }
 
 impl Problem {
@@ -51,6 +65,7 @@ impl Problem {
             coap_code: None,
             hint: None,
             retry_after_s: None,
+            errors: Vec::new(),
         }
     }
 
@@ -100,12 +115,12 @@ impl Problem {
         )
     }
 
-    pub(crate) fn body_too_large() -> Problem {
+    pub(crate) fn body_too_large(max: usize) -> Problem {
         Problem::new(
             "body-too-large",
             "Body too large",
             StatusCode::PAYLOAD_TOO_LARGE,
-            format!("a body has at most {} bytes", crate::BODY_MAX),
+            format!("a body has at most {max} bytes"),
         )
     }
 
@@ -135,6 +150,66 @@ impl Problem {
 
     pub(crate) fn parameter(detail: impl Into<String>) -> Problem {
         Problem::bad_request("invalid-parameter", "Invalid parameter", detail)
+    }
+
+    pub(crate) fn no_credentials() -> Problem {
+        Problem::new(
+            "no-credentials",
+            "No store of credentials",
+            StatusCode::NOT_FOUND,
+            "this server was built without a store of credentials",
+        )
+        .hint("give it one: Server::builder().credentials(…)")
+    }
+
+    pub(crate) fn unknown_credential(id: &str) -> Problem {
+        Problem::new(
+            "unknown-credential",
+            "No such credential",
+            StatusCode::NOT_FOUND,
+            format!("there is no credential {id:?}"),
+        )
+        .hint("GET /api/v1/credentials lists them")
+    }
+
+    pub(crate) fn credential(error: &CredentialError) -> Problem {
+        let field = Some(error.field);
+        let message = error.message.clone();
+        let problem = Problem::bad_request(
+            "invalid-credential",
+            "Invalid credential",
+            error.to_string(),
+        );
+        problem.errors(vec![Fault {
+            line: None,
+            field,
+            message,
+        }])
+    }
+
+    pub(crate) fn import(errors: Vec<ImportError>) -> Problem {
+        let detail = match errors.first() {
+            Some(first) if errors.len() > 1 => {
+                format!(
+                    "nothing was added: {first}, and {} more errors",
+                    errors.len() - 1
+                )
+            }
+            Some(first) => format!("nothing was added: {first}"),
+            None => "nothing was added".to_owned(),
+        };
+        let fault = |error: ImportError| Fault {
+            line: error.line,
+            field: error.field,
+            message: error.message,
+        };
+        let faults = errors.into_iter().map(fault).collect();
+        Problem::bad_request("invalid-import", "Invalid import", detail).errors(faults)
+    }
+
+    fn errors(mut self, errors: Vec<Fault>) -> Problem {
+        self.errors = errors;
+        self
     }
 
     pub(crate) fn value(detail: impl Into<String>) -> Problem {
@@ -190,6 +265,42 @@ impl Problem {
         match hint {
             "" => problem,
             hint => problem.hint(hint),
+        }
+    }
+}
+
+impl From<CredentialStoreError> for Problem {
+    fn from(error: CredentialStoreError) -> Problem {
+        let detail = error.to_string();
+        match error {
+            CredentialStoreError::Refused { error, .. } => Problem::credential(&error),
+            CredentialStoreError::Taken { .. } => Problem::new(
+                "credential-taken",
+                "At odds with another credential",
+                StatusCode::CONFLICT,
+                detail,
+            )
+            .hint(
+                "an identity has one key, and two while they change: remove the old credential \
+                 first, or choose another id",
+            ),
+            CredentialStoreError::NotFound(id) => Problem::unknown_credential(id.as_str()),
+            CredentialStoreError::Full { .. } | CredentialStoreError::TooManyPatterns { .. } => {
+                Problem::new(
+                    "credentials-full",
+                    "No room for more credentials",
+                    StatusCode::CONFLICT,
+                    detail,
+                )
+                .hint("raise credentials_max or patterns_max in [credentials], or remove some")
+            }
+            _ => Problem::new(
+                "credentials-unavailable",
+                "The credentials cannot be changed",
+                StatusCode::SERVICE_UNAVAILABLE,
+                detail,
+            )
+            .retry_after_s(10),
         }
     }
 }
@@ -325,6 +436,7 @@ impl IntoResponse for Problem {
             detail: &self.detail,
             coap_code: self.coap_code.as_deref(),
             hint: self.hint.as_deref(),
+            errors: &self.errors,
         };
         let body = serde_json::to_vec(&document).unwrap_or_default();
         let mut response = (self.status, body).into_response();

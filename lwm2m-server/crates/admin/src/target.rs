@@ -4,6 +4,7 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use lwm2m_core::Path;
 use lwm2m_server::EndpointName;
+use lwm2m_server::credentials::CredentialId;
 
 use crate::problem::Problem;
 
@@ -60,6 +61,21 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
             Ok(id) if digits => Ok(Id(id)),
             _ => Err(Problem::path(format!("{text:?} is no number"))),
         }
+    }
+}
+
+/// The `{id}` of a path: that of a credential.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Credential(pub(crate) CredentialId);
+
+impl<S: Send + Sync> FromRequestParts<S> for Credential {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Credential, Problem> {
+        let text = parameter(parts, state, "id").await?;
+        let id = CredentialId::new(&text);
+        id.map(Credential)
+            .ok_or_else(|| Problem::unknown_credential(&text))
     }
 }
 

@@ -1,5 +1,6 @@
 //! `lwm2m-server.toml`: every key optional, every unknown key an error with its line.
 
+mod credentials;
 mod dtls;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,6 +15,7 @@ use lwm2m_server::keys::KeyFiles;
 use lwm2m_server::{Listener, ModelsDirectory, ServerConfig};
 use serde::Deserialize;
 
+pub(crate) use credentials::CredentialsSection;
 use dtls::DtlsSection;
 
 /// The file with every key and its default, for people.
@@ -29,6 +31,7 @@ pub(crate) struct Config {
     coap: CoapSection,
     http: HttpSection,
     models: ModelsSection,
+    credentials: CredentialsSection,
     limits: LimitsSection,
 }
 
@@ -163,6 +166,7 @@ pub(crate) struct Settings {
     pub(crate) http_limits: HttpLimits,
     pub(crate) models: ModelsDirectory,
     pub(crate) keys: KeyFiles,
+    pub(crate) credentials: CredentialsSection,
 }
 
 impl Config {
@@ -175,6 +179,7 @@ impl Config {
         if let Some(folder) = path.parent() {
             config.models.directory = folder.join(&config.models.directory);
             config.dtls.start_from(folder);
+            config.credentials.file = folder.join(&config.credentials.file);
         }
         Ok(config)
     }
@@ -190,6 +195,7 @@ impl Config {
             http_limits: self.http.limits(),
             models: self.models.directory()?,
             keys: self.dtls.key_files()?,
+            credentials: self.credentials.checked()?,
         })
     }
 
@@ -419,6 +425,7 @@ mod tests {
         assert_eq!(reference.listeners, defaults.listeners);
         assert_eq!(reference.http, defaults.http);
         assert_eq!(reference.models, defaults.models);
+        assert_eq!(reference.credentials, defaults.credentials);
         assert_eq!(reference.http_limits, defaults.http_limits);
         let keys = include_str!("config.rs");
         let fields = keys
@@ -426,10 +433,17 @@ mod tests {
             .take_while(|line| !line.starts_with("impl Config"));
         let fields = fields.filter_map(|line| line.trim().strip_suffix(',')?.split_once(": "));
         for (key, _) in fields.filter(|(key, _)| !key.contains(['(', ' '])) {
-            let section = [
-                "server", "dtls", "listener", "coap", "http", "models", "limits",
-            ]
-            .contains(&key);
+            let sections = [
+                "server",
+                "dtls",
+                "listener",
+                "coap",
+                "http",
+                "models",
+                "credentials",
+                "limits",
+            ];
+            let section = sections.contains(&key);
             assert!(
                 section || REFERENCE.contains(key),
                 "{key} is not in reference.toml"

@@ -3,9 +3,11 @@
 use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context;
 use lwm2m_admin::HttpLimits;
+use lwm2m_server::credentials::MemoryCredentials;
 use lwm2m_server::keys::Keys;
 use lwm2m_server::{EventKind, Listener, Server};
 use tracing::{info, warn};
@@ -62,9 +64,11 @@ fn settings(arguments: &Arguments) -> anyhow::Result<Settings> {
 async fn serve(settings: Settings) -> anyhow::Result<()> {
     let http = bind_http(settings.http).await?;
     let http_address = http.local_addr()?;
+    let credentials = settings.credentials.open()?;
     let mut builder = Server::builder()
         .config(settings.server)
         .models_directory(settings.models)
+        .credentials(credentials)
         .keys(Keys::load(settings.keys)?)
         .on(log_event);
     for listener in settings.listeners {
@@ -108,6 +112,7 @@ async fn demo(arguments: &Arguments) -> anyhow::Result<()> {
 async fn demo_server(address: SocketAddr) -> anyhow::Result<Server> {
     Ok(Server::builder()
         .listen(Listener::coap(address))
+        .credentials(Arc::new(MemoryCredentials::default()))
         .on(log_event)
         .start()
         .await?)

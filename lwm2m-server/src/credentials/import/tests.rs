@@ -88,6 +88,8 @@ fn every_error_has_its_line_and_its_field() {
         unknown.starts_with("line 2: unknown field `kee`"),
         "{unknown}"
     );
+    let list = &errors("[[\"a\",\"psk\"]]", ImportFormat::Json)[0];
+    assert!(list.contains("no list"), "{list}");
     assert!(errors("{\"credentials\":[]", ImportFormat::Json)[0].starts_with("line 1: "));
 }
 

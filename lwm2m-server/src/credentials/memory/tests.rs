@@ -97,7 +97,7 @@ fn two_keys_stand_side_by_side_and_a_third_does_not() {
     let store = MemoryCredentials::default();
     assert_eq!(add(&store, psk("old", "a", b"1")), Ok(()));
     let same = add(&store, psk("same", "a", b"1"));
-    assert!(matches!(same, Err(CredentialStoreError::Refused { .. })));
+    assert!(matches!(same, Err(CredentialStoreError::Taken { .. })));
     assert_eq!(add(&store, psk("new", "a", b"2")), Ok(()));
     let third = add(&store, psk("third", "a", b"3")).expect_err("refused");
     assert_eq!(
@@ -126,7 +126,7 @@ fn an_update_is_taken_as_a_whole_or_not_at_all() {
     };
     let error = now(store.apply(update)).expect_err("b is there already");
     assert!(
-        matches!(error, CredentialStoreError::Refused { index: 1, .. }),
+        matches!(error, CredentialStoreError::Taken { index: 1, .. }),
         "{error:?}"
     );
     assert_eq!(store.all(), before);

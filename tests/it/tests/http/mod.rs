@@ -1,6 +1,7 @@
 //! The HTTP API, over real sockets on both sides.
 
 pub(crate) mod api;
+mod credentials;
 mod events;
 mod faults;
 mod limits;

@@ -37,6 +37,20 @@ impl fmt::Display for Problem {
         if let Some(detail) = text("detail") {
             write!(f, ": {detail}")?;
         }
+        let errors = self.document.get("errors").and_then(Value::as_array);
+        for error in errors
+            .into_iter()
+            .flatten()
+            .filter(|error| error.get("line").is_some())
+        {
+            let of = |key| super::table::text(error, key);
+            write!(f, "\n  line {}: ", of("line"))?;
+            match of("field").as_str() {
+                "" => {}
+                field => write!(f, "{field}: ")?,
+            }
+            f.write_str(&of("message"))?;
+        }
         if let Some(hint) = text("hint") {
             write!(f, "\nhint: {hint}")?;
         }
@@ -52,6 +66,8 @@ pub(crate) enum Method {
     Delete,
     Put(Option<Value>),
     Post(Option<Value>),
+    /// Text of this Content-Type.
+    PostText(String, &'static str),
 }
 
 impl Api {
@@ -137,6 +153,9 @@ impl Api {
             Method::Put(None) => self.agent.put(&url).send_empty(),
             Method::Post(Some(body)) => self.agent.post(&url).send_json(body),
             Method::Post(None) => self.agent.post(&url).send_empty(),
+            Method::PostText(text, content_type) => {
+                self.agent.post(&url).content_type(content_type).send(text)
+            }
         };
         outcome.with_context(|| {
             format!(

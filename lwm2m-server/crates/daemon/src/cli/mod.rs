@@ -3,6 +3,7 @@
 mod api;
 mod bodies;
 mod commands;
+mod credentials;
 mod events;
 mod follow;
 pub(crate) mod keygen;

@@ -18,10 +18,14 @@ pub(crate) fn clients(clients: &Value, json: bool) -> anyhow::Result<()> {
                 "lifetime_s",
                 "binding",
                 "address",
+                "identity",
                 "awake",
                 "updated_at",
             ]
-            .map(|key| text(client, key))
+            .map(|key| match key {
+                "identity" => identity(client),
+                key => text(client, key),
+            })
             .to_vec()
         })
         .collect();
@@ -32,6 +36,7 @@ pub(crate) fn clients(clients: &Value, json: bool) -> anyhow::Result<()> {
             "lifetime s",
             "binding",
             "address",
+            "identity",
             "awake",
             "last update",
         ],
@@ -39,6 +44,15 @@ pub(crate) fn clients(clients: &Value, json: bool) -> anyhow::Result<()> {
         "No device is registered.",
     );
     Ok(())
+}
+
+/// Who a device has proven to be; nothing without security.
+fn identity(client: &Value) -> String {
+    let of = |key| client.get("identity").map(|identity| text(identity, key));
+    match (of("mode"), of("name")) {
+        (Some(mode), Some(name)) if !name.is_empty() => format!("{mode} {name}"),
+        _ => String::new(),
+    }
 }
 
 /// One device.
@@ -49,7 +63,10 @@ pub(crate) fn client(client: &Value, json: bool) -> anyhow::Result<()> {
     let facts = client.as_object().into_iter().flatten();
     print_facts(
         facts
-            .map(|(key, value)| (key.replace('_', " "), fact(value)))
+            .map(|(key, value)| match key.as_str() {
+                "identity" => (key.clone(), identity(client)),
+                _ => (key.replace('_', " "), fact(value)),
+            })
             .filter(|(_, value)| !value.is_empty())
             .collect(),
     );
@@ -57,7 +74,7 @@ pub(crate) fn client(client: &Value, json: bool) -> anyhow::Result<()> {
 }
 
 /// A fact of a registration: lists on one line, objects one a line.
-fn fact(value: &Value) -> String {
+pub(super) fn fact(value: &Value) -> String {
     match value {
         Value::Array(items) => {
             let separator = if items.iter().any(Value::is_object) {
@@ -280,6 +297,6 @@ pub(crate) fn as_json(value: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn array(value: &Value) -> &[Value] {
+pub(super) fn array(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
