@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use lwm2m_dtls::{CipherSuite, ExtendedMasterSecret, UnknownPskIdentity};
+
 /// The configuration of a [`Server`](crate::Server).
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -24,8 +26,42 @@ pub struct ServerConfig {
     pub profiles: Vec<(String, lwm2m_core::ObjectList)>,
     /// The CoAP engine.
     pub coap: lwm2m_coap::Config,
+    /// DTLS.
+    pub dtls: DtlsConfig,
     /// Limits.
     pub limits: Limits,
+}
+
+/// What handshakes over DTLS go by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DtlsConfig {
+    /// What may be agreed on; of what is in common, the client's order decides. All.
+    pub suites: Vec<CipherSuite>,
+    /// Whether clients must have RFC 7627; preferred.
+    pub extended_master_secret: ExtendedMasterSecret,
+    /// Connection IDs (RFC 9146) for clients that ask for them; true.
+    pub cid: bool,
+    /// What a client hears whose identity nobody knows; the alert that says so.
+    pub unknown_psk_identity: UnknownPskIdentity,
+    /// Times.
+    pub timing: lwm2m_dtls::Timing,
+    /// Limits, for each shard.
+    pub limits: lwm2m_dtls::Limits,
+}
+
+impl Default for DtlsConfig {
+    fn default() -> DtlsConfig {
+        let lwm2m_dtls::Config { timing, limits, .. } = lwm2m_dtls::Config::default();
+        DtlsConfig {
+            suites: CipherSuite::ALL.to_vec(),
+            extended_master_secret: ExtendedMasterSecret::Preferred,
+            cid: true,
+            unknown_psk_identity: UnknownPskIdentity::Alert,
+            timing,
+            limits,
+        }
+    }
 }
 
 impl Default for ServerConfig {
@@ -40,6 +76,7 @@ impl Default for ServerConfig {
             client_authentication: ClientAuthentication::Required,
             profiles: Vec::new(),
             coap: lwm2m_coap::Config::default(),
+            dtls: DtlsConfig::default(),
             limits: Limits::default(),
         }
     }

@@ -49,7 +49,7 @@ pub use lwm2m_coap::Code;
 
 pub use authorizer::{AllowAll, Authorizer, Refusal, RegistrationRequest};
 pub use builder::{Listener, ServerBuilder, StartError};
-pub use config::{ClientAuthentication, Limits, ServerConfig};
+pub use config::{ClientAuthentication, DtlsConfig, Limits, ServerConfig};
 pub use device::{CancelMode, Device, RequestOptions};
 pub use error::{Reason, RequestError};
 pub use event::{Event, EventKind, Events, Lagged};

@@ -77,6 +77,7 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
         }),
         credentials,
         interceptors,
+        keys: keys.clone(),
         secure_listeners: listeners.iter().map(Listener::is_secure).collect(),
         config,
     });

@@ -23,6 +23,7 @@ use crate::credentials::CredentialStore;
 use crate::directory::Directory;
 use crate::event::{EventKind, EventSender};
 use crate::follower::Follower;
+use crate::keys::Keys;
 use crate::mailbox::{Command, Relay};
 use crate::management::DeviceContext;
 use crate::oscore::Oscore;
@@ -72,6 +73,8 @@ pub(crate) struct Shared {
     /// The OSCORE contexts of the credentials; none without credentials.
     pub(crate) oscore: Option<Arc<Oscore>>,
     pub(crate) interceptors: Vec<Arc<dyn Interceptor>>,
+    /// The server's own keys.
+    pub(crate) keys: Option<Keys>,
     /// Which listeners have DTLS, by their indices.
     pub(crate) secure_listeners: Vec<bool>,
 }
@@ -82,14 +85,10 @@ impl Shared {
         secure.copied().unwrap_or_default()
     }
 
-    /// What DTLS goes by on a shard; none when no listener has it.
-    fn dtls(&self, shard: u16) -> Option<lwm2m_dtls::Config> {
+    /// The DTLS of a shard; none when no listener has it.
+    fn secure(&self, shard: u16) -> Option<Secure> {
         let any = self.secure_listeners.contains(&true);
-        any.then(|| lwm2m_dtls::Config {
-            // A shard beyond 255 gets no datagrams by Connection ID.
-            shard: u8::try_from(shard).unwrap_or(u8::MAX),
-            ..lwm2m_dtls::Config::default()
-        })
+        any.then(|| Secure::new(shard, &self.config, self.keys.clone()))
     }
 }
 
@@ -164,7 +163,7 @@ impl Shard {
             origin: now,
             routes: Routes::new(limits.routes_max),
             sessions: Sessions::default(),
-            secure: shared.dtls(id).map(Secure::new),
+            secure: shared.secure(id),
             relayed_from: None,
             outbox: VecDeque::new(),
             refusals: RefusalRate::new(limits.refusals_per_second),

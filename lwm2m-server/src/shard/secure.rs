@@ -22,11 +22,12 @@ use lwm2m_coap::{Code, Transmit};
 use lwm2m_dtls::{DownReason, Endpoint, Event, Failure, Identity, Lookup, Psk, SessionId, Verdict};
 
 use super::{Now, Shard};
-use crate::Reason;
 use crate::credentials::{Credential, LookUp, Proof};
 use crate::event::EventKind;
-use crate::identity::{Authenticated, PeerIdentity};
+use crate::identity::{Authenticated, PeerIdentity, X509Identity};
+use crate::keys::{KeyMaterial, Keys};
 use crate::transport::{Peer, SessionSlot};
+use crate::{ClientAuthentication, Reason, ServerConfig};
 
 /// The DTLS sessions of one shard.
 pub(super) struct Secure {
@@ -37,6 +38,9 @@ pub(super) struct Secure {
     searches: VecDeque<CredentialSearch>,
     /// Sessions whose peer has moved and has not yet answered from there.
     moved: HashSet<SessionId>,
+    /// Our own keys, and those that handshakes begin with now.
+    keys: Option<Keys>,
+    current: Arc<KeyMaterial>,
 }
 
 /// A question to the store, for the loop to wait for.
@@ -66,12 +70,35 @@ impl CredentialSearch {
 }
 
 impl Secure {
-    pub(super) fn new(config: lwm2m_dtls::Config) -> Secure {
+    pub(super) fn new(shard: u16, config: &ServerConfig, keys: Option<Keys>) -> Secure {
+        let current = keys.as_ref().map(Keys::current).unwrap_or_default();
+        let dtls = lwm2m_dtls::Config {
+            // A shard beyond 255 gets no datagrams by Connection ID.
+            shard: u8::try_from(shard).unwrap_or(u8::MAX),
+            server: Some(Arc::new(answers(config, &current))),
+            timing: config.dtls.timing,
+            limits: config.dtls.limits,
+        };
         Secure {
-            dtls: Endpoint::new(config, lwm2m_dtls::SystemRandom),
+            dtls: Endpoint::new(dtls, lwm2m_dtls::SystemRandom),
             found: HashMap::new(),
             searches: VecDeque::new(),
             moved: HashSet::new(),
+            keys,
+            current,
+        }
+    }
+
+    /// Takes keys that were exchanged, for handshakes that begin from now on.
+    fn renew_keys(&mut self, config: &ServerConfig) {
+        let Some(keys) = &self.keys else {
+            return;
+        };
+        let current = keys.current();
+        if !Arc::ptr_eq(&current, &self.current) {
+            self.dtls
+                .set_server(Some(Arc::new(answers(config, &current))));
+            self.current = current;
         }
     }
 
@@ -122,6 +149,7 @@ impl Shard {
         let Some(secure) = &mut self.secure else {
             return;
         };
+        secure.renew_keys(&self.shared.config);
         secure.dtls.handle(now.instant, path, datagram);
         self.drain_secure(now, datagram);
     }
@@ -151,7 +179,7 @@ impl Shard {
         {
             // A session that came up without a question, as a resumed one does.
             Some(path) => self.open(now, session, path, &presented, &credentials),
-            None => self.answer(now, session, credentials),
+            None => self.answer(now, session, &presented, credentials),
         }
         self.drain_secure(now, &[]);
     }
@@ -202,7 +230,7 @@ impl Shard {
                     };
                     let peer = path.in_session(SessionSlot::of(session));
                     // Before the store has said whose session it is, nothing of it is served.
-                    if self.session(&peer).is_some() {
+                    if self.session(&peer).is_some() || self.may_be_anonymous(session) {
                         self.own_datagram(now, peer, data);
                     }
                 }
@@ -242,13 +270,17 @@ impl Shard {
         }
     }
 
+    /// True for a client that did not prove who it is, where that is allowed.
+    fn may_be_anonymous(&self, session: SessionId) -> bool {
+        let peer = self.secure.as_ref().and_then(|s| s.dtls.peer(session));
+        peer.is_some_and(|peer| peer.identity == Identity::Anonymous)
+    }
+
     /// A handshake asks who has presented itself.
     fn look_up(&mut self, now: Now, session: SessionId, lookup: &Lookup) {
-        let Some(presented) = presented_by(lookup) else {
-            return self.answer(now, session, Vec::new());
-        };
-        if let Some(credentials) = self.search(session, presented) {
-            self.answer(now, session, credentials);
+        let presented = presented_by(lookup).unwrap_or_default();
+        if let Some(credentials) = self.search(session, presented.clone()) {
+            self.answer(now, session, &presented, credentials);
         }
     }
 
@@ -277,11 +309,17 @@ impl Shard {
     }
 
     /// Lets a handshake go on.
-    fn answer(&mut self, now: Now, session: SessionId, credentials: Vec<Arc<Credential>>) {
+    fn answer(
+        &mut self,
+        now: Now,
+        session: SessionId,
+        presented: &PeerIdentity,
+        credentials: Vec<Arc<Credential>>,
+    ) {
         let Some(secure) = &mut self.secure else {
             return;
         };
-        let verdict = verdict_of(&credentials);
+        let verdict = verdict_of(presented, &credentials);
         secure.found.insert(session, credentials);
         if !secure.dtls.answer(now.instant, session, verdict) {
             secure.found.remove(&session);
@@ -362,27 +400,69 @@ impl Shard {
     }
 }
 
+/// How clients are answered.
+fn answers(config: &ServerConfig, keys: &KeyMaterial) -> lwm2m_dtls::ServerConfig {
+    let dtls = &config.dtls;
+    let trust = &keys.trust_store;
+    lwm2m_dtls::ServerConfig {
+        suites: dtls.suites.clone(),
+        extended_master_secret: dtls.extended_master_secret,
+        cid: dtls.cid,
+        unknown_psk_identity: dtls.unknown_psk_identity,
+        raw_public_key: keys.raw_public_key.clone(),
+        certificates: keys.certificates.clone().map(Arc::new),
+        client_authentication: match config.client_authentication {
+            ClientAuthentication::Required => lwm2m_dtls::ClientAuthentication::Required,
+            ClientAuthentication::Optional => lwm2m_dtls::ClientAuthentication::Optional,
+        },
+        trust: (!trust.is_empty()).then(|| Arc::new(trust.clone())),
+        ..lwm2m_dtls::ServerConfig::default()
+    }
+}
+
 /// The identity that a handshake asks about.
 fn presented_by(lookup: &Lookup) -> Option<PeerIdentity> {
-    match lookup {
+    Some(match lookup {
         Lookup::Psk {
             identity,
             server_name,
-        } => Some(PeerIdentity::psk(identity, server_name.as_deref())),
-        _ => None,
-    }
+        } => PeerIdentity::psk(identity, server_name.as_deref()),
+        Lookup::RawPublicKey { public_key, .. } => PeerIdentity::rpk(public_key.as_spki()),
+        Lookup::X509 { identity, .. } => PeerIdentity::x509(certified(identity)),
+        _ => return None,
+    })
 }
 
 /// The identity that a session has.
 fn presented_in(peer: &lwm2m_dtls::Peer) -> Option<PeerIdentity> {
-    match &peer.identity {
-        Identity::Psk(identity) => Some(PeerIdentity::psk(identity, peer.server_name.as_deref())),
-        _ => None,
+    Some(match &peer.identity {
+        Identity::Psk(identity) => PeerIdentity::psk(identity, peer.server_name.as_deref()),
+        Identity::RawPublicKey(key) => PeerIdentity::rpk(key.as_spki()),
+        Identity::X509(identity) => PeerIdentity::x509(certified(identity)),
+        _ => return None,
+    })
+}
+
+fn certified(identity: &lwm2m_dtls::X509Identity) -> X509Identity {
+    let names = identity.uris.iter().chain(&identity.dns_names);
+    X509Identity {
+        common_name: identity.common_name.clone(),
+        alternative_names: names.cloned().collect(),
+        serial: identity.serial.clone(),
+        fingerprint: identity.fingerprint,
+        spki_sha256: identity.public_key.spki_sha256(),
     }
 }
 
 /// What a handshake is told of the credentials that were found.
-fn verdict_of(credentials: &[Arc<Credential>]) -> Verdict {
+fn verdict_of(presented: &PeerIdentity, credentials: &[Arc<Credential>]) -> Verdict {
+    if !matches!(presented, PeerIdentity::Psk(_)) {
+        let known = credentials.iter().any(|c| c.identify(presented).is_some());
+        return match known {
+            true => Verdict::Accept,
+            false => Verdict::Unknown,
+        };
+    }
     let mut keys = credentials.iter().filter_map(|credential| {
         let Proof::Psk { key, .. } = &credential.proof else {
             return None;

@@ -90,6 +90,7 @@ impl World {
                 )
             }),
             credentials,
+            keys: None,
             secure_listeners: Vec::new(),
             interceptors: Vec::new(),
             config,
