@@ -42,7 +42,13 @@ pub(crate) fn run(root: &Path, report: &mut Report) -> anyhow::Result<()> {
     for program in [Program::OpenSsl, Program::GnuTls] {
         match program.install(root) {
             Err(reason) => report.skip(program.name(), "dtls", &format!("{reason:#}")),
-            Ok(()) => Client::program(program, &material, target.port).modes(&target, report),
+            Ok(()) => {
+                Client::program(program, &material, target.port).modes(&target, report);
+                match program {
+                    Program::OpenSsl => openssl_resumes(&material, &target, report),
+                    Program::GnuTls => gnutls_resumes(&material, &target, report),
+                }
+            }
         }
     }
     match plain_libcoap::install(root) {
@@ -201,6 +207,51 @@ impl<'m> Client<'m> {
     }
 }
 
+/// OpenSSL keeps the session in a file, by ticket or by session id.
+fn openssl_resumes(material: &Material, target: &Target, report: &mut Report) {
+    for (credential, mode) in [(GOOD, "psk"), (Credential::X509("client"), "x509")] {
+        for (what, option) in [("ticket", None), ("session id", Some("-no_ticket"))] {
+            report.scenario(
+                "openssl",
+                &format!("dtls {mode}: resumed by {what}"),
+                || {
+                    let file = material.file(&format!("session-{mode}-{}", option.is_some()));
+                    for (kind, take) in [("full", "-sess_out"), ("resumed", "-sess_in")] {
+                        let mut command =
+                            Program::OpenSsl.command(material, target.port, credential, "CCM_8");
+                        command.args([take, &file]).args(option);
+                        let mut exchange = Exchange::start(command, &register("dev1", 1))?;
+                        let session = target.session().with_context(|| exchange.said())?;
+                        session.expect(kind, mode, "CCM_8")?;
+                        exchange.hear(&created(1))?;
+                    }
+                    Ok(())
+                },
+            );
+        }
+    }
+}
+
+/// GnuTLS connects twice by itself; what is written goes into the second session.
+fn gnutls_resumes(material: &Material, target: &Target, report: &mut Report) {
+    for (credential, mode) in [
+        (GOOD, "psk"),
+        (Credential::Rpk("client"), "rpk"),
+        (Credential::X509("client"), "x509"),
+    ] {
+        report.scenario("gnutls", &format!("dtls {mode}: resumed"), || {
+            let mut command = Program::GnuTls.command(material, target.port, credential, "CCM_8");
+            command.arg("--resume");
+            let mut exchange = Exchange::start(command, &register("dev1", 1))?;
+            for kind in ["full", "resumed"] {
+                let session = target.session().with_context(|| exchange.said())?;
+                session.expect(kind, mode, "CCM_8")?;
+            }
+            exchange.hear(&created(1))
+        });
+    }
+}
+
 fn scandium_scenarios(root: &Path, material: &Material, target: &Target, report: &mut Report) {
     const SCANDIUM: &str = "scandium";
     let start = |port, credential, more: &[&str]| {
@@ -263,6 +314,17 @@ fn scandium_scenarios(root: &Path, material: &Material, target: &Target, report:
                 ask(&mut device, 3)
             });
         }
+        report.scenario(SCANDIUM, &format!("dtls {mode}: resumed"), || {
+            let mut device = start(target.port, credential, &[])?;
+            ask(&mut device, 1)?;
+            target.session()?.expect("full", mode, "")?;
+            device.tell("resume")?;
+            ask(&mut device, 2)?;
+            target.session()?.expect("resumed", mode, "")?;
+            device.tell("forget")?;
+            ask(&mut device, 3)?;
+            target.session()?.expect("full", mode, "")
+        });
     }
 }
 

@@ -111,8 +111,8 @@ impl Credentials {
                 Some(_) => Verdict::Accept,
                 None => Verdict::Unknown,
             },
-            // Whatever leads to the trust store.
-            Lookup::X509 { .. } => Verdict::Accept,
+            // Whatever leads to the trust store, and whoever has been here before.
+            Lookup::X509 { .. } | Lookup::Resume { .. } => Verdict::Accept,
             _ => Verdict::Unknown,
         }
     }
