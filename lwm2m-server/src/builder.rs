@@ -18,6 +18,8 @@ pub enum Listener {
     Coap(SocketAddr),
     /// `coaps://`: DTLS over UDP.
     Coaps(SocketAddr),
+    /// `coap+tcp://`: TCP without security (RFC 8323).
+    CoapTcp(SocketAddr),
 }
 
 impl Listener {
@@ -31,19 +33,32 @@ impl Listener {
         Listener::Coaps(address)
     }
 
+    /// `coap+tcp://`: TCP without security. For loopback, tests, and networks that are closed.
+    pub fn coap_tcp(address: SocketAddr) -> Listener {
+        Listener::CoapTcp(address)
+    }
+
     /// The address to bind, as it was asked for.
     pub fn address(&self) -> SocketAddr {
         match self {
-            Listener::Coap(address) | Listener::Coaps(address) => *address,
+            Listener::Coap(address) | Listener::Coaps(address) | Listener::CoapTcp(address) => {
+                *address
+            }
         }
     }
 
-    /// `coap` or `coaps`.
+    /// The scheme of its URI, as in `coap+tcp`.
     pub fn scheme(&self) -> &'static str {
         match self {
             Listener::Coap(_) => "coap",
             Listener::Coaps(_) => "coaps",
+            Listener::CoapTcp(_) => "coap+tcp",
         }
+    }
+
+    /// True when devices connect instead of sending datagrams.
+    pub(crate) fn is_stream(&self) -> bool {
+        matches!(self, Listener::CoapTcp(_))
     }
 
     /// Whether its datagrams are DTLS.

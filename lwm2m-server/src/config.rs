@@ -28,6 +28,8 @@ pub struct ServerConfig {
     pub coap: lwm2m_coap::Config,
     /// DTLS.
     pub dtls: DtlsConfig,
+    /// Connections: the longest message, and the times that a peer has.
+    pub tcp: lwm2m_coap::tcp::ConnectionLimits,
     /// Limits.
     pub limits: Limits,
 }
@@ -77,6 +79,7 @@ impl Default for ServerConfig {
             profiles: Vec::new(),
             coap: lwm2m_coap::Config::default(),
             dtls: DtlsConfig::default(),
+            tcp: lwm2m_coap::tcp::ConnectionLimits::default(),
             limits: Limits::default(),
         }
     }
@@ -123,6 +126,12 @@ pub struct Limits {
     /// is for all addresses; 32, at most 255. What comes to others is answered datagram by
     /// datagram.
     pub local_addresses_max: usize,
+    /// Connections in all; 100 000.
+    pub connections_max: usize,
+    /// Connections from one IP address; 1024.
+    pub connections_per_address_max: usize,
+    /// Messages that wait to be written to one connection; 64. One more ends it.
+    pub connection_queue_max: usize,
 }
 
 impl Default for Limits {
@@ -140,6 +149,9 @@ impl Default for Limits {
             refusals_per_second: 1000,
             oscore_contexts_max: 1_000_000,
             local_addresses_max: 32,
+            connections_max: 100_000,
+            connections_per_address_max: 1024,
+            connection_queue_max: 64,
         }
     }
 }

@@ -92,6 +92,10 @@ pub enum RequestError {
     /// The device did not wake up before the deadline.
     #[error("the device did not wake up in time")]
     Asleep,
+    /// The device was connected and is not any more; what waited for it has run out of time, and
+    /// what was under way ended with the connection.
+    #[error("the device is not connected")]
+    NotConnected,
     /// The deadline passed while the request waited for its turn or its answer.
     #[error("the deadline passed")]
     Deadline,

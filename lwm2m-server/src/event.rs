@@ -57,8 +57,9 @@ pub enum EventKind {
     /// A Register, Update, De-register or Send was refused, or a request for no resource of ours.
     Refused {
         /// `register`, `update`, `deregister`, `send`, `request` for no resource of ours, `session`
-        /// for one that ends with its credential, or `datagram` for what the CoAP engine refuses,
-        /// at most some in a second for each source.
+        /// for one that ends with its credential, `connection` for one that is refused or ends in
+        /// bad order, or `datagram` for what the CoAP engine refuses; of the last two at most some
+        /// in a second for each source.
         operation: &'static str,
         /// From where.
         peer: SocketAddr,

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::credentials::CredentialRevision;
 use crate::registration::Location;
+use crate::shard::connections::Link;
 use crate::shard::secure::FoundCredentials;
 use crate::transport::{Local, Peer};
 use crate::{
@@ -69,6 +70,16 @@ pub(crate) enum Relay {
         local: Option<Local>,
         datagram: Bytes,
     },
+    /// A message from a connection that the sender reads, for a device of the receiver.
+    Frame {
+        /// Who passes it on.
+        from: u16,
+        peer: Peer,
+        link: Box<Link>,
+        frame: Bytes,
+    },
+    /// A connection has ended that messages were passed on from.
+    Disconnected(Peer),
     /// A peer whose datagram was passed on has been taken in: pass on the following ones, too.
     Route {
         /// The owner.

@@ -26,6 +26,7 @@ pub struct Server {
 /// What the handles share.
 pub(crate) struct Handle {
     pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) schemes: Vec<&'static str>,
     pub(crate) shards: Vec<ShardHandle>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) events: EventSource,
@@ -51,6 +52,14 @@ impl Server {
     /// port 0 was asked for.
     pub fn local_addresses(&self) -> &[SocketAddr] {
         &self.handle.addresses
+    }
+
+    /// The same addresses as URIs, as in `coap+tcp://127.0.0.1:5683`.
+    pub fn local_uris(&self) -> Vec<String> {
+        let pairs = self.handle.schemes.iter().zip(&self.handle.addresses);
+        pairs
+            .map(|(scheme, address)| format!("{scheme}://{address}"))
+            .collect()
     }
 
     /// A handle to a device by its endpoint name, whether it is registered or not.
@@ -133,6 +142,7 @@ impl Server {
     pub fn statistics(&self) -> Statistics {
         let mut sum = Statistics {
             registrations: self.handle.shared.directory.len() as u64,
+            connections: self.handle.shared.sessions.len() as u64,
             events_dropped: self.handle.events.dropped(),
             ..Statistics::default()
         };
@@ -265,6 +275,8 @@ pub struct Statistics {
     pub refusals_dropped: u64,
     /// Events that slow subscribers lost.
     pub events_dropped: u64,
+    /// Connections now.
+    pub connections: u64,
     /// System calls that sent datagrams; one sends several when several are ready.
     pub send_calls: u64,
     /// The CoAP engines of all shards together.

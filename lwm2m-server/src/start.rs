@@ -19,7 +19,8 @@ use crate::server::{Handle, ShardHandle};
 use crate::shard::counters::Published;
 use crate::shard::run::Loop;
 use crate::shard::{Shard, Shared};
-use crate::transport::{self, Bound, BoundSocket, Transport};
+use crate::transport::stream::{self, Streams};
+use crate::transport::{self, Bound, BoundSocket, SessionTable, Transport};
 use crate::{AllowAll, Events, Listener, Server, ServerBuilder, StartError};
 
 /// Listeners and shards that a peer and a registration id can name.
@@ -51,6 +52,7 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
     let Bound {
         shards: sockets,
         addresses,
+        streams,
     } = transport::bind(&listeners, config.shards, config.limits.local_addresses_max)?;
     let (models, directory): (Arc<dyn ObjectModels>, _) = match models {
         ModelsSource::Embedded => (Arc::new(Registry::embedded()), None),
@@ -79,6 +81,10 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
         interceptors,
         keys: keys.clone(),
         secure_listeners: listeners.iter().map(Listener::is_secure).collect(),
+        sessions: Arc::new(SessionTable::new(
+            config.limits.connections_max,
+            config.limits.connections_per_address_max,
+        )),
         config,
     });
     // Subscribed before the first datagram is taken, so that nothing is missed.
@@ -102,7 +108,8 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
         .map(|_| mpsc::channel(mailbox_max))
         .unzip();
     let mut shards = Vec::new();
-    for (id, (sockets, relays)) in sockets.into_iter().zip(relay_receivers).enumerate() {
+    let parts = sockets.into_iter().zip(streams).zip(relay_receivers);
+    for (id, ((sockets, streams), relays)) in parts.enumerate() {
         let (commands, inbox) = mpsc::channel(mailbox_max);
         let published = Arc::new(Published::default());
         let parts = Parts {
@@ -111,6 +118,7 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
             sender: sender.clone(),
             sockets,
             answers: commands.downgrade(),
+            streams,
             inbox,
             relays,
             peers: relay_senders.clone(),
@@ -133,6 +141,7 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
     tracing::info!(?addresses, shards = shards.len(), "server started");
     Ok(Server::from(Handle {
         addresses,
+        schemes: listeners.iter().map(Listener::scheme).collect(),
         shards,
         shared,
         events,
@@ -148,6 +157,7 @@ struct Parts {
     shared: Arc<Shared>,
     sender: EventSender,
     sockets: Vec<BoundSocket>,
+    streams: Vec<(u8, std::net::TcpListener)>,
     inbox: mpsc::Receiver<crate::mailbox::Command>,
     answers: mpsc::WeakSender<crate::mailbox::Command>,
     relays: mpsc::Receiver<crate::mailbox::Relay>,
@@ -161,16 +171,29 @@ impl Parts {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let transport = {
-            let _within = runtime.enter();
-            Transport::new(self.sockets)?
-        };
+        let _within = runtime.enter();
+        let transport = Transport::new(self.sockets)?;
+        let config = &self.shared.config;
+        let (inputs, stream_inputs) = mpsc::channel(config.limits.mailbox_max.max(1));
+        let streams = Arc::new(Streams {
+            inputs,
+            sessions: Arc::clone(&self.shared.sessions),
+            limits: config.tcp,
+            queue_max: config.limits.connection_queue_max,
+        });
+        for (index, listener) in self.streams {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            runtime.spawn(stream::accept(listener, index, Arc::clone(&streams)));
+        }
+        drop(_within);
         std::thread::Builder::new()
             .name(format!("lwm2m-shard-{}", self.id))
             .spawn(move || {
                 let seed = rand::random();
                 let now = Instant::now();
                 let work = Loop {
+                    streams: stream_inputs,
+                    sessions: Arc::clone(&self.shared.sessions),
                     shard: Shard::new(self.id, self.shared, self.sender, now, seed),
                     transport,
                     commands: self.inbox,

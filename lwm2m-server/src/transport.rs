@@ -10,10 +10,12 @@
 
 mod binding;
 mod outgoing;
+mod peer;
+mod session;
+pub(crate) mod stream;
 
-use std::hash::{Hash, Hasher};
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::task::{Context, Poll};
 
 use lwm2m_coap::Transmit;
@@ -22,147 +24,8 @@ use tokio::io::Interest;
 
 pub(crate) use binding::{Bound, BoundSocket, bind};
 pub(crate) use outgoing::Outgoing;
-
-/// A peer as one shard knows it: the listener that it uses, and what tells it from others.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer {
-    ip: Ipv6Addr,
-    port: u16,
-    listener: u8,
-    known_by: KnownBy,
-}
-
-/// What tells a peer from others of its listener.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum KnownBy {
-    /// Its address, and our address that it speaks to.
-    Address {
-        /// Index into [`Transport::locals`]; 0 leaves the choice to the system.
-        local: u8,
-        scope: u32,
-    },
-    /// A session, whatever its address is by now: that of the peer is only for people.
-    Session(SessionSlot),
-}
-
-/// Where a session is: its slot and, as slots are used again, which one of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct SessionSlot {
-    pub(crate) generation: u32,
-    pub(crate) slot: u32,
-}
-
-impl Peer {
-    /// A peer without a session.
-    pub(crate) fn new(listener: u8, address: SocketAddr, local: u8) -> Peer {
-        let (ip, scope) = match address {
-            SocketAddr::V4(address) => (address.ip().to_ipv6_mapped(), 0),
-            SocketAddr::V6(address) => (*address.ip(), address.scope_id()),
-        };
-        Peer {
-            ip,
-            port: address.port(),
-            listener,
-            known_by: KnownBy::Address { local, scope },
-        }
-    }
-
-    /// The peer of a session that was opened from here.
-    pub(crate) fn in_session(self, session: SessionSlot) -> Peer {
-        Peer {
-            known_by: KnownBy::Session(session),
-            ..self
-        }
-    }
-
-    /// The session; none for a peer that is known by its address.
-    pub(crate) fn session(&self) -> Option<SessionSlot> {
-        match self.known_by {
-            KnownBy::Session(session) => Some(session),
-            KnownBy::Address { .. } => None,
-        }
-    }
-
-    /// The index of the listener.
-    pub(crate) fn listener(&self) -> u8 {
-        self.listener
-    }
-
-    /// The address, or the one that a session was opened from; that of a dual-stack socket in its
-    /// IPv4 form.
-    pub(crate) fn address(&self) -> SocketAddr {
-        match self.ip.to_ipv4_mapped() {
-            Some(ip) => (ip, self.port).into(),
-            None => SocketAddrV6::new(self.ip, self.port, 0, self.scope()).into(),
-        }
-    }
-
-    /// The address as a socket of the family takes it.
-    fn destination(&self, is_ipv6: bool) -> SocketAddr {
-        match is_ipv6 {
-            true => SocketAddrV6::new(self.ip, self.port, 0, self.scope()).into(),
-            false => self.address(),
-        }
-    }
-
-    /// The IP address, an IPv4 one in its mapped form.
-    pub(crate) fn ip(&self) -> Ipv6Addr {
-        self.ip
-    }
-
-    fn scope(&self) -> u32 {
-        match self.known_by {
-            KnownBy::Address { scope, .. } => scope,
-            KnownBy::Session(_) => 0,
-        }
-    }
-
-    /// Which of our addresses it speaks to.
-    fn local(&self) -> u8 {
-        match self.known_by {
-            KnownBy::Address { local, .. } => local,
-            KnownBy::Session(_) => 0,
-        }
-    }
-}
-
-impl PartialEq for Peer {
-    fn eq(&self, other: &Peer) -> bool {
-        let alike = self.listener == other.listener && self.known_by == other.known_by;
-        alike && (self.session().is_some() || (self.ip, self.port) == (other.ip, other.port))
-    }
-}
-
-impl Eq for Peer {}
-
-// A message is looked up by its peer several times: two numbers hash faster than a slice and four.
-impl Hash for Peer {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        match self.known_by {
-            KnownBy::Address { local, scope } => {
-                let [high, low] = self.port.to_be_bytes();
-                let rest = u64::from(u32::from_be_bytes([high, low, self.listener, local]));
-                state.write_u128(self.ip.to_bits());
-                state.write_u64(u64::from(scope) << 32 | rest);
-            }
-            KnownBy::Session(SessionSlot { generation, slot }) => {
-                state.write_u64(u64::from(generation) << 32 | u64::from(slot));
-                state.write_u8(self.listener);
-            }
-        }
-    }
-}
-
-impl lwm2m_dtls::Path for Peer {
-    fn octets(&self) -> [u8; 24] {
-        let mut octets = [0; 24];
-        octets[..16].copy_from_slice(&self.ip.octets());
-        octets[16..18].copy_from_slice(&self.port.to_be_bytes());
-        octets[18..20].copy_from_slice(&[self.listener, self.local()]);
-        octets[20..].copy_from_slice(&self.scope().to_be_bytes());
-        octets
-    }
-}
+pub(crate) use peer::{Peer, SessionSlot};
+pub(crate) use session::{SessionId, SessionTable};
 
 /// One of our addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -450,13 +313,7 @@ impl Transport {
     /// A peer that another shard has received from.
     pub(crate) fn adopt(&mut self, peer: Peer, local: Option<Local>) -> Peer {
         let local = local.map_or(0, |local| local_index(&mut self.locals, local));
-        match peer.known_by {
-            KnownBy::Address { scope, .. } => Peer {
-                known_by: KnownBy::Address { local, scope },
-                ..peer
-            },
-            KnownBy::Session(_) => peer,
-        }
+        peer.speaking_to(local)
     }
 }
 

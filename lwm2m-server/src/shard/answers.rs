@@ -254,7 +254,7 @@ fn failure_error(failure: Failure) -> RequestError {
         Failure::NotAcknowledged => RequestError::NotAcknowledged,
         Failure::NoResponse => RequestError::NoResponse,
         Failure::Reset => RequestError::Reset,
-        Failure::PeerGone => RequestError::RegistrationEnded,
+        Failure::PeerGone => RequestError::NotConnected,
         other => RequestError::Protocol(other.to_string()),
     }
 }

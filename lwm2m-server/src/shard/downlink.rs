@@ -61,6 +61,12 @@ impl Downlink {
         jobs.map(|job| job.deadline_ms).min().unwrap_or(u64::MAX)
     }
 
+    /// Takes the request that is on its way.
+    pub(super) fn take_active(&mut self) -> Option<(RequestId, Task)> {
+        let active = self.active.take()?;
+        Some((active.exchange, active.job.task))
+    }
+
     /// Fails everything; answers the exchange that was on its way.
     pub(super) fn fail_all(self, error: &RequestError) -> Option<RequestId> {
         let exchange = self.active.as_ref().map(|active| active.exchange);
@@ -73,7 +79,7 @@ impl Downlink {
 }
 
 impl Task {
-    fn fail(self, error: RequestError) {
+    pub(super) fn fail(self, error: RequestError) {
         match self {
             Task::Operation { answer, .. } => {
                 let _ = answer.send(Err(error));
@@ -339,15 +345,20 @@ impl Shard {
     /// Fails the requests of a device whose deadline has passed.
     pub(super) fn pass_deadlines(&mut self, now: Now, device: Location) {
         let now_ms = self.ms(now.instant);
+        let connected = self
+            .table
+            .get(device)
+            .is_none_or(|entry| self.is_connected(entry));
         let Some(entry) = self.table.get_mut(device) else {
             return;
         };
         let Some(downlink) = &mut entry.downlink else {
             return;
         };
-        let waiting = match entry.asleep {
-            true => RequestError::Asleep,
-            false => RequestError::Deadline,
+        let waiting = match (connected, entry.asleep) {
+            (false, _) => RequestError::NotConnected,
+            (true, true) => RequestError::Asleep,
+            (true, false) => RequestError::Deadline,
         };
         let line = std::mem::take(&mut downlink.waiting);
         let passed = |job: &Job| job.deadline_ms <= now_ms;

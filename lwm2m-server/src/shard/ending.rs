@@ -89,7 +89,7 @@ impl Shard {
             self.endpoint.cancel(exchange);
         }
         while let Some(observation) = self.observations.pop(&mut entry.observations) {
-            self.endpoint.cancel(observation.request);
+            self.endpoint.forget(observation.request);
             self.tell_end(observation.request, reason);
             self.emit(now, Some(&entry.endpoint), || EventKind::ObservationEnded {
                 id: observation.id,

@@ -31,10 +31,11 @@ use crate::registration::objects::ObjectLists;
 use crate::registration::profile::Profiles;
 use crate::registration::table::{Entry, Table};
 use crate::registration::{EndpointName, Location};
-use crate::transport::Peer;
+use crate::transport::{Peer, SessionTable};
 use crate::{Authorizer, Interceptor, RequestError, ServerConfig};
 
 mod answers;
+pub(crate) mod connections;
 pub(crate) mod counters;
 pub(crate) mod downlink;
 mod ending;
@@ -77,6 +78,8 @@ pub(crate) struct Shared {
     pub(crate) keys: Option<Keys>,
     /// Which listeners have DTLS, by their indices.
     pub(crate) secure_listeners: Vec<bool>,
+    /// The connections of all shards.
+    pub(crate) sessions: Arc<SessionTable>,
 }
 
 impl Shared {
@@ -124,6 +127,8 @@ pub(crate) struct Shard {
     sessions: Sessions,
     /// None without listeners that have DTLS.
     secure: Option<Secure>,
+    /// Connections of this shard, and which others have heard of them.
+    linked: HashMap<Peer, Vec<u16>>,
     /// The shard that passed on the datagram in hand.
     relayed_from: Option<u16>,
     /// What waits to be told to other shards.
@@ -164,6 +169,7 @@ impl Shard {
             routes: Routes::new(limits.routes_max),
             sessions: Sessions::default(),
             secure: shared.secure(id),
+            linked: HashMap::new(),
             relayed_from: None,
             outbox: VecDeque::new(),
             refusals: RefusalRate::new(limits.refusals_per_second),
@@ -237,6 +243,17 @@ impl Shard {
                 }
                 self.relayed_from = None;
             }
+            Relay::Frame {
+                from,
+                peer,
+                link,
+                frame,
+            } => {
+                self.relayed_from = Some(from);
+                self.linked_frame(now, peer, *link, &frame);
+                self.relayed_from = None;
+            }
+            Relay::Disconnected(peer) => self.disconnected(now, peer),
             Relay::Route { from, peer, .. } => self.routes.insert(peer, from),
             Relay::Replaced(location) => self.replaced(now, location),
         }
@@ -258,9 +275,7 @@ impl Shard {
         {
             self.endpoint.handle_timeout(now.instant);
         }
-        while let Some(event) = self.endpoint.poll_event() {
-            self.on_event(now, event);
-        }
+        self.drain_events(now);
     }
 
     /// When [`Shard::timers`] has something to do.
@@ -280,6 +295,10 @@ impl Shard {
             }
             let transmit = self.endpoint.poll_transmit()?;
             let now_ms = self.ms(now);
+            if transmit.peer.connection().is_some() {
+                // At the other end of a connection is whoever asked.
+                return Some(transmit);
+            }
             let refusal = refusal::is_refusal(&transmit.datagram);
             if refusal && !self.refusals.allow(now_ms, &transmit.peer) {
                 self.counters.refusals_dropped += 1;
@@ -309,8 +328,10 @@ impl Shard {
     pub(crate) fn keep_relay(&mut self, shard: u16, relay: Relay) {
         match relay {
             // Lost like any other datagram; the device repeats it.
-            Relay::Datagram { .. } | Relay::Route { .. } => self.counters.relays_dropped += 1,
-            Relay::Replaced(_) => self.outbox.push_front((shard, relay)),
+            Relay::Datagram { .. } | Relay::Frame { .. } | Relay::Route { .. } => {
+                self.counters.relays_dropped += 1;
+            }
+            Relay::Replaced(_) | Relay::Disconnected(_) => self.outbox.push_front((shard, relay)),
         }
     }
 
@@ -326,6 +347,10 @@ impl Shard {
             self.on_event(now, event);
         }
         self.plain = plain;
+        self.drain_events(now);
+    }
+
+    fn drain_events(&mut self, now: Now) {
         while let Some(event) = self.endpoint.poll_event() {
             self.on_event(now, event);
         }

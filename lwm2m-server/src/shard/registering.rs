@@ -250,8 +250,12 @@ impl Shard {
         entry.updated_at = unix_ms(now.wall);
         let before = entry.peer;
         if before != request.peer {
+            let connections = [before, request.peer].map(|peer| peer.connection());
+            match connections {
+                [None, None] => self.endpoint.move_peer(before, request.peer),
+                _ => self.detach(now, location),
+            }
             self.table.set_peer(location, request.peer);
-            self.endpoint.move_peer(before, request.peer);
         }
         self.keep_route(request.peer);
         self.counters.updated += 1;

@@ -180,7 +180,11 @@ impl Shard {
             return;
         };
         let (device, id) = (observation.device, observation.id);
-        let reason = Reason::new("failed", failure.to_string());
+        let reason = match failure {
+            Failure::PeerGone => Reason::new("connection-ended", "its connection has ended")
+                .hint("observe again: an observation goes with its connection"),
+            failure => Reason::new("failed", failure.to_string()),
+        };
         self.drop_observation(now, device, id, reason);
     }
 

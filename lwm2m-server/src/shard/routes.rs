@@ -7,6 +7,7 @@
 
 use bytes::Bytes;
 use hashbrown::HashMap;
+use lwm2m_coap::tcp::parse_frame;
 use lwm2m_coap::{Code, Message, OptionNumber};
 
 use super::Shard;
@@ -72,11 +73,30 @@ impl Shard {
         if let Some(registration) = oscore.and_then(|o| o.registration_named_by(datagram)) {
             return (registration.shard != self.id).then_some(registration.shard);
         }
-        if let Some(owner) = named_owner(datagram) {
+        if !is_for_registration(datagram) {
+            return self.routed(peer);
+        }
+        self.owner_by(peer, Message::parse(datagram).ok())
+    }
+
+    /// The other shard that a message of a connection belongs to; none for ours.
+    pub(super) fn owner_of_frame(&mut self, peer: &Peer, frame: &[u8]) -> Option<u16> {
+        if self.shared.config.shards < 2 {
+            return None;
+        }
+        self.owner_by(peer, parse_frame(frame).ok())
+    }
+
+    fn owner_by(&mut self, peer: &Peer, message: Option<Message<'_>>) -> Option<u16> {
+        if let Some(owner) = message.and_then(named_owner) {
             // Nothing is remembered yet: anybody can write a shard number.
             let elsewhere = owner != self.id && usize::from(owner) < self.shared.config.shards;
             return elsewhere.then_some(owner);
         }
+        self.routed(peer)
+    }
+
+    fn routed(&mut self, peer: &Peer) -> Option<u16> {
         match self.routes.is_empty() {
             true => None,
             false => self.routes.get(peer),
@@ -112,13 +132,17 @@ impl Shard {
     }
 }
 
-/// The shard that a request for `/rd/{id}` names; looks at nothing but POST and DELETE.
-fn named_owner(datagram: &[u8]) -> Option<u16> {
-    let code = Code(*datagram.get(1)?);
-    if code != Code::POST && code != Code::DELETE {
+/// True when a datagram may be for `/rd/{id}`, as far as its code says.
+fn is_for_registration(datagram: &[u8]) -> bool {
+    let code = datagram.get(1).copied().map(Code);
+    matches!(code, Some(Code::POST | Code::DELETE))
+}
+
+/// The shard that a request for `/rd/{id}` names.
+fn named_owner(message: Message<'_>) -> Option<u16> {
+    if !matches!(message.code(), Code::POST | Code::DELETE) {
         return None;
     }
-    let message = Message::parse(datagram).ok()?;
     match Resource::of(message.values(OptionNumber::URI_PATH)) {
         Resource::Registration(id) => Some(RegistrationId::from_text(id)?.location().shard),
         _ => None,

@@ -16,7 +16,8 @@ use tokio::time::Sleep;
 use super::counters::Published;
 use super::{Now, Shard};
 use crate::mailbox::{Command, Relay};
-use crate::transport::{Batch, Outgoing, Peer, Sent, Transport};
+use crate::transport::stream::StreamInput;
+use crate::transport::{Batch, Outgoing, Peer, Sent, SessionTable, Transport};
 
 /// What the loop of a shard works with.
 pub(crate) struct Loop {
@@ -26,6 +27,9 @@ pub(crate) struct Loop {
     /// Where answers to questions of this shard come in.
     pub(crate) answers: mpsc::WeakSender<Command>,
     pub(crate) relays: mpsc::Receiver<Relay>,
+    /// What the connections of this shard tell.
+    pub(crate) streams: mpsc::Receiver<StreamInput>,
+    pub(crate) sessions: Arc<SessionTable>,
     /// The other shards, this one included, by number.
     pub(crate) peers: Vec<mpsc::Sender<Relay>>,
     /// Changes, or closes, when the server stops.
@@ -74,6 +78,9 @@ impl Loop {
                     shard.datagram(now, peer, datagram)
                 });
             }
+            for input in inbox.streams.drain(..) {
+                self.shard.stream(now, input);
+            }
             for command in inbox.commands.drain(..) {
                 self.shard.command(now, command);
             }
@@ -81,6 +88,14 @@ impl Loop {
             // First the other shards: they may have to know before the device answers.
             self.relay();
             self.send(now, &mut outgoing);
+            while let Some(peer) = self
+                .shard
+                .poll_closing_if(|peer| peer.connection().is_some())
+            {
+                if let Some(connection) = peer.connection() {
+                    self.sessions.end(connection);
+                }
+            }
             let (counters, coap) = self.shard.counters();
             let coap = lwm2m_coap::Statistics {
                 refused: coap.refused + self.transport.refused(),
@@ -117,6 +132,11 @@ impl Loop {
         }
         let relays = &mut inbox.relays;
         ready |= self.relays.poll_recv_many(cx, relays, INBOX_MAX).is_ready();
+        let streams = &mut inbox.streams;
+        ready |= matches!(
+            self.streams.poll_recv_many(cx, streams, INBOX_MAX),
+            Poll::Ready(1..)
+        );
         if let Some(due) = wait.due {
             // Moving the alarm costs more than an early look, so it only moves forward.
             if alarm.is_elapsed() || alarm.deadline() > due.into() {
@@ -132,7 +152,16 @@ impl Loop {
 
     /// Sends until nothing is left or a socket is full; what did not fit stays.
     fn send(&mut self, now: Now, outgoing: &mut Outgoing) {
-        while outgoing.fill(|| self.shard.poll_transmit(now.instant)) {
+        let mut next = || {
+            loop {
+                let transmit = self.shard.poll_transmit(now.instant)?;
+                let Some(session) = transmit.peer.connection() else {
+                    return Some(transmit);
+                };
+                self.sessions.send(session, transmit.datagram);
+            }
+        };
+        while outgoing.fill(&mut next) {
             if self.transport.send(outgoing) == Sent::Blocked {
                 return;
             }
@@ -165,7 +194,7 @@ impl Loop {
                 continue;
             };
             if let Err(mpsc::error::TrySendError::Full(relay)) = other.try_send(relay) {
-                let retry = matches!(relay, Relay::Replaced(_));
+                let retry = matches!(relay, Relay::Replaced(_) | Relay::Disconnected(_));
                 self.shard.keep_relay(shard, relay);
                 if retry {
                     break;
@@ -179,6 +208,7 @@ impl Loop {
 struct Inbox {
     commands: Vec<Command>,
     relays: Vec<Relay>,
+    streams: Vec<StreamInput>,
 }
 
 /// What a turn waits for.

@@ -137,6 +137,9 @@ impl Shard {
 
     /// True when the peer of a registration is still the one that it belongs to.
     pub(super) fn is_reachable(&self, entry: &Entry) -> bool {
+        if !self.is_connected(entry) {
+            return false;
+        }
         if is_protected(entry) {
             return self.context_for(entry).is_some();
         }
@@ -146,6 +149,11 @@ impl Shard {
             (Some(own), Some(session)) => own.identity == session.identity,
             _ => false,
         }
+    }
+
+    /// True unless the device came over a connection that has ended.
+    pub(super) fn is_connected(&self, entry: &Entry) -> bool {
+        entry.peer.connection().is_none() || self.endpoint.is_connected(entry.peer)
     }
 
     /// Refuses what comes from somebody else than the owner of a registration: the answer is that to

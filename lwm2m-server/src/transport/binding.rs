@@ -12,7 +12,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Socket, Type};
 
 use super::Local;
 use crate::{Listener, StartError};
@@ -23,6 +23,8 @@ pub(crate) struct Bound {
     pub(crate) shards: Vec<Vec<BoundSocket>>,
     /// Of the listeners, in their order.
     pub(crate) addresses: Vec<SocketAddr>,
+    /// For connections, by shard: each with the index of its listener.
+    pub(crate) streams: Vec<Vec<(u8, std::net::TcpListener)>>,
 }
 
 /// A socket of one shard.
@@ -54,37 +56,46 @@ fn bind_with(listeners: &[Listener], shards: usize, locals: &[Local]) -> Result<
     let mut bound = Bound {
         shards: (0..shards).map(|_| Vec::new()).collect(),
         addresses: Vec::new(),
+        streams: (0..shards).map(|_| Vec::new()).collect(),
     };
     for (index, listener) in listeners.iter().enumerate() {
         let asked = listener.address();
+        let kind = match listener.is_stream() {
+            true => Type::STREAM,
+            false => Type::DGRAM,
+        };
         let fail = |source| StartError::Bind {
             address: asked,
             source,
         };
-        let dual = !listeners
-            .iter()
-            .map(Listener::address)
-            .any(|other| other.is_ipv4() && other.port() == asked.port() && asked.port() != 0);
+        let ipv4_has_its_own = listeners.iter().any(|other| {
+            let address = other.address();
+            let same_port = address.port() == asked.port() && asked.port() != 0;
+            address.is_ipv4() && same_port && other.is_stream() == listener.is_stream()
+        });
+        let bind = Bind {
+            kind,
+            dual: !ipv4_has_its_own,
+        };
+        if listener.is_stream() {
+            bound.add_stream(index as u8, asked, bind).map_err(fail)?;
+            continue;
+        }
         let locals: Vec<Local> = match asked.ip().is_unspecified() {
             true => locals
                 .iter()
                 .copied()
-                .filter(|l| l.is_part_of(&asked, dual))
+                .filter(|l| l.is_part_of(&asked, bind.dual))
                 .collect(),
             false => Vec::new(),
         };
         let share = shards > 1 || !locals.is_empty();
-        let first = bind_first(asked, dual, share).map_err(fail)?;
-        let address = first.local_addr().map_err(fail)?;
+        let sockets = bind.each(asked, shards, share).map_err(fail)?;
+        let address = local_address(&sockets).map_err(fail)?;
         bound.addresses.push(address);
-        let mut first = Some(first);
-        for shard in &mut bound.shards {
-            let socket = match first.take() {
-                Some(first) => first,
-                None => bind_one(address, dual, share).map_err(fail)?,
-            };
+        for (shard, socket) in bound.shards.iter_mut().zip(sockets) {
             shard.push(BoundSocket {
-                socket,
+                socket: socket.into(),
                 listener: index as u8,
                 local: None,
             });
@@ -92,7 +103,7 @@ fn bind_with(listeners: &[Listener], shards: usize, locals: &[Local]) -> Result<
         for local in locals {
             let address = local.socket_address(address.port());
             let sockets: io::Result<Vec<UdpSocket>> = (0..shards)
-                .map(|_| bind_one(address, false, true))
+                .map(|_| Ok(bind.one(address, true)?.into()))
                 .collect();
             match sockets {
                 Ok(sockets) => bound.add(index as u8, local, sockets),
@@ -107,6 +118,18 @@ fn bind_with(listeners: &[Listener], shards: usize, locals: &[Local]) -> Result<
 }
 
 impl Bound {
+    /// Binds a listener for connections.
+    fn add_stream(&mut self, index: u8, asked: SocketAddr, bind: Bind) -> io::Result<()> {
+        let shards = self.streams.len();
+        let sockets = bind.each(asked, shards, shards > 1)?;
+        self.addresses.push(local_address(&sockets)?);
+        for (shard, socket) in self.streams.iter_mut().zip(sockets) {
+            socket.listen(BACKLOG)?;
+            shard.push((index, socket.into()));
+        }
+        Ok(())
+    }
+
     fn add(&mut self, listener: u8, local: Local, sockets: Vec<UdpSocket>) {
         for (shard, socket) in self.shards.iter_mut().zip(sockets) {
             shard.push(BoundSocket {
@@ -161,44 +184,75 @@ impl Local {
     }
 }
 
-/// Binds the first socket of a listener. Sharing a port is for our own sockets: another process
-/// on it is an error.
-fn bind_first(address: SocketAddr, dual: bool, share: bool) -> io::Result<UdpSocket> {
-    // Linux lets others in from the moment that the option is set.
-    #[cfg(target_os = "linux")]
-    {
-        let socket = bind_one(address, dual, false)?;
-        socket2::SockRef::from(&socket).set_reuse_port(share)?;
-        Ok(socket)
-    }
-    #[cfg(not(target_os = "linux"))]
-    {
-        if address.port() != 0 {
-            bind_one(address, dual, false)?;
-        }
-        bind_one(address, dual, share)
-    }
+/// Connections that wait to be accepted; the system may allow less.
+const BACKLOG: i32 = 1024;
+
+fn local_address(sockets: &[Socket]) -> io::Result<SocketAddr> {
+    let first = sockets.first().ok_or(io::ErrorKind::InvalidInput)?;
+    let address = first.local_addr()?.as_socket();
+    address.ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
 
-fn bind_one(address: SocketAddr, dual: bool, share: bool) -> io::Result<UdpSocket> {
-    const RECEIVE_BUFFER: usize = 4 << 20;
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::DGRAM,
-        Some(Protocol::UDP),
-    )?;
-    if address.is_ipv6() {
-        socket.set_only_v6(!(dual && address.ip().is_unspecified()))?;
+/// What sockets of a listener have in common.
+#[derive(Debug, Clone, Copy)]
+struct Bind {
+    kind: Type,
+    /// An address for all of IPv6 stands for all of IPv4, too.
+    dual: bool,
+}
+
+impl Bind {
+    /// Binds a socket for each shard; the port that the system chooses is the same for all.
+    fn each(self, asked: SocketAddr, shards: usize, share: bool) -> io::Result<Vec<Socket>> {
+        let mut sockets = vec![self.first(asked, share)?];
+        let address = local_address(&sockets)?;
+        while sockets.len() < shards {
+            sockets.push(self.one(address, share)?);
+        }
+        Ok(sockets)
     }
-    #[cfg(unix)]
-    socket.set_reuse_port(share)?;
-    #[cfg(not(unix))]
-    let _ = share;
-    // The system may grant less; a storm then loses datagrams, which CoAP repeats.
-    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    Ok(socket.into())
+
+    /// Binds the first socket of a listener. Sharing a port is for our own sockets: another process
+    /// on it is an error.
+    fn first(self, address: SocketAddr, share: bool) -> io::Result<Socket> {
+        // Linux lets others in from the moment that the option is set.
+        #[cfg(target_os = "linux")]
+        {
+            let socket = self.one(address, false)?;
+            socket.set_reuse_port(share)?;
+            Ok(socket)
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            if address.port() != 0 {
+                self.one(address, false)?;
+            }
+            self.one(address, share)
+        }
+    }
+
+    fn one(self, address: SocketAddr, share: bool) -> io::Result<Socket> {
+        const RECEIVE_BUFFER: usize = 4 << 20;
+        let socket = Socket::new(Domain::for_address(address), self.kind, None)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(!(self.dual && address.ip().is_unspecified()))?;
+        }
+        #[cfg(unix)]
+        socket.set_reuse_port(share)?;
+        #[cfg(not(unix))]
+        let _ = share;
+        if self.kind == Type::DGRAM {
+            // The system may grant less; a storm then loses datagrams, which CoAP repeats.
+            let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+        } else {
+            // Connections of an earlier run that are being closed do not keep the port.
+            #[cfg(unix)]
+            socket.set_reuse_address(true)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        Ok(socket)
+    }
 }
 
 #[cfg(test)]

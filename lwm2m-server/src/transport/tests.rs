@@ -1,5 +1,6 @@
 use std::hash::{Hash, Hasher};
 
+use super::peer::SessionSlot;
 use super::*;
 use crate::{Listener, StartError};
 
@@ -214,7 +215,9 @@ async fn without_sockets_for_single_addresses_each_reply_names_its_own() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn shards_number_our_addresses_alike() {
-    let Bound { shards, addresses } = bind_all("0.0.0.0:0", 3);
+    let Bound {
+        shards, addresses, ..
+    } = bind_all("0.0.0.0:0", 3);
     let mut shards: Vec<Transport> = shards
         .into_iter()
         .map(|sockets| Transport::new(sockets).expect("in a runtime"))

@@ -16,4 +16,5 @@ mod reports;
 mod requests;
 mod secure;
 mod site;
+mod streams;
 mod xml_device;

@@ -383,6 +383,12 @@ impl From<RequestError> for Problem {
                 StatusCode::GATEWAY_TIMEOUT,
             )
             .hint("a larger timeout_s lets the request wait for the device's next contact"),
+            RequestError::NotConnected => of(
+                "not-connected",
+                "The device is not connected",
+                StatusCode::GATEWAY_TIMEOUT,
+            )
+            .hint("a larger timeout_s lets the request wait until the device connects again"),
             RequestError::Deadline => of(
                 "deadline",
                 "The deadline passed",

@@ -14,6 +14,7 @@ pub(crate) struct Status {
     version: &'static str,
     listeners: Vec<String>,
     registrations: u64,
+    connections: u64,
     registered: u64,
     updated: u64,
     refused: u64,
@@ -52,12 +53,10 @@ pub(crate) async fn status(
     query: Query,
 ) -> Result<Json<Status>, Problem> {
     query.finish()?;
-    let addresses = server.local_addresses().iter();
-    let listeners = addresses.map(|address| format!("coap://{address}"));
     let models = Models::of(&server);
     Ok(Json(Status::new(
         &server.statistics(),
-        listeners.collect(),
+        server.local_uris(),
         models,
     )))
 }
@@ -82,6 +81,7 @@ impl Status {
             version: env!("CARGO_PKG_VERSION"),
             listeners,
             registrations: statistics.registrations,
+            connections: statistics.connections,
             registered: statistics.registered,
             updated: statistics.updated,
             refused: statistics.refused,

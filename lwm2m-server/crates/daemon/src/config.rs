@@ -2,6 +2,7 @@
 
 mod credentials;
 mod dtls;
+mod tcp;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use serde::Deserialize;
 
 pub(crate) use credentials::CredentialsSection;
 use dtls::DtlsSection;
+use tcp::TcpSection;
 
 /// The file with every key and its default, for people.
 pub(crate) const REFERENCE: &str = include_str!("../reference.toml");
@@ -29,6 +31,7 @@ pub(crate) struct Config {
     dtls: DtlsSection,
     listener: Vec<ListenerSection>,
     coap: CoapSection,
+    tcp: TcpSection,
     http: HttpSection,
     models: ModelsSection,
     credentials: CredentialsSection,
@@ -156,6 +159,9 @@ struct LimitsSection {
     refusals_per_second: Option<u32>,
     oscore_contexts_max: Option<usize>,
     local_addresses_max: Option<usize>,
+    connections_max: Option<usize>,
+    connections_per_address_max: Option<usize>,
+    connection_queue_max: Option<usize>,
 }
 
 /// What the server is started with.
@@ -233,6 +239,7 @@ impl Config {
         config.client_authentication = self.dtls.client_authentication();
         set(&mut config.retry_after_s, self.server.retry_after_s);
         self.coap.apply(&mut config.coap)?;
+        self.tcp.apply(&mut config.tcp)?;
         let limits = &mut config.limits;
         set(&mut limits.registrations_max, self.limits.registrations_max);
         set(&mut limits.device_queue_max, self.limits.device_queue_max);
@@ -260,6 +267,15 @@ impl Config {
         set(
             &mut limits.local_addresses_max,
             self.limits.local_addresses_max,
+        );
+        set(&mut limits.connections_max, self.limits.connections_max);
+        set(
+            &mut limits.connections_per_address_max,
+            self.limits.connections_per_address_max,
+        );
+        set(
+            &mut limits.connection_queue_max,
+            self.limits.connection_queue_max,
         );
         Ok(config)
     }
@@ -366,13 +382,18 @@ fn set<T>(target: &mut T, value: Option<T>) {
 }
 
 fn parse_listener(uri: &str) -> anyhow::Result<Listener> {
-    let Some(address) = uri.strip_prefix("coap://") else {
-        bail!("[[listener]] uri = \"{uri}\": this version listens on coap:// only");
+    let (scheme, address) = uri.split_once("://").unwrap_or_default();
+    let listener = match scheme {
+        "coap" => Listener::coap,
+        "coap+tcp" => Listener::coap_tcp,
+        _ => bail!(
+            "[[listener]] uri = \"{uri}\": this version listens on coap:// and coap+tcp:// only"
+        ),
     };
     let address = address
         .parse()
-        .with_context(|| format!("[[listener]] uri = \"{uri}\": use coap://ADDRESS:PORT"))?;
-    Ok(Listener::coap(address))
+        .with_context(|| format!("[[listener]] uri = \"{uri}\": use {scheme}://ADDRESS:PORT"))?;
+    Ok(listener(address))
 }
 
 #[cfg(test)]
@@ -427,9 +448,10 @@ mod tests {
         assert_eq!(reference.models, defaults.models);
         assert_eq!(reference.credentials, defaults.credentials);
         assert_eq!(reference.http_limits, defaults.http_limits);
-        let keys = include_str!("config.rs");
+        let keys = [include_str!("config/tcp.rs"), include_str!("config.rs")].concat();
         let fields = keys
             .lines()
+            .filter(|line| !line.starts_with("impl TcpSection"))
             .take_while(|line| !line.starts_with("impl Config"));
         let fields = fields.filter_map(|line| line.trim().strip_suffix(',')?.split_once(": "));
         for (key, _) in fields.filter(|(key, _)| !key.contains(['(', ' '])) {
@@ -438,6 +460,7 @@ mod tests {
                 "dtls",
                 "listener",
                 "coap",
+                "tcp",
                 "http",
                 "models",
                 "credentials",
@@ -491,7 +514,7 @@ mod tests {
             ),
             (
                 "[[listener]]\nuri = \"coaps://0.0.0.0:5684\"\n",
-                "coap:// only",
+                "coap+tcp:// only",
             ),
             ("[[listener]]\nuri = \"coap://here\"\n", "ADDRESS:PORT"),
         ] {

@@ -75,8 +75,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         builder = builder.listen(listener);
     }
     let server = builder.start().await?;
-    for address in server.local_addresses() {
-        println!("coap://{address}");
+    for uri in server.local_uris() {
+        println!("{uri}");
     }
     println!("http://{http_address}/api/v1");
     serve_http(http, server, settings.http_limits).await

@@ -256,7 +256,7 @@ fn a_session_that_becomes_somebody_else_gets_nothing_of_the_one_before() {
     world.open_session(0, 1, session(&store, "q"));
     world.pass(Duration::from_secs(1));
     let failed = on_its_way.try_recv().expect("answered");
-    assert_eq!(failed, Err(RequestError::RegistrationEnded));
+    assert_eq!(failed, Err(RequestError::NotConnected));
     world.answer(0, 1, &asked, "forged");
     let mut waiting = world.read("a", 0);
     world.pass(Duration::from_secs(10));

@@ -18,7 +18,7 @@ use crate::mailbox::Command;
 use crate::oscore::{ClockSequences, Oscore};
 use crate::registration::profile::Profiles;
 use crate::registration::{EndpointName, Location};
-use crate::transport::Peer;
+use crate::transport::{Peer, SessionTable};
 use crate::{
     AllowAll, Authenticated, CancelMode, Event, EventKind, Events, ObservationId, ObservationInfo,
     Registration, RequestError, RequestOptions, Response, ServerConfig,
@@ -93,6 +93,7 @@ impl World {
             keys: None,
             secure_listeners: Vec::new(),
             interceptors: Vec::new(),
+            sessions: Arc::new(SessionTable::new(9, 9)),
             config,
         });
         let now = Now {

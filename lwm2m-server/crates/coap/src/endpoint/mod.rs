@@ -241,6 +241,14 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         }
     }
 
+    /// As [`Endpoint::cancel`], but says nothing to a peer on a stream: for what the peer has
+    /// forgotten itself.
+    pub fn forget(&mut self, request: RequestId) {
+        if let Some(slot) = self.exchanges.find_id(request) {
+            self.discard(slot);
+        }
+    }
+
     /// The token of a request or an observation, none when it has ended.
     ///
     /// It is what a refresh or an active cancel puts into [`OutgoingRequest::token`].
@@ -330,7 +338,8 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
     }
 
     /// Forgets a peer. Its outstanding requests fail with [`Failure::PeerGone`] through
-    /// [`Endpoint::poll_event`]; its observations end in silence.
+    /// [`Endpoint::poll_event`]; so do its observations when it was connected, while others end in
+    /// silence.
     pub fn forget_peer(&mut self, peer: P) {
         self.remove_peer(peer);
     }

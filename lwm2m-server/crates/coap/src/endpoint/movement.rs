@@ -64,19 +64,21 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             return;
         };
         // The peer goes first, so that no further request starts.
-        let mut next = self.peers.remove(slot).first;
+        let peer = self.peers.remove(slot);
+        let mut next = peer.first;
         while next != NONE {
             let request = self.exchanges.id(next);
             let exchange = self.exchanges.remove(next);
             next = exchange.next;
+            let observes = exchange.observation.is_some() && peer.stream.is_some();
             if let Some(observation) = exchange.observation {
                 self.templates.release(observation.template);
             }
-            let Some(active) = exchange.active else {
-                continue;
-            };
-            self.transmissions.remove(active.transmission);
-            if !active.fetches_rest {
+            let asks = exchange.active.is_some_and(|active| {
+                self.transmissions.remove(active.transmission);
+                !active.fetches_rest
+            });
+            if asks || observes {
                 self.events.push_back(Event::Failed {
                     peer: name,
                     request,

@@ -181,7 +181,8 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             .is_none_or(|capabilities| capabilities.block_wise)
     }
 
-    fn capabilities(&self, peer: P) -> Option<&Capabilities> {
+    /// What a connected peer can do; none when it is not connected.
+    pub fn capabilities(&self, peer: P) -> Option<&Capabilities> {
         let slot = self.peers.find(peer)?;
         self.peers.at(slot).stream.as_deref()
     }

@@ -199,6 +199,12 @@ impl Connection {
         (!self.out.is_empty()).then(|| std::mem::take(&mut self.out))
     }
 
+    /// True when signals of ours wait to be sent. What is received then may add to them, so whoever
+    /// cannot send does not receive either.
+    pub fn has_transmit(&self) -> bool {
+        !self.out.is_empty()
+    }
+
     /// When [`Connection::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Instant {
         let limits = &self.limits;

@@ -335,7 +335,7 @@ fn a_connection_takes_all_with_it() {
     });
     let mut observe = get("3303");
     observe.observe = Some(true);
-    stream.request(observe).expect("taken");
+    let observation = stream.request(observe).expect("taken");
     let slow = stream.request(get("slow")).expect("taken");
     stream.settle();
     stream.server_saw();
@@ -343,8 +343,10 @@ fn a_connection_takes_all_with_it() {
     let peer = Side::Device;
     assert!(stream.server.endpoint.is_connected(peer));
     stream.server.endpoint.forget_peer(peer);
-    let event = stream.server.endpoint.poll_event().map(Seen::of);
-    assert_eq!(event, Some(Seen::Failed(slow, Failure::PeerGone)));
+    for request in [slow, observation] {
+        let event = stream.server.endpoint.poll_event().map(Seen::of);
+        assert_eq!(event, Some(Seen::Failed(request, Failure::PeerGone)));
+    }
     assert!(!stream.server.endpoint.is_connected(peer));
     // What comes late is for nobody, and an answer has no way any more.
     let late = stream

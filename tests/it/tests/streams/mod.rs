@@ -1,0 +1,5 @@
+//! Devices that are connected: coap+tcp (RFC 8323, binding T).
+
+mod devices;
+mod faults;
+mod peer;
