@@ -18,8 +18,8 @@ pub(crate) struct Problem {
     word: &'static str,
     title: &'static str,
     status: StatusCode,
-    detail: String,
-    coap_code: Option<String>,
+    detail: Box<str>,
+    coap_code: Option<Box<str>>,
     hint: Option<Cow<'static, str>>,
     retry_after_s: Option<u16>,
     errors: Vec<Fault>,
@@ -61,7 +61,7 @@ impl Problem {
             word,
             title,
             status,
-            detail: detail.into(),
+            detail: detail.into().into(),
             coap_code: None,
             hint: None,
             retry_after_s: None,
@@ -256,7 +256,7 @@ impl Problem {
             Some(diagnostic) => format!("the device answered {code}: {diagnostic}"),
             None => format!("the device answered {code}"),
         };
-        let number = code.split(' ').next().unwrap_or_default().to_owned();
+        let number = code.split(' ').next().unwrap_or_default().into();
         let problem = Problem::new("device-refused", "The device refused", status, detail);
         let problem = Problem {
             coap_code: Some(number),
