@@ -3,6 +3,7 @@
 //! A target fails when a decoder panics, and when what it read cannot be written and read again as
 //! the same.
 
+pub mod dtls;
 pub mod steps;
 
 use lwm2m_core::codec::{self, Decoded, EncodeError, Scope};

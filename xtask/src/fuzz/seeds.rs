@@ -21,6 +21,8 @@ enum Seeds {
     /// The messages of a transport, each as the one step of a run of the engine.
     Steps(&'static str),
     Texts(&'static [&'static str]),
+    /// Files, from the root of the workspace.
+    Files(&'static [&'static str]),
 }
 
 const TARGETS: &[(&str, Seeds)] = &[
@@ -36,6 +38,46 @@ const TARGETS: &[(&str, Seeds)] = &[
     ("coap_endpoint", Seeds::Steps("udp")),
     ("coap_message", Seeds::Messages("udp", &[])),
     ("coap_tcp", Seeds::Messages("tcp", &[0])),
+    (
+        "dtls_certificate",
+        Seeds::Files(&[
+            "tests/fuzz/certificates/leaf.der",
+            "tests/fuzz/certificates/intermediate.der",
+            "tests/fuzz/certificates/root.der",
+            "tests/fuzz/certificates/leaf-key.der",
+        ]),
+    ),
+    (
+        "dtls_handshake",
+        // How both prove who they are, the datagram, the message, and what is done to it.
+        Seeds::Texts(&[
+            "\0\x01\0\x01",
+            "\x01\x04\0\x01",
+            "\x02\x04\0\x01\x04",
+            "\x02\x05\x01\0",
+        ]),
+    ),
+    (
+        "dtls_reassembly",
+        Seeds::Texts(&[
+            "\0\0\x20\x05",
+            "\x01\0\x20\x05\x03\x01\x02\0",
+            "\x02\0\x40\x05\x03",
+        ]),
+    ),
+    (
+        "dtls_record",
+        Seeds::Texts(&["\0\0\x0d\x16", "\x01\0\x10\x17", "\x02\x01\x0f\x15"]),
+    ),
+    (
+        "dtls_session",
+        // All arrives; then some is lost, doubled, late, and there is something to say.
+        Seeds::Texts(&[
+            "\0\0\0\0\0\0\0\0\0\0\0\0\x0c\0\0\x0e\0\0\0",
+            "\x01\0\0\0\0\0\0\x07\0\x0a\x70\0\0\0\0\0\0\0\x0c\x01\0\x09\0\0\0",
+            "\x02\0\x01\0\0\0\0\0\0\0\0\0\0\x0d\x05\0\0\x0b\0\0\0\0",
+        ]),
+    ),
     (
         "execute_arguments",
         Seeds::Texts(&["5", "2='10.3',7,0='https://www.oma.org'"]),
@@ -89,6 +131,7 @@ pub(super) fn plant(root: &Path, fuzz: &Path, target: &str) -> anyhow::Result<us
     };
     let seeds = match seeds {
         Seeds::Texts(texts) => numbered(texts),
+        Seeds::Files(files) => contents(root, files)?,
         Seeds::Payloads(formats) => read(&root.join(PAYLOADS), |vector| {
             formats.contains(&&*vector.format).then(Vec::new)
         })?,
@@ -121,6 +164,14 @@ fn numbered(texts: &[&str]) -> Vec<(String, Vec<u8>)> {
     texts
         .map(|(index, text)| (index.to_string(), text.as_bytes().to_vec()))
         .collect()
+}
+
+fn contents(root: &Path, files: &[&str]) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
+    let files = files.iter().enumerate().map(|(index, file)| {
+        let bytes = fs::read(root.join(file)).with_context(|| format!("cannot read {file}"))?;
+        Ok((index.to_string(), bytes))
+    });
+    files.collect()
 }
 
 /// The vectors for which `before` gives what stands before the payload.
