@@ -39,6 +39,7 @@ mod models;
 pub mod oscore;
 mod registration;
 mod response;
+pub mod secure_datagram;
 mod server;
 mod shard;
 mod start;

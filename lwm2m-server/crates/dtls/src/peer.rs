@@ -28,6 +28,22 @@ pub struct Peer {
     pub resumed: bool,
 }
 
+impl Peer {
+    /// A peer that another DTLS implementation has authenticated: without Connection ID, not
+    /// resumed.
+    pub fn new(identity: Identity, suite: CipherSuite) -> Peer {
+        Peer {
+            identity,
+            certificate: None,
+            suite,
+            server_name: None,
+            extended_master_secret: false,
+            cid: false,
+            resumed: false,
+        }
+    }
+}
+
 /// Who a peer is. This layer authenticates; what an identity may do is for others to say.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
