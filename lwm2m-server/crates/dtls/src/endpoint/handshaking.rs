@@ -133,7 +133,7 @@ impl<P: Path> Endpoint<P> {
         let Some(index) = opened else {
             let is_finished = header.content_type != ContentType::ApplicationData
                 && header.content_type != ContentType::Alert;
-            if is_finished {
+            if is_finished && handshake.role.bad_finished().is_some() {
                 let grace = millis(self.config.timing.bad_finished_grace);
                 let at = self.clock.now() + grace;
                 handshake.bad_finished_at = handshake.bad_finished_at.min(at);
@@ -190,8 +190,9 @@ impl<P: Path> Endpoint<P> {
         let Some(mut handshake) = self.slots.take_handshake(id) else {
             return;
         };
-        if handshake.bad_finished_at <= now {
-            let failure = handshake.role.bad_finished();
+        if handshake.bad_finished_at <= now
+            && let Some(failure) = handshake.role.bad_finished()
+        {
             return self.fail(id, handshake, failure);
         }
         if handshake.give_up_at <= now {

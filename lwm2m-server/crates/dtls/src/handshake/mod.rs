@@ -114,11 +114,12 @@ impl Role {
         }
     }
 
-    /// Why protected records of the peer cannot be opened.
-    pub(crate) fn bad_finished(&self) -> Failure {
+    /// Why protected records of the peer cannot be opened; none when it must be that they were
+    /// forged.
+    pub(crate) fn bad_finished(&self) -> Option<Failure> {
         match self {
             Role::Server(server) => server.bad_finished(),
-            Role::Client(_) => Failure::BadFinished,
+            Role::Client(_) => None,
         }
     }
 

@@ -153,18 +153,16 @@ impl Server {
         }
     }
 
-    pub(super) fn bad_finished(&self) -> Failure {
-        match &self.identity {
-            Identity::Psk(identity) => {
-                let identity = identity.clone();
-                match self.concealed {
-                    // The application hears the truth, the client the same alert as for a key.
-                    true => Failure::ConcealedPskIdentity { identity },
-                    false => Failure::WrongKey { identity },
-                }
-            }
-            _ => Failure::BadFinished,
-        }
+    pub(super) fn bad_finished(&self) -> Option<Failure> {
+        let Identity::Psk(identity) = &self.identity else {
+            return None;
+        };
+        let identity = identity.clone();
+        Some(match self.concealed {
+            // The application hears the truth, the client the same alert as for a key.
+            true => Failure::ConcealedPskIdentity { identity },
+            false => Failure::WrongKey { identity },
+        })
     }
 
     pub(super) fn finish(mut self) -> Option<Outcome> {

@@ -14,3 +14,4 @@ mod network;
 mod pair;
 mod psk;
 mod resuming;
+mod risks;

@@ -60,12 +60,17 @@ pub(crate) struct Pair {
     pub(crate) lookups: Vec<Lookup>,
     /// Every datagram that came to the server, with its source.
     pub(crate) captured: Vec<(SocketAddr, Vec<u8>)>,
+    /// Someone on the way: what it answers goes on in place of the datagram; true for one that
+    /// goes to the server.
+    pub(crate) meddler: Option<Meddler>,
     /// What is on its way, by time of arrival; destination and source.
     flying: BTreeMap<(Instant, u64), Flying>,
     answers: BTreeMap<(Instant, u64), (SessionId, Verdict)>,
     order: u64,
     state: u64,
 }
+
+pub(crate) type Meddler = Box<dyn FnMut(bool, Vec<u8>) -> Vec<Vec<u8>>>;
 
 struct Flying {
     from: SocketAddr,
@@ -122,6 +127,7 @@ impl Pair {
             lookup_takes: Duration::ZERO,
             lookups: Vec::new(),
             captured: Vec::new(),
+            meddler: None,
             flying: BTreeMap::new(),
             answers: BTreeMap::new(),
             order: 0,
@@ -266,7 +272,14 @@ impl Pair {
                 break;
             };
             side.sent.push(transmit.datagram.to_vec());
-            self.fly(from, transmit.path, &transmit.datagram);
+            let datagram = transmit.datagram.to_vec();
+            let datagrams = match &mut self.meddler {
+                Some(meddler) => meddler(!is_server, datagram),
+                None => vec![datagram],
+            };
+            for datagram in datagrams {
+                self.fly(from, transmit.path, &datagram);
+            }
         }
     }
 
