@@ -1,6 +1,9 @@
 """A LwM2M 1.1 device made of aiocoap, without any LwM2M library.
 
-Usage: device.py SERVER_HOST SERVER_PORT ENDPOINT OWN_PORT
+Usage: device.py SERVER ENDPOINT OWN_PORT [FOLDER]
+
+SERVER is a URI, as in coap://127.0.0.1:5683 or coap+tcp://127.0.0.1:5683.
+FOLDER is an OSCORE context as aiocoap keeps it; with it, every message is protected.
 
 Says what happens on standard output, one word first, and takes commands on standard input:
 
@@ -130,15 +133,27 @@ class Root(resource.Resource):
         return content(json.dumps(records).encode(), SENML_JSON)
 
 
+async def protected_context(site, bind, server, folder):
+    """Both directions under one OSCORE context."""
+    from aiocoap import credentials, oscore, oscore_sitewrapper
+
+    secret = oscore.FilesystemSecurityContext(folder)
+    known = credentials.CredentialsMap()
+    known[":server"] = secret
+    wrapped = oscore_sitewrapper.OscoreSiteWrapper(site, known)
+    context = await aiocoap.Context.create_server_context(wrapped, bind=bind)
+    context.client_credentials[f"{server}/*"] = secret
+    return context
+
+
 async def request(context, server, code, path, payload=b"", content_format=None, **more):
-    message = aiocoap.Message(code=code, uri=f"coap://{server}{path}", payload=payload, **more)
+    message = aiocoap.Message(code=code, uri=f"{server}{path}", payload=payload, **more)
     if content_format is not None:
         message.opt.content_format = content_format
     return await context.request(message).response
 
 
-async def main(host, port, endpoint, own_port):
-    server = f"{host}:{port}"
+async def main(server, endpoint, own_port, folder=None):
     manufacturer = Value("/3/0/0", "aiocoap")
     offset = Value("/3/0/14", "+01:00", writable=True)
     temperature = Value("/3303/0/5700", 21.5)
@@ -152,10 +167,15 @@ async def main(host, port, endpoint, own_port):
     site.add_resource(["3303", "0"], Instance("/3303/0", [temperature]))
     site.add_resource(["19", "0", "0"], Blob())
     site.add_resource([], Root([manufacturer, offset, temperature]))
-    context = await aiocoap.Context.create_server_context(site, bind=("127.0.0.1", own_port))
+    bind = ("127.0.0.1", own_port)
+    if folder is None:
+        context = await aiocoap.Context.create_server_context(site, bind=bind)
+    else:
+        context = await protected_context(site, bind, server, folder)
 
+    binding = "T" if "+tcp" in server else "U"
     answer = await request(
-        context, server, codes.POST, f"/rd?ep={endpoint}&lt=120&lwm2m=1.1&b=U", LINKS.encode(), LINK
+        context, server, codes.POST, f"/rd?ep={endpoint}&lt=120&lwm2m=1.1&b={binding}", LINKS.encode(), LINK
     )
     location = "/" + "/".join(answer.opt.location_path)
     say("registered" if answer.code == codes.CREATED else "refused", location, answer.code)
@@ -184,4 +204,4 @@ async def main(host, port, endpoint, own_port):
     await context.shutdown()
 
 
-asyncio.run(main(sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])))
+asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), *sys.argv[4:]))

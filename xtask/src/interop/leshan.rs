@@ -240,7 +240,7 @@ fn start(root: &Path, server: &Server, endpoint: &str, mode: &str) -> anyhow::Re
     let mut command = Command::new("java");
     command
         .args(["-cp", &class_path, "interop.LeshanDevice"])
-        .arg(format!("coap://127.0.0.1:{}", server.coap_port))
+        .arg(server.uri("coap")?)
         .args([endpoint, "300", mode])
         .arg(root.join("object-registry/objects/3303.xml"));
     Peer::start(command)

@@ -16,7 +16,7 @@ pub(crate) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::
     install(root)?;
     let port = free_port()?;
     let device = Device {
-        server: server.coap_port,
+        server: server.port("coap")?,
         port,
     };
     report.scenario(PEER, "register, 2.01 with a location", || {
@@ -80,6 +80,20 @@ pub(crate) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::
                 printed.contains(code),
                 "{bytes:x?}: the answer was {printed}"
             );
+        }
+        Ok(())
+    });
+
+    report.scenario(PEER, "tcp: register, then a name that is missing", || {
+        let uri = server.uri("coap+tcp")?;
+        for (query, code) in [
+            ("ep=libcoap-tcp&lwm2m=1.1&lt=60&b=T", "2.01"),
+            ("lwm2m=1.1&lt=60&b=T", "4.00"),
+        ] {
+            let uri = format!("{uri}/rd?{query}");
+            let body = ["-m", "post", "-t", "40", "-e", "</1/0>,</3/0>", &uri];
+            let printed = coap_client(&[&["-v", "6", "-B", "10"], &body[..]].concat())?;
+            anyhow::ensure!(printed.contains(code), "{query}: the answer was {printed}");
         }
         Ok(())
     });

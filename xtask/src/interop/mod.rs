@@ -6,6 +6,7 @@
 
 mod aiocoap;
 mod debian;
+mod events;
 mod leshan;
 mod libcoap;
 mod peer;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use serde_json::Value;
 
+use super::events::Events;
 use super::peer::Peer;
 use crate::process;
 
@@ -18,6 +19,8 @@ bind_address = "127.0.0.1"
 bind_port = 0
 security_mode = "nosec"
 awake_time_s = 2
+[[listener]]
+uri = "coap+tcp://127.0.0.1:0"
 [http]
 bind = "127.0.0.1:0"
 "#;
@@ -26,7 +29,8 @@ bind = "127.0.0.1:0"
 pub(crate) struct Server {
     child: Child,
     binary: PathBuf,
-    pub(crate) coap_port: u16,
+    /// Where it listens, as it says: coap://127.0.0.1:49152.
+    uris: Vec<String>,
     api: String,
     _folder: tempfile::TempDir,
 }
@@ -50,25 +54,41 @@ impl Server {
             .spawn()
             .with_context(|| format!("cannot start {}", binary.display()))?;
         let output = child.stdout.take().context("the server has no output")?;
-        let mut lines = BufReader::new(output).lines();
-        let mut address = |scheme: &str| -> anyhow::Result<String> {
-            let line = lines.next().context("the server ended at once")??;
-            let address = line.strip_prefix(scheme);
-            address
-                .map(str::to_owned)
-                .with_context(|| format!("no {scheme} in '{line}'"))
-        };
-        let coap = address("coap://")?;
-        let http = address("http://")?;
-        let coap_port = coap.rsplit(':').next().unwrap_or_default().parse()?;
-        let api = format!("http://{}", http.trim_end_matches("/api/v1"));
+        let mut uris = Vec::new();
+        let mut http = None;
+        for line in BufReader::new(output).lines() {
+            let line = line?;
+            if line.starts_with("http://") {
+                http = Some(line);
+                break;
+            }
+            uris.push(line);
+        }
+        let http = http.context("the server ended at once")?;
+        let api = http.trim_end_matches("/api/v1").to_owned();
         Ok(Server {
             child,
             binary,
-            coap_port,
+            uris,
             api,
             _folder: folder,
         })
+    }
+
+    /// Where it listens for a scheme.
+    pub(crate) fn uri(&self, scheme: &str) -> anyhow::Result<String> {
+        let mut uris = self.uris.iter();
+        let prefix = format!("{scheme}://");
+        let uri = uris.find(|uri| uri.starts_with(&prefix));
+        uri.cloned()
+            .with_context(|| format!("no {scheme} among {:?}", self.uris))
+    }
+
+    /// The port that it listens on for a scheme.
+    pub(crate) fn port(&self, scheme: &str) -> anyhow::Result<u16> {
+        let uri = self.uri(scheme)?;
+        let port = uri.rsplit(':').next().unwrap_or_default();
+        port.parse().with_context(|| format!("no port in {uri}"))
     }
 
     /// Runs a command of the CLI with `--json` and reads what it prints.
@@ -120,6 +140,11 @@ impl Server {
             .args(["--server", &self.api, "--json"])
             .args(arguments);
         Peer::start(command)
+    }
+
+    /// What happens from now on.
+    pub(crate) fn events(&self) -> anyhow::Result<Events> {
+        Events::of(&self.api)
     }
 
     /// Waits until so many observations of a device stand.

@@ -1,6 +1,7 @@
 //! aiocoap, a CoAP library for Python, as two devices written by hand: one of LwM2M 1.1, and one of
 //! 1.2 whose payloads come from cbor2.
 
+mod oscore;
 mod version_1_2;
 
 use std::path::{Path, PathBuf};
@@ -19,19 +20,19 @@ const ENDPOINT: &str = "aiocoap";
 const REQUIREMENTS: &[&str] = &["aiocoap==0.4.17", "cbor2==6.2.1"];
 /// The DTLS of aiocoap, tinydtls, which pip builds from C.
 const DTLS_REQUIREMENTS: &[&str] = &["aiocoap==0.4.17", "DTLSSocket==0.2.3"];
+/// What aiocoap needs for OSCORE.
+const OSCORE_REQUIREMENTS: &[&str] = &[
+    "aiocoap==0.4.17",
+    "cbor2==6.2.1",
+    "cryptography==50.0.2",
+    "filelock==4.2.11",
+    "ge25519==2.0.0",
+    "lakers-python==0.6.2",
+];
 
 pub(crate) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::Result<()> {
     let python = install(root, REQUIREMENTS)?;
-    let mut command = Command::new(&python);
-    command
-        .arg(root.join("tests/interop/aiocoap/device.py"))
-        .args([
-            "127.0.0.1",
-            &server.coap_port.to_string(),
-            ENDPOINT,
-            &free_port()?.to_string(),
-        ]);
-    let mut device = Peer::start(command)?;
+    let mut device = start(root, &python, &server.uri("coap")?, ENDPOINT, None)?;
 
     report.scenario(PEER, "register with 124 links, block-wise", || {
         device.hear("registered /rd/")?;
@@ -81,31 +82,7 @@ pub(crate) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::
         )
     });
     report.scenario(PEER, "opaque block-wise both ways", || {
-        let answer = server.cli(&[
-            "read",
-            ENDPOINT,
-            "/19/0/0",
-            "--format",
-            "opaque",
-            "--unchecked",
-        ])?;
-        let first = value_at(&answer, "/19/0/0")?;
-        ensure!(
-            first.len() > 6000,
-            "5000 bytes as base64 are longer than {}",
-            first.len()
-        );
-        server.cli(&[
-            "write",
-            ENDPOINT,
-            "/19/0/0",
-            &first,
-            "--format",
-            "opaque",
-            "--unchecked",
-        ])?;
-        device.hear("received 5000")?;
-        Ok(())
+        blob(server, &mut device, ENDPOINT)
     });
     report.scenario(PEER, "read-composite", || {
         let answer = server.cli(&[
@@ -120,7 +97,7 @@ pub(crate) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::
         expect("/3303/0/5700", &value_at(&answer, "/3303/0/5700")?, "21.5")
     });
     report.scenario(PEER, "observe, notify, cancel", || {
-        observe(server, &mut device)
+        observe(server, &mut device, ENDPOINT)
     });
     report.scenario(PEER, "send", || {
         device.tell("send")?;
@@ -139,13 +116,87 @@ pub(crate) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::
         device.hear("deregistered 2.02")?;
         server.wait_registered(ENDPOINT, false)
     });
-    version_1_2::run(root, &python, server, report)
+    version_1_2::run(root, &python, server, report)?;
+    oscore::run(root, server, report)?;
+    over_tcp(root, &python, server, report)
 }
 
-fn observe(server: &Server, device: &mut Peer) -> anyhow::Result<()> {
+/// The device with this script, at this server; `context` is one of OSCORE.
+fn start(
+    root: &Path,
+    python: &Path,
+    server: &str,
+    endpoint: &str,
+    context: Option<&Path>,
+) -> anyhow::Result<Peer> {
+    let mut command = Command::new(python);
+    command
+        .arg(root.join("tests/interop/aiocoap/device.py"))
+        .args([server, endpoint, &free_port()?.to_string()])
+        .args(context);
+    Peer::start(command)
+}
+
+/// Both directions over the one connection that the device makes (RFC 8323).
+fn over_tcp(
+    root: &Path,
+    python: &Path,
+    server: &Server,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    const ENDPOINT: &str = "aiocoap-tcp";
+    let mut device = start(root, python, &server.uri("coap+tcp")?, ENDPOINT, None)?;
+    report.scenario(PEER, "tcp: register", || {
+        device.hear("registered /rd/")?;
+        let client = server.cli(&["client", ENDPOINT])?;
+        expect("binding", client["binding"].as_str().unwrap_or(""), "T")
+    });
+    report.scenario(PEER, "tcp: read, write, execute", || {
+        let value = server.read(ENDPOINT, "/3/0/0", &["--format", "text"])?;
+        expect("/3/0/0", &value, "aiocoap")?;
+        server.cli(&["write", ENDPOINT, "/3/0/14", "+03:00", "--format", "text"])?;
+        device.hear("written /3/0/14 +03:00")?;
+        server.cli(&["exec", ENDPOINT, "/3/0/4", "0='now'"])?;
+        device.hear("executed 0='now'")?;
+        Ok(())
+    });
+    report.scenario(PEER, "tcp: 5000 bytes both ways", || {
+        blob(server, &mut device, ENDPOINT)
+    });
+    report.scenario(PEER, "tcp: observe, notify, cancel", || {
+        observe(server, &mut device, ENDPOINT)
+    });
+    report.scenario(PEER, "tcp: send, update, de-register", || {
+        device.tell("send")?;
+        device.hear("sent 2.04")?;
+        device.tell("update")?;
+        device.hear("updated 2.04")?;
+        device.tell("stop")?;
+        device.hear("deregistered 2.02")?;
+        server.wait_registered(ENDPOINT, false)
+    });
+    Ok(())
+}
+
+/// Reads a large value and writes it back.
+fn blob(server: &Server, device: &mut Peer, endpoint: &str) -> anyhow::Result<()> {
+    let how = ["--format", "opaque", "--unchecked"];
+    let read = [&["read", endpoint, "/19/0/0"], &how[..]].concat();
+    let value = value_at(&server.cli(&read)?, "/19/0/0")?;
+    ensure!(
+        value.len() > 6000,
+        "5000 bytes as base64 are longer than {}",
+        value.len()
+    );
+    server.cli(&[&["write", endpoint, "/19/0/0", &value], &how[..]].concat())?;
+    device.hear("received 5000")?;
+    Ok(())
+}
+
+fn observe(server: &Server, device: &mut Peer, endpoint: &str) -> anyhow::Result<()> {
     let observing = server.cli_in_background(&[
         "observe",
-        ENDPOINT,
+        endpoint,
         "/3303/0/5700",
         "--format",
         "text",
@@ -161,7 +212,7 @@ fn observe(server: &Server, device: &mut Peer) -> anyhow::Result<()> {
     device
         .hear("observers /3303/0/5700 0")
         .context("the observation was not cancelled")?;
-    server.wait_observations(ENDPOINT, 0)
+    server.wait_observations(endpoint, 0)
 }
 
 fn expect_value(observing: &Peer, value: &str) -> anyhow::Result<()> {
@@ -170,6 +221,11 @@ fn expect_value(observing: &Peer, value: &str) -> anyhow::Result<()> {
         &value_at(&observing.answer()?, "/3303/0/5700")?,
         value,
     )
+}
+
+/// Python with what aiocoap needs for OSCORE.
+fn install_oscore(root: &Path) -> anyhow::Result<PathBuf> {
+    install(root, OSCORE_REQUIREMENTS)
 }
 
 /// Python with what aiocoap needs for DTLS.

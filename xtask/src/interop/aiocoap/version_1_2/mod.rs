@@ -33,7 +33,7 @@ pub(super) fn run(
         .arg(root.join("tests/interop/aiocoap/device_1_2.py"))
         .args([
             "127.0.0.1",
-            &server.coap_port.to_string(),
+            &server.port("coap")?.to_string(),
             ENDPOINT,
             &free_port()?.to_string(),
         ]);

@@ -127,7 +127,7 @@ pub(super) fn cancel_by_reset(device: &mut Device<'_>) -> anyhow::Result<()> {
 }
 
 pub(super) fn send(device: &mut Device<'_>) -> anyhow::Result<()> {
-    let events = device.cli_in_background(&["events"])?;
+    let events = device.server.events()?;
     device.tell("style nested")?;
     for (format, name) in [
         ("11544", "lwm2m-cbor"),
@@ -138,12 +138,7 @@ pub(super) fn send(device: &mut Device<'_>) -> anyhow::Result<()> {
             .peer
             .tell(&format!("send {format} /3303/0/5700 /16/0/0/2"))?;
         device.peer.hear("sent 2.04")?;
-        let sent = loop {
-            let event = events.answer()?;
-            if event["event"] == "send" {
-                break event["data"].clone();
-            }
-        };
+        let sent = events.next("send")?;
         expect(name, &value_at(&sent, "/3303/0/5700")?, "24.5")?;
         expect(name, &value_at(&sent, "/16/0/0/2")?, "vendor")?;
     }
