@@ -129,9 +129,12 @@ impl Shard {
     }
 
     fn own_frame(&mut self, now: Now, peer: Peer, frame: &[u8]) {
-        if let Some(event) = self.endpoint.receive_frame(now.instant, peer, frame) {
+        let mut plain = std::mem::take(&mut self.plain);
+        let instant = now.instant;
+        if let Some(event) = (self.endpoint).receive_frame_with(instant, peer, frame, &mut plain) {
             self.on_event(now, event);
         }
+        self.plain = plain;
         self.drain_events(now);
     }
 

@@ -69,10 +69,6 @@ impl Shard {
         if self.shared.config.shards < 2 || self.session(peer).is_some() {
             return None;
         }
-        let oscore = self.shared.oscore.as_ref();
-        if let Some(registration) = oscore.and_then(|o| o.registration_named_by(datagram)) {
-            return (registration.shard != self.id).then_some(registration.shard);
-        }
         if !is_for_registration(datagram) {
             return self.routed(peer);
         }
@@ -88,6 +84,13 @@ impl Shard {
     }
 
     fn owner_by(&mut self, peer: &Peer, message: Option<Message<'_>>) -> Option<u16> {
+        let oscore = self.shared.oscore.as_ref();
+        let registration = oscore
+            .zip(message.as_ref())
+            .and_then(|(oscore, message)| oscore.registration_named_by(message));
+        if let Some(registration) = registration {
+            return (registration.shard != self.id).then_some(registration.shard);
+        }
         if let Some(owner) = message.and_then(named_owner) {
             // Nothing is remembered yet: anybody can write a shard number.
             let elsewhere = owner != self.id && usize::from(owner) < self.shared.config.shards;
@@ -132,7 +135,7 @@ impl Shard {
     }
 }
 
-/// True when a datagram may be for `/rd/{id}`, as far as its code says.
+/// True when a datagram may be for `/rd/{id}`, in plain or protected, as far as its code says.
 fn is_for_registration(datagram: &[u8]) -> bool {
     let code = datagram.get(1).copied().map(Code);
     matches!(code, Some(Code::POST | Code::DELETE))

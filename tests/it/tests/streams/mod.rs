@@ -2,4 +2,4 @@
 
 mod devices;
 mod faults;
-mod peer;
+pub(crate) mod peer;

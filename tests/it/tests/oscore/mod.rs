@@ -1,5 +1,7 @@
 //! Devices under OSCORE: registration, requests, observation and Send, and who is kept out.
 
+mod streams;
+
 use std::sync::Arc;
 
 use lwm2m_coap::Code;
@@ -37,15 +39,18 @@ fn credential() -> Credential {
 }
 
 /// The same from the side of the device.
-fn account(secret: &[u8]) -> OscoreAccount {
-    let parameters = Parameters {
+fn parameters(secret: &[u8]) -> Parameters {
+    Parameters {
         master_secret: secret.to_vec().into(),
         master_salt: b"salt".to_vec(),
         id_context: IdContext::new(b"fleet"),
         sender_id: KeyId::new(b"dev").expect("an id"),
         recipient_id: KeyId::new(b"srv").expect("an id"),
-    };
-    OscoreAccount::new(&parameters, 0).expect("parameters of a context")
+    }
+}
+
+fn account(secret: &[u8]) -> OscoreAccount {
+    OscoreAccount::new(&parameters(secret), 0).expect("parameters of a context")
 }
 
 struct Guarded {
@@ -55,6 +60,10 @@ struct Guarded {
 }
 
 async fn guarded(shards: usize) -> Guarded {
+    guarded_at(shards, Listener::coap(([127, 0, 0, 1], 0).into())).await
+}
+
+async fn guarded_at(shards: usize, listener: Listener) -> Guarded {
     let store = Arc::new(MemoryCredentials::default());
     let taken = store.add(vec![credential()]).await;
     taken.expect("a good credential");
@@ -62,7 +71,7 @@ async fn guarded(shards: usize) -> Guarded {
     config.shards = shards;
     let server = Server::builder()
         .config(config)
-        .listen(Listener::coap(([127, 0, 0, 1], 0).into()))
+        .listen(listener)
         .credentials(Arc::clone(&store) as _)
         .start()
         .await
