@@ -68,6 +68,10 @@ pub enum Event<P> {
         lookup: Lookup,
     },
     /// A session is up.
+    ///
+    /// A peer that comes back from another address, having lost its session, leaves the old one
+    /// behind: whoever knows that both are of one device closes it, or
+    /// [`Limits::session_idle`](crate::Limits::session_idle) does.
     Up {
         /// The session.
         session: SessionId,

@@ -269,3 +269,140 @@ fn choose(
         ours: ours.map(|suite| suite.code()).collect(),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handshake::extension::ClientExtensions;
+    use crate::handshake::hello::HelloStart;
+    use crate::random::SeededRandom;
+
+    fn on(
+        version: u16,
+        suites: &[u8],
+        extensions: ClientExtensions<'_>,
+        config: &ServerConfig,
+    ) -> Result<Agreed, Failure> {
+        let hello = ClientHello {
+            start: HelloStart {
+                version,
+                random: &[1; 32],
+                session_id: &[],
+                cookie: &[],
+                suites,
+                compressions: &[0],
+            },
+            extensions,
+        };
+        let cid = Cid::new(0, 1, 1, [0, 0]);
+        Agreed::on(&hello, config, cid, &mut SeededRandom::new(1), None)
+    }
+
+    const PSK: &[u8] = &[0xc0, 0xa8];
+    const ECDHE: &[u8] = &[0xc0, 0xae];
+
+    fn psk(extensions: ClientExtensions<'_>) -> Result<Agreed, Failure> {
+        on(VERSION_1_2, PSK, extensions, &ServerConfig::default())
+    }
+
+    #[test]
+    fn versions_below_1_2_are_refused_and_above_are_taken() {
+        let config = ServerConfig::default();
+        let try_version = |version| on(version, PSK, ClientExtensions::default(), &config);
+        assert!(try_version(0xfefd).is_ok());
+        assert!(try_version(0xfefc).is_ok());
+        for offered in [0xfeff, 0x0100, 0x0303, 0xffff] {
+            assert_eq!(
+                try_version(offered).err(),
+                Some(Failure::Version { offered })
+            );
+        }
+    }
+
+    #[test]
+    fn the_length_of_fragments_is_agreed_on() {
+        let with = |max_fragment_length, record_size_limit, cid| {
+            let agreed = psk(ClientExtensions {
+                max_fragment_length,
+                record_size_limit,
+                cid,
+                ..ClientExtensions::default()
+            })?;
+            let granted = agreed.extensions();
+            let echoed = (granted.max_fragment_length, granted.record_size_limit);
+            Ok((agreed.fragment_max()?, echoed))
+        };
+        assert_eq!(with(None, None, None), Ok((1 << 14, (None, None))));
+        assert_eq!(with(Some(1), None, None), Ok((512, (Some(1), None))));
+        let ours = Some(1 << 14);
+        assert_eq!(with(Some(1), Some(200), None), Ok((200, (None, ours))));
+        assert_eq!(
+            with(None, Some(200), Some(&[][..])),
+            Ok((199, (None, ours)))
+        );
+        let illegal = |what| Err(Failure::IllegalParameter(what));
+        assert_eq!(with(Some(5), None, None), illegal("max_fragment_length"));
+        assert_eq!(with(None, Some(63), None), illegal("record_size_limit"));
+    }
+
+    #[test]
+    fn a_connection_id_of_33_bytes_is_illegal() {
+        let with = |cid| {
+            psk(ClientExtensions {
+                cid: Some(cid),
+                ..ClientExtensions::default()
+            })
+        };
+        assert!(with(&[7; 32]).is_ok_and(|agreed| agreed.own_cid.is_some()));
+        assert!(matches!(with(&[7; 33]), Err(Failure::IllegalParameter(_))));
+    }
+
+    #[test]
+    fn what_a_certificate_suite_lacks_is_named() {
+        let config = ServerConfig {
+            raw_public_key: crate::PrivateKey::generate().ok(),
+            ..ServerConfig::default()
+        };
+        let good = ClientExtensions {
+            groups: Some(&[0, 23]),
+            point_formats: Some(&[0]),
+            signature_algorithms: Some(&[4, 3]),
+            client_certificate_types: Some(&[2]),
+            server_certificate_types: Some(&[2]),
+            ..ClientExtensions::default()
+        };
+        let lacking = |extensions| match on(VERSION_1_2, ECDHE, extensions, &config) {
+            Err(Failure::NoCommonParameter(what)) => what,
+            other => panic!("{:?}", other.err()),
+        };
+        assert!(on(VERSION_1_2, ECDHE, good, &config).is_ok());
+        let groups = Some(&[0, 24][..]);
+        assert!(lacking(ClientExtensions { groups, ..good }).starts_with("curve"));
+        let signature_algorithms = Some(&[4, 1][..]);
+        let what = lacking(ClientExtensions {
+            signature_algorithms,
+            ..good
+        });
+        assert!(what.starts_with("signature algorithm"));
+        let point_formats = Some(&[1][..]);
+        let what = lacking(ClientExtensions {
+            point_formats,
+            ..good
+        });
+        assert_eq!(what, "point format");
+        let what = lacking(ClientExtensions {
+            server_certificate_types: None,
+            ..good
+        });
+        assert_eq!(what, "kind of server certificate");
+        let what = lacking(ClientExtensions {
+            client_certificate_types: None,
+            ..good
+        });
+        assert_eq!(what, "kind of client certificate");
+        // Where the client offers a pre-shared key as well, that is taken.
+        let both = [ECDHE, PSK].concat();
+        let agreed = on(VERSION_1_2, &both, ClientExtensions::default(), &config);
+        assert!(agreed.is_ok_and(|agreed| agreed.suite == CipherSuite::PskCcm8));
+    }
+}

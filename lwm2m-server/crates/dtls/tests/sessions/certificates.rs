@@ -429,6 +429,57 @@ fn a_server_without_raw_public_keys_says_what_is_missing() {
 }
 
 #[test]
+fn a_certificate_that_has_expired_meanwhile_does_not_continue_a_session() {
+    let world = World::new();
+    let mut params = named("soon expired");
+    params.not_after = date_time_ymd(2026, 6, 2);
+    let device = world.root.issue(&params);
+    let mut pair = world.pair(|_| {});
+    let config = world.x509_as(Some(&device), world.expectation());
+    let (client, _) = pair.establish(config.clone());
+    let resume = pair.client.endpoint.resumption(client);
+    assert!(resume.is_some());
+    let config = ClientConfig { resume, ..config };
+    pair.establish(config.clone());
+    assert!(pair.server.last_up().expect("up").1.resumed);
+    // Noon was an hour ago; the certificate ends at midnight, the ticket at noon.
+    pair.pass(Duration::from_secs(13 * 3600));
+    pair.connect(config);
+    pair.run();
+    assert!(matches!(
+        &pair.server.failures()[..],
+        [Failure::Certificate(error)] if matches!(error.fault, CertificateFault::Expired { .. })
+    ));
+}
+
+#[test]
+fn a_session_of_nobody_is_not_continued_where_somebody_is_required() {
+    let world = World::new();
+    let key = lwm2m_dtls::TicketKey::generate();
+    let policy = |policy| {
+        let resumption = lwm2m_dtls::ServerResumption {
+            ticket_key: Some(key.clone()),
+            ..lwm2m_dtls::ServerResumption::default()
+        };
+        world.pair(|server| {
+            server.client_authentication = policy;
+            server.resumption = Some(resumption);
+        })
+    };
+    let mut pair = policy(ClientAuthentication::Optional);
+    let config = world.x509_as(None, world.expectation());
+    let (client, _) = pair.establish(config.clone());
+    let resume = pair.client.endpoint.resumption(client);
+    let mut stricter = policy(ClientAuthentication::Required);
+    stricter.connect(ClientConfig { resume, ..config });
+    stricter.run();
+    assert!(matches!(
+        &stricter.server.failures()[..],
+        [Failure::Certificate(error)] if error.fault == CertificateFault::Missing
+    ));
+}
+
+#[test]
 fn a_slow_verdict_parks_the_handshake() {
     let world = World::new();
     let mut pair = world.pair(|_| {});

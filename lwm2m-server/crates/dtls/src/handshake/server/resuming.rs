@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::{Server, State};
+use crate::config::ClientAuthentication;
 use crate::failure::Failure;
 use crate::handshake::agreement::Agreed;
 use crate::handshake::hello::{ClientHello, ServerHello};
 use crate::handshake::message::{Fragment, MessageType, NewSessionTicket};
 use crate::handshake::{Conversation, Environment, Step};
-use crate::peer::Verdict;
+use crate::peer::{Identity, Verdict};
 use crate::prf::{MasterSecret, Sender};
 use crate::resumption::Resumable;
 
@@ -36,18 +37,30 @@ impl Server {
         let session = session.filter(|session| {
             hello.has_suite(session.peer.suite.code())
                 && self.config.suites.contains(&session.peer.suite)
+                && self.may_be_continued(&session.peer.identity, now_s)
                 && session.peer.server_name.as_deref() == offers.server_name
         });
-        // RFC 7627 §5.3: what was bound stays bound, what was not begins anew.
-        match session {
-            Some(session) if session.peer.extended_master_secret => {
-                match offers.extended_master_secret {
-                    true => Ok(Some(session)),
-                    false => Err(Failure::NoExtendedMasterSecret),
-                }
+        // RFC 7627 §5.3: what was bound stays bound, and what was not is not continued.
+        match session.filter(|session| session.peer.extended_master_secret) {
+            Some(_) if !offers.extended_master_secret => Err(Failure::NoExtendedMasterSecret),
+            session => Ok(session),
+        }
+    }
+    }
+
+    /// True when a peer of this kind could come in today. Whether this one may is for the
+    /// application to say.
+    fn may_be_continued(&self, identity: &Identity, now_s: u64) -> bool {
+        match identity {
+            Identity::Psk(_) => self.config.psk,
+            Identity::RawPublicKey(_) => self.config.client_raw_public_keys,
+            Identity::X509(identity) => {
+                let until_s = u64::try_from(identity.not_after_unix_s).unwrap_or(0);
+                self.config.trust.is_some() && now_s <= until_s
             }
-            Some(session) if !offers.extended_master_secret => Ok(Some(session)),
-            _ => Ok(None),
+            Identity::Anonymous => {
+                self.config.client_authentication != ClientAuthentication::Required
+            }
         }
     }
 
