@@ -46,7 +46,6 @@ impl Server {
             session => Ok(session),
         }
     }
-    }
 
     /// True when a peer of this kind could come in today. Whether this one may is for the
     /// application to say.
