@@ -138,6 +138,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         // Of the request's Block options, only the size is of interest any more.
         let handle = &ResponseHandle {
             block1: None,
+            outer_block1: None,
             block2: handle.block2.map(|asked| asked & 0xf),
             ..*handle
         };
@@ -366,11 +367,16 @@ fn encode<P>(
     let (Some(binding), Some(security)) = (&handle.security, security) else {
         return outbox.encode(header, options, &added, &response.payload);
     };
+    let mut outside = EngineOptions::default();
+    if let Some(block1) = handle.outer_block1 {
+        outside.push_uint(OptionNumber::BLOCK1, block1);
+    }
+    let payload = &response.payload;
     let protect = |plain: &Message<'_>, content: &mut Vec<u8>| {
         security.protect_response(binding, plain, content)
     };
     outbox
-        .encode_protected(header, options, &added, &response.payload, protect)
+        .encode_protected(header, options, &added, payload, &outside, protect)
         .unwrap_or_else(|_| {
             // Nothing of the response leaves without protection.
             let header = Header {

@@ -44,6 +44,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             block2: None,
             resource: 0,
             security: None,
+            outer_block1: None,
         };
         let plain = plain.filter(|_| message.value(OptionNumber::OSCORE).is_some());
         if let Err((code, reason)) = self.check_request(&message, plain.is_some()) {
@@ -64,7 +65,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         let message = match plain {
             Some(plain) => match self.unprotect_request(&mut handle, message, plain) {
                 Ok(message) => message,
-                Err(reason) => return self.refuse(peer, reason),
+                Err(reason) => return self.refuse(peer, reason?),
             },
             None => message,
         };
@@ -99,7 +100,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
 
     /// Takes one block of a request; gives the body when it is complete, or else the
     /// reason if it is refused.
-    fn take_block<'d>(
+    pub(super) fn take_block<'d>(
         &mut self,
         handle: &mut ResponseHandle<P>,
         message: &Message<'d>,
@@ -231,7 +232,10 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         self.fingerprint(handle, message, |number| {
             matches!(
                 number,
-                OptionNumber::URI_PATH | OptionNumber::URI_QUERY | OptionNumber::REQUEST_TAG
+                OptionNumber::URI_PATH
+                    | OptionNumber::URI_QUERY
+                    | OptionNumber::REQUEST_TAG
+                    | OptionNumber::OSCORE
             )
         })
     }

@@ -116,13 +116,14 @@ impl<P> Outbox<P> {
     }
 
     /// As [`Outbox::encode`], protected: `protect` appends what the outer message has behind its
-    /// token and gives its code.
+    /// token and gives its code. `outside` are options of the outer message.
     pub(super) fn encode_protected<'a>(
         &mut self,
         header: Header<'_>,
         options: impl Iterator<Item = (OptionNumber, &'a [u8])>,
         added: &EngineOptions,
         payload: &[u8],
+        outside: &EngineOptions,
         protect: impl FnOnce(&Message<'_>, &mut Vec<u8>) -> Result<Code, &'static str>,
     ) -> Result<Bytes, &'static str> {
         let mut inner = Vec::with_capacity(payload.len() + OPTIONS_BYTES);
@@ -132,8 +133,8 @@ impl<P> Outbox<P> {
         let code = protect(&plain, &mut outer)?;
         let outer = Message::of_content(code, &outer).map_err(|kind| kind.reason())?;
         let options = outer.options().map(|option| (option.number, option.value));
-        let none = EngineOptions::default();
-        Ok(self.encode(Header { code, ..header }, options, &none, outer.payload()))
+        let header = Header { code, ..header };
+        Ok(self.encode(header, options, outside, outer.payload()))
     }
 
     /// Encodes an empty ACK or RST.

@@ -103,8 +103,14 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
                     Ok(code)
                 };
                 let options = decode_options(&active.options);
-                self.outbox
-                    .encode_protected(header, options, &added, &payload, protect)
+                self.outbox.encode_protected(
+                    header,
+                    options,
+                    &added,
+                    &payload,
+                    &EngineOptions::default(),
+                    protect,
+                )
             }
         };
         active.binding = bound;

@@ -4,6 +4,7 @@
 //! answered, an ACK sent. What a protected message stands for is then treated like any other,
 //! and its answer is protected where it is encoded.
 
+use std::borrow::Cow;
 use std::hash::Hash;
 
 use super::answering::Additions;
@@ -12,30 +13,36 @@ use super::{Endpoint, Event, Failure, Response, ResponseHandle};
 use crate::{Code, Message, OptionNumber, ResponseFault, SecurityBinding, SecurityFault};
 
 impl<P: Copy + Eq + Hash> Endpoint<P> {
-    /// The request that a protected one stands for; answers it when it is refused.
+    /// The request that a protected one stands for.
+    ///
+    /// # Errors
+    /// It has been answered: the reason when it is refused, none when it is one of several outer
+    /// blocks, which a proxy may cut a message into (RFC 8613 §4.1.3.4.2).
     pub(super) fn unprotect_request<'d>(
         &mut self,
         handle: &mut ResponseHandle<P>,
         outer: Message<'d>,
         plain: &'d mut Vec<u8>,
-    ) -> Result<Message<'d>, &'static str> {
+    ) -> Result<Message<'d>, Option<&'static str>> {
         // An outer No-Response is for proxies; the one inside counts.
         handle.no_response = 0;
-        if outer.block1().is_some() || outer.block2().is_some() {
-            return Err(self.refuse_protected(
-                handle,
-                &Response::new(Code::BAD_OPTION),
-                OUTER_BLOCK,
-            ));
+        if outer.block2().is_some() {
+            let response = Response::new(Code::BAD_OPTION);
+            return self.refuse_protected(handle, &response, OUTER_BLOCK);
         }
         let Some(security) = self.security.clone() else {
-            return Err(NO_SECURITY);
+            return Err(Some(NO_SECURITY));
         };
-        let (code, binding) = match security.unprotect_request(&outer, outer.payload(), plain) {
+        let body = match outer.block1() {
+            Some(Ok(block)) => self.take_block(handle, &outer, block)?,
+            _ => Cow::Borrowed(outer.payload()),
+        };
+        handle.outer_block1 = handle.block1.take();
+        let (code, binding) = match security.unprotect_request(&outer, &body, plain) {
             Ok(request) => request,
             Err(fault) => {
                 handle.security = fault.challenge.map(|challenge| challenge.binding);
-                return Err(self.refuse_protected(handle, &refusal(&fault), fault.reason));
+                return self.refuse_protected(handle, &refusal(&fault), fault.reason);
             }
         };
         handle.security = Some(binding);
@@ -43,13 +50,13 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             Ok(message) => message,
             Err(error) => {
                 let response = Response::new(Code::BAD_REQUEST);
-                return Err(self.refuse_protected(handle, &response, error.reason()));
+                return self.refuse_protected(handle, &response, error.reason());
             }
         };
         handle.no_response = message.no_response().unwrap_or(0);
         match self.check_request(&message, false) {
             Ok(()) => Ok(message),
-            Err((code, reason)) => Err(self.refuse_protected(handle, &Response::new(code), reason)),
+            Err((code, reason)) => self.refuse_protected(handle, &Response::new(code), reason),
         }
     }
 
@@ -181,16 +188,16 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
     }
 
     /// Answers a protected request that is refused, unless the peer has had too many such answers.
-    fn refuse_protected(
+    fn refuse_protected<'d>(
         &mut self,
         handle: &ResponseHandle<P>,
         response: &Response,
         reason: &'static str,
-    ) -> &'static str {
+    ) -> Result<Message<'d>, Option<&'static str>> {
         if handle.stream || self.may_reject(handle.peer) {
             self.answer(handle, false, response, Additions::default());
         }
-        reason
+        Err(Some(reason))
     }
 }
 

@@ -146,8 +146,14 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
                     let request = security.protect_request(binding.context, plain, content)?;
                     Ok(request.0)
                 };
-                self.outbox
-                    .encode_protected(header, options, &added, &[], protect)
+                self.outbox.encode_protected(
+                    header,
+                    options,
+                    &added,
+                    &[],
+                    &EngineOptions::default(),
+                    protect,
+                )
             }
         };
         // What cannot be protected is not said: what the peer goes on to notify is dropped.

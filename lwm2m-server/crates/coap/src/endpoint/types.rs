@@ -126,6 +126,8 @@ pub struct ResponseHandle<P> {
     pub(super) resource: u64,
     /// Protects the response, when the request was protected.
     pub(super) security: Option<SecurityBinding>,
+    /// The outer Block1 value to echo, of a protected request that came in outer blocks.
+    pub(super) outer_block1: Option<u32>,
 }
 
 impl<P: Copy> ResponseHandle<P> {

@@ -9,7 +9,7 @@ use lwm2m_coap::{
 };
 use lwm2m_oscore::{ContextName, Contexts, ReplayState, SequenceStore};
 
-use crate::common::{parameters, parse, side};
+use crate::common::{message, parameters, parse, side};
 
 /// Numbers that start anew: there is no restart here.
 #[derive(Debug, Default)]
@@ -452,4 +452,70 @@ fn an_engine_without_security_does_not_understand_protected_messages() {
     let answer = engine.poll_transmit().expect("an answer").datagram;
     let answer = Message::parse(&answer).expect("a message");
     assert_eq!(answer.code(), Code::BAD_OPTION);
+}
+
+/// A proxy may cut a protected message into blocks (RFC 8613 §4.1.3.4.2).
+#[test]
+fn a_request_in_outer_blocks_is_put_together_and_then_unprotected() {
+    let mut pair = Pair::new();
+    let body = vec![7; 500];
+    pair.device.ask(pair.now, post("rd").payload(body.clone()));
+    let whole = pair.device.sent().remove(0);
+    let whole = parse(&whole);
+    let option = whole.value(OptionNumber::OSCORE).expect("protected");
+    let blocks: Vec<&[u8]> = whole.payload().chunks(256).collect();
+    let last = blocks.len() - 1;
+    for (number, block) in blocks.iter().enumerate() {
+        let value = (number << 4 | usize::from(number < last) << 3 | 4) as u8;
+        let options = [
+            (OptionNumber::OSCORE, option),
+            (OptionNumber::BLOCK1, &[value]),
+        ];
+        let mut datagram = message(Code::POST, &options, block);
+        datagram[3] = number as u8;
+        pair.server.take(pair.now, &datagram);
+        if number < last {
+            let answer = pair.server.sent().remove(0);
+            assert_eq!(parse(&answer).code(), Code::CONTINUE);
+            assert!(pair.server.heard.is_empty());
+        }
+    }
+    let (handle, _, path, received) = pair.server.requested();
+    assert_eq!(
+        (path.as_str(), handle.security()),
+        ("rd", Some(pair.server.context))
+    );
+    assert!(received == body);
+    pair.respond(handle, content(b"1"));
+    let answer = pair.server.sent().remove(0);
+    let answer = parse(&answer);
+    assert_eq!(answer.code(), Code::CHANGED);
+    assert!(answer.value(OptionNumber::OSCORE).is_some());
+    let echoed = answer.block1().and_then(Result::ok).expect("its block");
+    assert_eq!((echoed.number as usize, echoed.more), (last, false));
+}
+
+/// What is put together is bounded as without security, and nobody has proven anything yet.
+#[test]
+fn outer_blocks_are_bounded() {
+    let mut pair = Pair::new();
+    let config = Config {
+        body_max: 512,
+        ..Config::default()
+    };
+    let contexts = Contexts::new(1, Arc::new(Fresh::default()));
+    pair.server.engine = Endpoint::new(config, 7).with_security(Arc::new(contexts));
+    for number in 0..3u8 {
+        let value = [number << 4 | 8 | 4];
+        let options = [
+            (OptionNumber::OSCORE, &b"\x09\x00dev"[..]),
+            (OptionNumber::BLOCK1, &value),
+        ];
+        let mut datagram = message(Code::POST, &options, &[0; 256]);
+        datagram[3] = number;
+        pair.server.take(pair.now, &datagram);
+    }
+    let codes: Vec<Code> = pair.server.sent().iter().map(|d| parse(d).code()).collect();
+    let too_large = Code::REQUEST_ENTITY_TOO_LARGE;
+    assert_eq!(codes, [Code::CONTINUE, Code::CONTINUE, too_large]);
 }
