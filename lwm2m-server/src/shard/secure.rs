@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use hashbrown::{HashMap, HashSet};
 use lwm2m_coap::{Code, Transmit};
@@ -150,6 +150,7 @@ impl Shard {
             return;
         };
         secure.renew_keys(&self.shared.config);
+        secure.dtls.set_unix_time(now.instant, unix_s(now.wall));
         secure.dtls.handle(now.instant, path, datagram);
         self.drain_secure(now, datagram);
     }
@@ -398,6 +399,12 @@ impl Shard {
             reason,
         });
     }
+}
+
+/// Certificates are valid from a time to a time.
+fn unix_s(wall: SystemTime) -> u64 {
+    let since = wall.duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
 }
 
 /// How clients are answered.

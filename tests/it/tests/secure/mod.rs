@@ -1,5 +1,6 @@
 //! Devices with DTLS, over real sockets.
 
+mod keys;
 mod peer;
 
 use std::sync::Arc;

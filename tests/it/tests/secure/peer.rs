@@ -53,6 +53,11 @@ impl SecurePeer {
     /// Opens a session; what was before is forgotten.
     pub(crate) async fn connect(&mut self, identity: &[u8], key: &[u8]) -> Result<(), Failure> {
         let config = ClientConfig::psk(identity, Psk::new(key).expect("a key"));
+        self.connect_with(config).await
+    }
+
+    /// Opens a session with these credentials.
+    pub(crate) async fn connect_with(&mut self, config: ClientConfig) -> Result<(), Failure> {
         let server = self.plain.server;
         let session = self.dtls.connect(Instant::now(), server, Arc::new(config));
         let session = session.expect("room for a handshake");
