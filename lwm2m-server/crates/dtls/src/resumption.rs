@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -88,6 +88,13 @@ impl TicketKey {
         TicketKey::new(&secret)
     }
 
+    /// The secret that was made at random when the process first asked for it. All shards of a
+    /// server have it, and changes of other settings leave it; a restart ends its tickets.
+    pub fn of_process() -> TicketKey {
+        static KEY: LazyLock<TicketKey> = LazyLock::new(TicketKey::generate);
+        KEY.clone()
+    }
+
     /// A secret of 32 random bytes.
     pub fn new(secret: &[u8; 32]) -> TicketKey {
         let mut named = Zeroizing::new(b"name of a ticket key".to_vec());
@@ -151,7 +158,7 @@ impl fmt::Debug for TicketKey {
 pub struct ServerResumption {
     /// How long a session may be continued; 24 h.
     pub lifetime: Duration,
-    /// For new tickets; a key made at random. None: only session ids are used.
+    /// For new tickets; [`TicketKey::of_process`]. None: only session ids are used.
     pub ticket_key: Option<TicketKey>,
     /// For the tickets of before; none.
     pub previous_ticket_key: Option<TicketKey>,
@@ -161,7 +168,7 @@ impl Default for ServerResumption {
     fn default() -> ServerResumption {
         ServerResumption {
             lifetime: Duration::from_secs(24 * 3600),
-            ticket_key: Some(TicketKey::generate()),
+            ticket_key: Some(TicketKey::of_process()),
             previous_ticket_key: None,
         }
     }

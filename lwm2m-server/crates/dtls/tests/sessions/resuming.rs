@@ -148,6 +148,15 @@ fn servers_with_one_ticket_key_take_each_others_tickets() {
 }
 
 #[test]
+fn shards_of_one_process_take_each_others_tickets() {
+    let mut first = Pair::new();
+    let resumption = earlier(&mut first, client_config());
+    let mut second = Pair::with(2, Config::default(), Config::default());
+    second.establish(continuing(resumption));
+    assert!(second.server.last_up().expect("up").1.resumed);
+}
+
+#[test]
 fn a_session_is_not_continued_for_ever() {
     for config in [Config::default(), without_tickets()] {
         let mut pair = Pair::with_server(config);
