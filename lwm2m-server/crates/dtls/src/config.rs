@@ -286,7 +286,8 @@ impl Default for Timing {
 /// Limits, so that no peer can take more than its share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a datagram of ours in a handshake; 1200, at least [`Limits::MTU_MIN`].
+    /// Bytes of a datagram of ours in a handshake; 1200, at least [`Limits::MTU_MIN`]. A flight
+    /// that goes unanswered twice is cut to 548.
     pub mtu: usize,
     /// Handshakes in flight; 4096. ClientHellos above are dropped in silence.
     pub handshakes_max: usize,

@@ -135,6 +135,7 @@ impl<P: Path> Endpoint<P> {
             conversation,
             parked: false,
             early: Vec::new(),
+            mtu: self.config.limits.mtu,
             timeout,
             retransmit_at: now + timeout,
             give_up_at: now + millis(self.config.timing.handshake_timeout),

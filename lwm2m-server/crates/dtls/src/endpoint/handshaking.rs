@@ -20,6 +20,8 @@ pub(super) struct Handshake<P> {
     pub(super) parked: bool,
     /// Protected records that came before their keys were there.
     pub(super) early: Vec<u8>,
+    /// Bytes of our datagrams.
+    pub(super) mtu: usize,
     pub(super) timeout: Millis,
     pub(super) retransmit_at: Millis,
     pub(super) give_up_at: Millis,
@@ -37,6 +39,9 @@ enum Progress<P> {
 }
 
 impl<P> Handshake<P> {
+    /// What every path carries: 576 bytes without the headers of IPv4 and UDP.
+    const MTU_SAFE: usize = 548;
+
     pub(super) const REPEATS_MAX: u8 = 8;
 
     pub(super) fn deadline(&self) -> Millis {
@@ -208,6 +213,10 @@ impl<P: Path> Endpoint<P> {
             let max = millis(self.config.timing.retransmission_max);
             handshake.timeout = (handshake.timeout * 2).min(max);
             handshake.retransmit_at = now + handshake.timeout;
+            // RFC 6347 §4.1.1.1: perhaps the path carries less than we believe.
+            if handshake.timeout >= 4 * millis(self.config.timing.retransmission_initial) {
+                handshake.mtu = handshake.mtu.min(Handshake::<P>::MTU_SAFE);
+            }
             self.repeat_flight(&mut handshake);
         }
         self.slots.put(id, handshake);
@@ -456,7 +465,7 @@ impl<P: Path> Endpoint<P> {
 
     fn send_flight(&mut self, handshake: &mut Handshake<P>) {
         let room = Room {
-            mtu: self.config.limits.mtu,
+            mtu: handshake.mtu,
             fragment: handshake.conversation.fragment_max,
         };
         let (path, outbox) = (handshake.path, &mut self.outbox);

@@ -103,6 +103,47 @@ fn reordered_and_duplicated_flights_are_put_in_order() {
 }
 
 #[test]
+fn a_path_that_carries_less_than_was_believed_gets_smaller_datagrams() {
+    let server = Config {
+        server: Some(Arc::new(ServerConfig {
+            psk_identity_hint: Some(vec![b'h'; 700].into()),
+            ..ServerConfig::default()
+        })),
+        ..mtu(1200)
+    };
+    let mut pair = Pair::with(1, server, mtu(1200));
+    pair.meddler = Some(Box::new(|_, datagram| match datagram.len() {
+        ..=576 => vec![datagram],
+        _ => Vec::new(),
+    }));
+    pair.connect(client_config());
+    pair.run();
+    assert_eq!((pair.client.ups(), pair.server.ups()), (1, 1));
+}
+
+#[test]
+fn our_own_records_sent_back_to_us_do_no_harm() {
+    let mut pair = Pair::new();
+    // The client's records go to the server and back to the client, which waits for Finished.
+    let mut said: Vec<Vec<u8>> = Vec::new();
+    pair.meddler = Some(Box::new(move |to_server, datagram| {
+        if to_server {
+            said.push(datagram.clone());
+            return vec![datagram];
+        }
+        let mut all = std::mem::take(&mut said);
+        all.push(datagram);
+        all
+    }));
+    pair.lookup_takes = Duration::from_secs(5);
+    let (client, _) = pair.establish(client_config());
+    pair.send_from_client(client, b"unharmed");
+    pair.run();
+    assert_eq!(pair.server.texts(), [b"unharmed"]);
+    assert_eq!(pair.client.failures(), []);
+}
+
+#[test]
 fn records_that_come_before_their_keys_wait_for_them() {
     let mut pair = Pair::new();
     // Finished overtakes ClientKeyExchange: each record travels alone, the last one first.
