@@ -24,7 +24,7 @@ use lwm2m_dtls::{DownReason, Endpoint, Event, Failure, Identity, Lookup, Psk, Se
 use super::{Now, Shard};
 use crate::credentials::{Credential, LookUp, Proof};
 use crate::event::EventKind;
-use crate::identity::{Authenticated, PeerIdentity, X509Identity};
+use crate::identity::{Authenticated, PeerIdentity, X509Identity, sha256};
 use crate::keys::{KeyMaterial, Keys};
 use crate::transport::{Peer, SessionSlot};
 use crate::{ClientAuthentication, Reason, ServerConfig};
@@ -100,6 +100,11 @@ impl Secure {
                 .set_server(Some(Arc::new(answers(config, &current))));
             self.current = current;
         }
+    }
+
+    /// Credentials have changed: handshakes that are not done ask again.
+    pub(super) fn forget_found(&mut self) {
+        self.found.clear();
     }
 
     /// When [`Shard::secure_timers`] has something to do.
@@ -347,7 +352,14 @@ impl Shard {
         presented: &PeerIdentity,
         credentials: &[Arc<Credential>],
     ) {
-        let fits = |c: &&Arc<Credential>| c.identify(presented).is_some();
+        // Of two keys of one identity, the session stands on the one that has proved it.
+        let peer = self.secure.as_ref().and_then(|s| s.dtls.peer(session));
+        let label = peer.map_or(0, |peer| peer.key_label);
+        let fits = |c: &&Arc<Credential>| {
+            let is_key = matches!(c.proof, Proof::Psk { .. });
+            let proved = !is_key || label == 0 || label_of(c) == label;
+            c.identify(presented).is_some() && proved
+        };
         let credentials: Vec<_> = credentials.iter().filter(fits).cloned().collect();
         let identity = credentials.first().and_then(|c| c.identify(presented));
         let Some(identity) = identity else {
@@ -461,6 +473,13 @@ fn certified(identity: &lwm2m_dtls::X509Identity) -> X509Identity {
     }
 }
 
+/// Tells the keys of one identity apart, also in a session that continues another one.
+fn label_of(credential: &Credential) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = sha256(credential.id.as_str().as_bytes());
+    // 0 says that nobody knows which key it was.
+    u64::from_be_bytes([a, b, c, d, e, f, g, h]).max(1)
+}
+
 /// What a handshake is told of the credentials that were found.
 fn verdict_of(presented: &PeerIdentity, credentials: &[Arc<Credential>]) -> Verdict {
     if !matches!(presented, PeerIdentity::Psk(_)) {
@@ -474,7 +493,8 @@ fn verdict_of(presented: &PeerIdentity, credentials: &[Arc<Credential>]) -> Verd
         let Proof::Psk { key, .. } = &credential.proof else {
             return None;
         };
-        Psk::new(key.expose()).ok()
+        let key = Psk::new(key.expose()).ok()?;
+        Some(key.labelled(label_of(credential)))
     });
     match keys.next() {
         Some(key) => Verdict::Psk {

@@ -176,6 +176,9 @@ impl Shard {
         if let Some(oscore) = &self.shared.oscore {
             oscore.revise(revision);
         }
+        if let Some(secure) = &mut self.secure {
+            secure.forget_found();
+        }
         let mut lost = Vec::new();
         for (peer, authenticated) in &mut self.sessions.by_peer {
             match revision.apply(authenticated) {

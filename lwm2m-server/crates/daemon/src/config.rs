@@ -207,19 +207,13 @@ impl Config {
 
     fn listeners(&self) -> anyhow::Result<Vec<Listener>> {
         let mut listeners = Vec::new();
-        if self.server.security_mode == SecurityMode::Nosec {
-            let address = SocketAddr::new(self.server.bind_address, self.server.bind_port);
-            listeners.push(Listener::coap(address));
-        }
+        let address = SocketAddr::new(self.server.bind_address, self.server.bind_port);
+        listeners.push(match self.server.security_mode {
+            SecurityMode::Dtls => Listener::coaps(address),
+            SecurityMode::Nosec => Listener::coap(address),
+        });
         for listener in &self.listener {
             listeners.push(parse_listener(&listener.uri)?);
-        }
-        if listeners.is_empty() {
-            bail!(
-                "this version has no DTLS yet, and NoSec is never on by default.\n\
-                 Try `lwm2m-server --demo`, or write into lwm2m-server.toml, for a network that \
-                 is closed:\n\n    [server]\n    security_mode = \"nosec\"\n    bind_port = 5683\n"
-            );
         }
         Ok(listeners)
     }
@@ -385,9 +379,11 @@ fn parse_listener(uri: &str) -> anyhow::Result<Listener> {
     let (scheme, address) = uri.split_once("://").unwrap_or_default();
     let listener = match scheme {
         "coap" => Listener::coap,
+        "coaps" => Listener::coaps,
         "coap+tcp" => Listener::coap_tcp,
         _ => bail!(
-            "[[listener]] uri = \"{uri}\": this version listens on coap:// and coap+tcp:// only"
+            "[[listener]] uri = \"{uri}\": this version listens on coaps://, coap:// and \
+             coap+tcp:// only"
         ),
     };
     let address = address
@@ -405,9 +401,10 @@ mod tests {
     }
 
     #[test]
-    fn nosec_is_never_on_by_default() {
-        let error = settings("").err().expect("refused");
-        assert!(error.to_string().contains("--demo"), "{error}");
+    fn security_is_on_by_default() {
+        let settings = settings("").unwrap();
+        let address = "0.0.0.0:5685".parse().unwrap();
+        assert_eq!(settings.listeners, [Listener::coaps(address)]);
     }
 
     #[test]
@@ -439,9 +436,8 @@ mod tests {
 
     #[test]
     fn the_reference_has_every_key_with_its_default() {
-        let nosec = "[server]\nsecurity_mode = \"nosec\"\n";
-        let defaults = settings(nosec).unwrap();
-        let reference = settings(&REFERENCE.replace("\"dtls\"", "\"nosec\"")).unwrap();
+        let defaults = settings("").unwrap();
+        let reference = settings(REFERENCE).unwrap();
         assert_eq!(reference.server, defaults.server);
         assert_eq!(reference.listeners, defaults.listeners);
         assert_eq!(reference.http, defaults.http);
@@ -512,10 +508,7 @@ mod tests {
                 "[server]\nsecurity_mode = \"nosec\"\n[coap]\ntoken_max = 65\n",
                 "8 to 64",
             ),
-            (
-                "[[listener]]\nuri = \"coaps://0.0.0.0:5684\"\n",
-                "coap+tcp:// only",
-            ),
+            ("[[listener]]\nuri = \"mqtt://0.0.0.0:1883\"\n", "coaps://"),
             ("[[listener]]\nuri = \"coap://here\"\n", "ADDRESS:PORT"),
         ] {
             let error = settings(text).err().expect(text);

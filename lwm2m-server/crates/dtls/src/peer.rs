@@ -26,6 +26,9 @@ pub struct Peer {
     pub cid: bool,
     /// The session continues an earlier one, which proved the identity.
     pub resumed: bool,
+    /// The label of the pre-shared key that proved the identity, see [`Psk::labelled`]; 0 when
+    /// there is none, or the implementation does not tell.
+    pub key_label: u64,
 }
 
 impl Peer {
@@ -40,6 +43,7 @@ impl Peer {
             extended_master_secret: false,
             cid: false,
             resumed: false,
+            key_label: 0,
         }
     }
 }

@@ -6,7 +6,10 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// A pre-shared key: 1 to [`Psk::BYTES_MAX`] bytes, cleared from memory on drop, never printed.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
-pub struct Psk(Box<[u8]>);
+pub struct Psk {
+    bytes: Box<[u8]>,
+    label: u64,
+}
 
 /// Why bytes are no pre-shared key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -26,13 +29,27 @@ impl Psk {
     /// When there are none, or more than [`Psk::BYTES_MAX`].
     pub fn new(bytes: &[u8]) -> Result<Psk, PskError> {
         match bytes.len() {
-            1..=Psk::BYTES_MAX => Ok(Psk(bytes.into())),
+            1..=Psk::BYTES_MAX => Ok(Psk {
+                bytes: bytes.into(),
+                label: 0,
+            }),
             found => Err(PskError { found }),
         }
     }
 
+    /// Gives the key a number of the application's, which says later which of two keys of one
+    /// identity a peer has proved itself by ([`Peer::key_label`](crate::Peer::key_label)).
+    pub fn labelled(mut self, label: u64) -> Psk {
+        self.label = label;
+        self
+    }
+
+    pub(crate) fn label(&self) -> u64 {
+        self.label
+    }
+
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 }
 

@@ -222,6 +222,7 @@ mod tests {
                 extended_master_secret: true,
                 cid: true,
                 resumed: false,
+                key_label: 0,
             }),
             until_s,
         }

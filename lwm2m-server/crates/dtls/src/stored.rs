@@ -32,6 +32,7 @@ pub(crate) fn write_peer(out: &mut Vec<u8>, peer: &Peer) {
     out.put_u8(u8::from(peer.extended_master_secret));
     out.put_u8(u8::from(peer.cid));
     out.put_u8(u8::from(peer.resumed));
+    out.put(&peer.key_label.to_be_bytes());
 }
 
 /// Reads a peer; none when these bytes are not of [`write_peer`].
@@ -60,6 +61,7 @@ pub(crate) fn read_peer(reader: &mut Reader<'_>) -> Option<Peer> {
         extended_master_secret: flag(reader)?,
         cid: flag(reader)?,
         resumed: flag(reader)?,
+        key_label: reader.u64()?,
     })
 }
 
@@ -97,6 +99,7 @@ mod tests {
                 extended_master_secret: true,
                 cid: false,
                 resumed: true,
+                key_label: 7,
             };
             let mut bytes = Vec::new();
             write_peer(&mut bytes, &peer);

@@ -1,5 +1,6 @@
 //! Devices with DTLS, over real sockets.
 
+mod credentials;
 mod keys;
 mod peer;
 

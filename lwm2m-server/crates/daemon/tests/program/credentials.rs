@@ -13,14 +13,22 @@ use crate::demo::BINARY;
 /// A server whose credentials are in `folder`, stopped when dropped.
 struct Running {
     child: Child,
+    /// As in `coaps://127.0.0.1:40002`.
+    listener: String,
     http: String,
 }
 
 impl Running {
     fn start(folder: &Path) -> Running {
-        let config = "[server]\nbind_address = \"127.0.0.1\"\nbind_port = 0\n\
-                      security_mode = \"nosec\"\n[http]\nbind = \"127.0.0.1:0\"\n\
-                      [credentials]\nfile = \"keys.json\"\n";
+        let nosec = "bind_address = \"127.0.0.1\"\nbind_port = 0\nsecurity_mode = \"nosec\"\n";
+        Running::start_with(folder, nosec)
+    }
+
+    fn start_with(folder: &Path, server: &str) -> Running {
+        let config = format!(
+            "[server]\n{server}[http]\nbind = \"127.0.0.1:0\"\n\
+             [credentials]\nfile = \"keys.json\"\n"
+        );
         let file = folder.join("lwm2m-server.toml");
         fs::write(&file, config).expect("written");
         let mut child = Command::new(BINARY)
@@ -32,10 +40,15 @@ impl Running {
             .expect("the binary starts");
         let output = BufReader::new(child.stdout.take().expect("its output is piped"));
         let mut lines = output.lines().map(|line| line.expect("text"));
+        let listener = lines.next().expect("an address");
         let line = lines.find(|line| line.starts_with("http://"));
         let http = line.expect("an address");
         let http = http.trim_end_matches("/api/v1").to_owned();
-        Running { child, http }
+        Running {
+            child,
+            listener,
+            http,
+        }
     }
 
     fn run(&self, arguments: &[&str], input: &str) -> Output {
@@ -179,6 +192,23 @@ fn credentials_are_generated_added_listed_removed_and_kept() {
         assert_eq!(mode & 0o777, 0o600);
     }
     assert_eq!(Running::start(folder.path()).ids(), before);
+}
+
+#[test]
+fn security_is_on_when_nothing_is_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = "bind_address = \"127.0.0.1\"\nbind_port = 0\n";
+    let running = Running::start_with(folder.path(), config);
+    assert!(
+        running.listener.starts_with("coaps://127.0.0.1:"),
+        "{}",
+        running.listener
+    );
+    assert!(
+        running
+            .succeeds(&["generate", "meter-7"])
+            .contains("meter-7")
+    );
 }
 
 #[test]

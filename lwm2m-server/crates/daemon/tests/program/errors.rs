@@ -19,13 +19,13 @@ fn fails_with(output: &Output, part: &str) {
 }
 
 #[test]
-fn without_anything_it_says_how_to_start() {
+fn a_listener_that_is_not_known_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
-    let output = Command::new(BINARY)
-        .current_dir(folder.path())
-        .output()
-        .expect("the binary starts");
-    fails_with(&output, "--demo");
+    let file = folder.path().join("wrong.toml");
+    std::fs::write(&file, "[[listener]]\nuri = \"mqtt://0.0.0.0:1883\"\n").expect("written");
+    let output = run(&["--config", &file.to_string_lossy()]);
+    fails_with(&output, "mqtt://0.0.0.0:1883");
+    fails_with(&output, "coaps://");
 }
 
 #[test]

@@ -275,6 +275,7 @@ impl Client {
             extended_master_secret: agreed.extended_master_secret,
             cid: agreed.own_cid.is_some(),
             resumed: resumed.is_some(),
+            key_label: 0,
         });
         let resumption = match resumed {
             Some(resumed) if continuing.ticket.is_empty() => Some(resumed.clone()),
@@ -412,6 +413,7 @@ impl Client {
         let keys = KeyBlock::derive(&master, &self.client_random, &agreed.server_random);
         let (own, peer) = (agreed.own_cid, agreed.peer_cid);
         Candidate {
+            label: 0,
             protection: Protection::new(agreed.suite, keys, Sender::Client, own, peer),
             master,
         }

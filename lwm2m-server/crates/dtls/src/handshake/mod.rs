@@ -135,6 +135,8 @@ impl Role {
 /// Keys that may turn out to be the right ones. While a key is exchanged for another, a server has
 /// two; the client's Finished message tells.
 pub(crate) struct Candidate {
+    /// The label of the pre-shared key that they come of.
+    pub(crate) label: u64,
     pub(crate) master: MasterSecret,
     pub(crate) protection: Protection,
 }

@@ -191,6 +191,13 @@ impl Server {
             extended_master_secret: agreed.extended_master_secret,
             cid: agreed.own_cid.is_some(),
             resumed: resumed.is_some(),
+            key_label: match resumed {
+                Some(peer) => peer.key_label,
+                None => self
+                    .candidates
+                    .first()
+                    .map_or(0, |candidate| candidate.label),
+            },
         })
     }
 
@@ -310,6 +317,9 @@ impl Server {
         };
         for key in keys.iter().flatten() {
             self.derive(conversation, &psk_premaster(key))?;
+            if let Some(candidate) = self.candidates.last_mut() {
+                candidate.label = key.label();
+            }
         }
         self.state = State::Finished;
         Ok(Step::More)
@@ -333,6 +343,7 @@ impl Server {
         let keys = KeyBlock::derive(&master, &self.client_random, &agreed.server_random);
         let (own, peer) = (agreed.own_cid, agreed.peer_cid);
         Candidate {
+            label: 0,
             protection: Protection::new(agreed.suite, keys, Sender::Server, own, peer),
             master,
         }
