@@ -44,6 +44,53 @@
 //! Whoever says the last flight keeps it until the other shows that it has it, by sending
 //! application data, and repeats it when the other repeats its Finished.
 //!
+//! # Example
+//!
+//! A client and a server in one process; what would go through sockets is handed over.
+//!
+//! ```
+//! use std::net::SocketAddr;
+//! use std::sync::Arc;
+//! use std::time::Instant;
+//!
+//! use lwm2m_dtls::{ClientConfig, Config, Endpoint, Event, Psk, SystemRandom, Verdict};
+//!
+//! let key = Psk::new(b"0123456789abcdef")?;
+//! let (device, server): (SocketAddr, SocketAddr) =
+//!     ("198.51.100.7:40000".parse()?, "192.0.2.1:5684".parse()?);
+//! let mut client = Endpoint::new(Config::default(), SystemRandom);
+//! let mut endpoint = Endpoint::new(Config::default(), SystemRandom);
+//! let now = Instant::now();
+//!
+//! let config = ClientConfig::psk(b"urn:imei:350000000000001", key.clone());
+//! let session = client.connect(now, server, Arc::new(config))?;
+//! let mut received = Vec::new();
+//! while let Some(transmit) = client.poll_transmit() {
+//!     let mut datagram = transmit.datagram.to_vec();
+//!     endpoint.handle(now, device, &mut datagram);
+//!     while let Some(event) = endpoint.poll_event() {
+//!         match event {
+//!             Event::Lookup { session, .. } => {
+//!                 let key = key.clone();
+//!                 endpoint.answer(now, session, Verdict::Psk { key, alternate: None });
+//!             }
+//!             Event::Data { range, .. } => received.push(datagram[range].to_vec()),
+//!             _ => {}
+//!         }
+//!     }
+//!     while let Some(transmit) = endpoint.poll_transmit() {
+//!         client.handle(now, server, &mut transmit.datagram.to_vec());
+//!     }
+//!     while let Some(event) = client.poll_event() {
+//!         if let Event::Up { .. } = event {
+//!             client.send(now, session, b"hello")?;
+//!         }
+//!     }
+//! }
+//! assert_eq!(received, [b"hello"]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! The crate authenticates. Whether an identity may use an endpoint name is for the registration
 //! layer to say, which also keys on [`SessionId`], never on an address.
 

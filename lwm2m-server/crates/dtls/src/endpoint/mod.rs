@@ -9,6 +9,7 @@ mod session;
 mod slots;
 mod types;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -48,6 +49,17 @@ pub struct Endpoint<P> {
     /// A time, and the second since 1970 that it was.
     calendar: Option<(Instant, u64)>,
     cache: SessionCache,
+}
+
+impl<P: Path> fmt::Debug for Endpoint<P> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Endpoint")
+            .field("sessions", &self.sessions())
+            .field("handshakes", &self.handshakes())
+            .field("statistics", &self.statistics)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<P: Path> Endpoint<P> {
