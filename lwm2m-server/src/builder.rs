@@ -20,6 +20,8 @@ pub enum Listener {
     Coaps(SocketAddr),
     /// `coap+tcp://`: TCP without security (RFC 8323).
     CoapTcp(SocketAddr),
+    /// `coaps+tcp://`: TLS over TCP (RFC 8323).
+    CoapsTcp(SocketAddr),
 }
 
 impl Listener {
@@ -38,12 +40,19 @@ impl Listener {
         Listener::CoapTcp(address)
     }
 
+    /// `coaps+tcp://`: TLS over TCP, with the keys of [`ServerBuilder::keys`] and for the devices of
+    /// [`ServerBuilder::credentials`].
+    pub fn coaps_tcp(address: SocketAddr) -> Listener {
+        Listener::CoapsTcp(address)
+    }
+
     /// The address to bind, as it was asked for.
     pub fn address(&self) -> SocketAddr {
         match self {
-            Listener::Coap(address) | Listener::Coaps(address) | Listener::CoapTcp(address) => {
-                *address
-            }
+            Listener::Coap(address)
+            | Listener::Coaps(address)
+            | Listener::CoapTcp(address)
+            | Listener::CoapsTcp(address) => *address,
         }
     }
 
@@ -53,12 +62,18 @@ impl Listener {
             Listener::Coap(_) => "coap",
             Listener::Coaps(_) => "coaps",
             Listener::CoapTcp(_) => "coap+tcp",
+            Listener::CoapsTcp(_) => "coaps+tcp",
         }
     }
 
     /// True when devices connect instead of sending datagrams.
     pub(crate) fn is_stream(&self) -> bool {
-        matches!(self, Listener::CoapTcp(_))
+        matches!(self, Listener::CoapTcp(_) | Listener::CoapsTcp(_))
+    }
+
+    /// Whether its connections are TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self, Listener::CoapsTcp(_))
     }
 
     /// Whether its datagrams are DTLS.

@@ -20,7 +20,7 @@ use crate::shard::counters::Published;
 use crate::shard::run::Loop;
 use crate::shard::{Shard, Shared};
 use crate::transport::stream::{self, Streams};
-use crate::transport::{self, Bound, BoundSocket, SessionTable, Transport};
+use crate::transport::{self, Bound, BoundSocket, BoundStream, SessionTable, Tls, Transport};
 use crate::{AllowAll, Events, Listener, Server, ServerBuilder, StartError};
 
 /// Listeners and shards that a peer and a registration id can name.
@@ -85,6 +85,7 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
             config.limits.connections_max,
             config.limits.connections_per_address_max,
         )),
+        tls: Arc::new(Tls::new(keys.clone(), config.client_authentication)),
         config,
     });
     // Subscribed before the first datagram is taken, so that nothing is missed.
@@ -157,7 +158,7 @@ struct Parts {
     shared: Arc<Shared>,
     sender: EventSender,
     sockets: Vec<BoundSocket>,
-    streams: Vec<(u8, std::net::TcpListener)>,
+    streams: Vec<BoundStream>,
     inbox: mpsc::Receiver<crate::mailbox::Command>,
     answers: mpsc::WeakSender<crate::mailbox::Command>,
     relays: mpsc::Receiver<crate::mailbox::Relay>,
@@ -178,12 +179,15 @@ impl Parts {
         let streams = Arc::new(Streams {
             inputs,
             sessions: Arc::clone(&self.shared.sessions),
+            credentials: self.shared.credentials.clone(),
             limits: config.tcp,
             queue_max: config.limits.connection_queue_max,
         });
-        for (index, listener) in self.streams {
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            runtime.spawn(stream::accept(listener, index, Arc::clone(&streams)));
+        for bound in self.streams {
+            let socket = tokio::net::TcpListener::from_std(bound.socket)?;
+            let tls = bound.tls.then(|| Arc::clone(&self.shared.tls));
+            let accept = stream::accept(socket, bound.listener, tls, Arc::clone(&streams));
+            runtime.spawn(accept);
         }
         drop(_within);
         std::thread::Builder::new()

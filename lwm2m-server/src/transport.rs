@@ -13,6 +13,7 @@ mod outgoing;
 mod peer;
 mod session;
 pub(crate) mod stream;
+mod tls;
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -22,10 +23,11 @@ use lwm2m_coap::Transmit;
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
 use tokio::io::Interest;
 
-pub(crate) use binding::{Bound, BoundSocket, bind};
+pub(crate) use binding::{Bound, BoundSocket, BoundStream, bind};
 pub(crate) use outgoing::Outgoing;
 pub(crate) use peer::{Peer, SessionSlot};
 pub(crate) use session::{SessionId, SessionTable};
+pub(crate) use tls::Tls;
 
 /// One of our addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -33,20 +33,29 @@ impl Shard {
             StreamInput::Connected { peer, capabilities } => {
                 self.endpoint.connect(now.instant, peer, capabilities);
             }
+            StreamInput::Authenticated {
+                peer,
+                authenticated,
+            } => self.session_opened(peer, authenticated),
             StreamInput::Message { peer, frame } => self.frame(now, peer, frame),
             StreamInput::Ended { peer, reason } => {
                 if let Some(reason) = reason {
                     let identity = self.identity_of_session(&peer);
-                    self.connection_refused(now, &peer, identity, reason);
+                    self.connection_refused(now, &peer, "connection", identity, reason);
                 }
                 for shard in self.linked.remove(&peer).unwrap_or_default() {
                     self.outbox.push_back((shard, Relay::Disconnected(peer)));
                 }
                 self.disconnected(now, peer);
             }
-            StreamInput::Refused { address, reason } => {
+            StreamInput::Refused {
+                address,
+                operation,
+                identity,
+                reason,
+            } => {
                 let peer = Peer::new(0, address, 0);
-                self.connection_refused(now, &peer, PeerIdentity::Anonymous, reason);
+                self.connection_refused(now, &peer, operation, identity, reason);
             }
         }
     }
@@ -142,6 +151,7 @@ impl Shard {
         &mut self,
         now: Now,
         peer: &Peer,
+        operation: &'static str,
         identity: PeerIdentity,
         reason: Reason,
     ) {
@@ -154,7 +164,7 @@ impl Shard {
         let device = self.table.of_peer(peer).and_then(|at| self.table.get(at));
         let endpoint = device.map(|entry| &entry.endpoint);
         self.emit(now, endpoint, || EventKind::Refused {
-            operation: "connection",
+            operation,
             peer: from,
             identity,
             code: Code::EMPTY,

@@ -31,7 +31,7 @@ use crate::registration::objects::ObjectLists;
 use crate::registration::profile::Profiles;
 use crate::registration::table::{Entry, Table};
 use crate::registration::{EndpointName, Location};
-use crate::transport::{Peer, SessionTable};
+use crate::transport::{Peer, SessionTable, Tls};
 use crate::{Authorizer, Interceptor, RequestError, ServerConfig};
 
 mod answers;
@@ -80,6 +80,8 @@ pub(crate) struct Shared {
     pub(crate) secure_listeners: Vec<bool>,
     /// The connections of all shards.
     pub(crate) sessions: Arc<SessionTable>,
+    /// TLS of connections.
+    pub(crate) tls: Arc<Tls>,
 }
 
 impl Shared {

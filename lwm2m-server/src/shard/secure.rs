@@ -462,7 +462,8 @@ fn presented_in(peer: &lwm2m_dtls::Peer) -> Option<PeerIdentity> {
     })
 }
 
-fn certified(identity: &lwm2m_dtls::X509Identity) -> X509Identity {
+/// What a validated certificate says.
+pub(crate) fn certified(identity: &lwm2m_dtls::X509Identity) -> X509Identity {
     let names = identity.uris.iter().chain(&identity.dns_names);
     X509Identity {
         common_name: identity.common_name.clone(),

@@ -23,8 +23,18 @@ pub(crate) struct Bound {
     pub(crate) shards: Vec<Vec<BoundSocket>>,
     /// Of the listeners, in their order.
     pub(crate) addresses: Vec<SocketAddr>,
-    /// For connections, by shard: each with the index of its listener.
-    pub(crate) streams: Vec<Vec<(u8, std::net::TcpListener)>>,
+    /// For connections, by shard.
+    pub(crate) streams: Vec<Vec<BoundStream>>,
+}
+
+/// A socket of one shard that accepts connections.
+#[derive(Debug)]
+pub(crate) struct BoundStream {
+    pub(crate) socket: std::net::TcpListener,
+    /// The index of its listener.
+    pub(crate) listener: u8,
+    /// Whether TLS is below.
+    pub(crate) tls: bool,
 }
 
 /// A socket of one shard.
@@ -78,7 +88,9 @@ fn bind_with(listeners: &[Listener], shards: usize, locals: &[Local]) -> Result<
             dual: !ipv4_has_its_own,
         };
         if listener.is_stream() {
-            bound.add_stream(index as u8, asked, bind).map_err(fail)?;
+            bound
+                .add_stream(index as u8, listener, bind)
+                .map_err(fail)?;
             continue;
         }
         let locals: Vec<Local> = match asked.ip().is_unspecified() {
@@ -119,13 +131,17 @@ fn bind_with(listeners: &[Listener], shards: usize, locals: &[Local]) -> Result<
 
 impl Bound {
     /// Binds a listener for connections.
-    fn add_stream(&mut self, index: u8, asked: SocketAddr, bind: Bind) -> io::Result<()> {
+    fn add_stream(&mut self, index: u8, listener: &Listener, bind: Bind) -> io::Result<()> {
         let shards = self.streams.len();
-        let sockets = bind.each(asked, shards, shards > 1)?;
+        let sockets = bind.each(listener.address(), shards, shards > 1)?;
         self.addresses.push(local_address(&sockets)?);
         for (shard, socket) in self.streams.iter_mut().zip(sockets) {
             socket.listen(BACKLOG)?;
-            shard.push((index, socket.into()));
+            shard.push(BoundStream {
+                socket: socket.into(),
+                listener: index,
+                tls: listener.is_tls(),
+            });
         }
         Ok(())
     }

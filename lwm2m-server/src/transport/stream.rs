@@ -24,10 +24,14 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout};
+use tokio_rustls::server::TlsStream;
 
 use super::session::{SessionEnd, SessionTable};
+use super::tls::{HandshakeError, Tls};
 use super::{Peer, SessionId};
 use crate::Reason;
+use crate::credentials::{Credential, CredentialStore};
+use crate::identity::{Authenticated, PeerIdentity};
 
 /// What connections tell their shard.
 #[derive(Debug)]
@@ -37,19 +41,29 @@ pub(crate) enum StreamInput {
         peer: Peer,
         capabilities: Capabilities,
     },
+    /// TLS has proven who the peer is; comes before all else.
+    Authenticated {
+        peer: Peer,
+        authenticated: Arc<Authenticated>,
+    },
     /// A request or a response.
     Message { peer: Peer, frame: Bytes },
     /// A connection has ended; with a reason when it was not in good order.
     Ended { peer: Peer, reason: Option<Reason> },
-    /// A connection was refused.
-    Refused { address: SocketAddr, reason: Reason },
+    /// A connection was refused, or its handshake has failed.
+    Refused {
+        address: SocketAddr,
+        operation: &'static str,
+        identity: PeerIdentity,
+        reason: Reason,
+    },
 }
 
 /// What the connections of a shard share.
-#[derive(Debug)]
 pub(crate) struct Streams {
     pub(crate) inputs: mpsc::Sender<StreamInput>,
     pub(crate) sessions: Arc<SessionTable>,
+    pub(crate) credentials: Option<Arc<dyn CredentialStore>>,
     pub(crate) limits: ConnectionLimits,
     /// Messages that wait for one peer.
     pub(crate) queue_max: usize,
@@ -72,11 +86,17 @@ thread_local! {
 }
 
 /// Accepts connections, until the runtime ends.
-pub(crate) async fn accept(listener: TcpListener, index: u8, streams: Arc<Streams>) {
+pub(crate) async fn accept(
+    listener: TcpListener,
+    index: u8,
+    tls: Option<Arc<Tls>>,
+    streams: Arc<Streams>,
+) {
     loop {
         match listener.accept().await {
             Ok((io, address)) => {
-                tokio::spawn(serve(io, address, index, Arc::clone(&streams)));
+                let peer = Peer::new(index, address, 0);
+                tokio::spawn(serve(io, peer, tls.clone(), Arc::clone(&streams)));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -87,22 +107,39 @@ pub(crate) async fn accept(listener: TcpListener, index: u8, streams: Arc<Stream
 }
 
 /// Serves one connection to its end.
-async fn serve(io: TcpStream, address: SocketAddr, index: u8, streams: Arc<Streams>) {
+async fn serve(io: TcpStream, peer: Peer, tls: Option<Arc<Tls>>, streams: Arc<Streams>) {
+    let address = peer.address();
     let (sender, queue) = mpsc::channel(streams.queue_max.max(1));
     let session = match streams.sessions.open(address.ip(), sender) {
         Ok(session) => OpenSession(session, &streams.sessions),
         Err(no_room) => {
             let reason = no_room.reason();
             // A flood of connections is told of as far as there is room.
-            let refused = StreamInput::Refused { address, reason };
-            let _ = streams.inputs.try_send(refused);
+            let identity = PeerIdentity::Anonymous;
+            streams.tell_refused(address, "connection", identity, reason);
             return;
         }
     };
-    let peer = Peer::new(index, address, 0).on_connection(session.0);
+    let peer = peer.on_connection(session.0);
     // Messages are written as a whole: waiting for more of them costs a round trip.
     let _ = io.set_nodelay(true);
-    let end = Exchange::new(io, peer, queue, &streams).run().await;
+    let end = match tls {
+        None => Exchange::new(io, peer, queue, &streams).run().await,
+        Some(tls) => {
+            // As long as for the first message.
+            let patience = streams.limits.capabilities_timeout;
+            match timeout(patience, streams.handshake(&tls, io, peer)).await {
+                Ok(Some(io)) => Exchange::new(io, peer, queue, &streams).run().await,
+                Ok(None) => End::Ours,
+                Err(_) => {
+                    let reason = Reason::new("tls-timeout", "the TLS handshake takes too long");
+                    let identity = PeerIdentity::Anonymous;
+                    streams.tell_refused(address, "handshake", identity, reason);
+                    End::Ours
+                }
+            }
+        }
+    };
     if let End::Broken(error) = &end {
         tracing::debug!(peer = %address, %error, "connection broke");
     }
@@ -116,6 +153,72 @@ async fn serve(io: TcpStream, address: SocketAddr, index: u8, streams: Arc<Strea
         .inputs
         .send(StreamInput::Ended { peer, reason })
         .await;
+}
+
+impl Streams {
+    /// Finds out who the peer is; none when it is refused, or gone.
+    async fn handshake(
+        &self,
+        tls: &Tls,
+        io: TcpStream,
+        peer: Peer,
+    ) -> Option<TlsStream<TcpStream>> {
+        let address = peer.address();
+        let (io, presented) = match tls.accept(io).await {
+            Ok(accepted) => accepted,
+            Err(HandshakeError::Gone) => return None,
+            Err(HandshakeError::Refused(reason)) => {
+                self.tell_refused(address, "handshake", PeerIdentity::Anonymous, reason);
+                return None;
+            }
+        };
+        if presented.is_anonymous() {
+            return Some(io);
+        }
+        let candidates = match &self.credentials {
+            Some(store) => store.look_up(&presented).await,
+            None => Vec::new(),
+        };
+        let fits = |c: &Arc<Credential>| c.identify(&presented).is_some();
+        let credentials: Vec<_> = candidates.into_iter().filter(fits).collect();
+        let identity = credentials.first().and_then(|c| c.identify(&presented));
+        let Some(identity) = identity else {
+            let word = match presented {
+                PeerIdentity::Rpk(_) => "rpk-unknown",
+                _ => "certificate-unknown",
+            };
+            let reason = Reason::new(word, "no credential stands for what the device has proven")
+                .hint("add a credential for the device");
+            self.tell_refused(address, "handshake", presented, reason);
+            return None;
+        };
+        let authenticated = Arc::new(Authenticated {
+            identity,
+            credentials,
+        });
+        let input = StreamInput::Authenticated {
+            peer,
+            authenticated,
+        };
+        self.inputs.send(input).await.ok()?;
+        Some(io)
+    }
+
+    /// Tells of a refusal, as far as there is room.
+    fn tell_refused(
+        &self,
+        address: SocketAddr,
+        operation: &'static str,
+        identity: PeerIdentity,
+        reason: Reason,
+    ) {
+        let _ = self.inputs.try_send(StreamInput::Refused {
+            address,
+            operation,
+            identity,
+            reason,
+        });
+    }
 }
 
 /// A session that is closed at the latest when its task goes.

@@ -18,7 +18,7 @@ use crate::mailbox::Command;
 use crate::oscore::{ClockSequences, Oscore};
 use crate::registration::profile::Profiles;
 use crate::registration::{EndpointName, Location};
-use crate::transport::{Peer, SessionTable};
+use crate::transport::{Peer, SessionTable, Tls};
 use crate::{
     AllowAll, Authenticated, CancelMode, Event, EventKind, Events, ObservationId, ObservationInfo,
     Registration, RequestError, RequestOptions, Response, ServerConfig,
@@ -94,6 +94,7 @@ impl World {
             secure_listeners: Vec::new(),
             interceptors: Vec::new(),
             sessions: Arc::new(SessionTable::new(9, 9)),
+            tls: Arc::new(Tls::new(None, crate::ClientAuthentication::Required)),
             config,
         });
         let now = Now {
