@@ -381,9 +381,10 @@ fn parse_listener(uri: &str) -> anyhow::Result<Listener> {
         "coap" => Listener::coap,
         "coaps" => Listener::coaps,
         "coap+tcp" => Listener::coap_tcp,
+        "coaps+tcp" => Listener::coaps_tcp,
         _ => bail!(
-            "[[listener]] uri = \"{uri}\": this version listens on coaps://, coap:// and \
-             coap+tcp:// only"
+            "[[listener]] uri = \"{uri}\": this version listens on coap://, coaps://, \
+             coap+tcp:// and coaps+tcp://"
         ),
     };
     let address = address
