@@ -63,8 +63,8 @@ impl KeyBlock {
     }
 }
 
-/// Both directions of an epoch: keys, counters, Connection IDs.
-#[derive(Clone)]
+/// Both directions of an epoch: keys, counters, Connection IDs. There is no second one with the
+/// same keys, which would use the same numbers.
 pub(crate) struct Protection {
     aead: Aead,
     read: DirectionKey,
