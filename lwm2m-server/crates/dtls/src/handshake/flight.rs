@@ -198,6 +198,45 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_flight_comes_together_in_any_order(
+            lengths in proptest::collection::vec(0_usize..2500, 1..6),
+            mtu in Limits::MTU_MIN..1400,
+            fragment in 64_usize..2000,
+            keys in proptest::collection::vec(proptest::num::u32::ANY, 1..40),
+        ) {
+            let mut flight = Flight::default();
+            let bodies: Vec<Vec<u8>> = lengths
+                .iter()
+                .enumerate()
+                .map(|(index, length)| (0..*length).map(|at| (at + index) as u8).collect())
+                .collect();
+            for (sequence, body) in bodies.iter().enumerate() {
+                flight.push(Message::new(MessageType::Certificate, sequence as u16, body));
+            }
+            let mut sent = datagrams(&flight, mtu, fragment);
+            proptest::prop_assert!(sent.iter().all(|datagram| datagram.len() <= mtu));
+            let mut turn = keys.iter().cycle();
+            sent.sort_by_cached_key(|_| *turn.next().unwrap_or(&0));
+            let mut reassembly = Reassembly::new(0);
+            let mut whole = Vec::new();
+            for datagram in &sent {
+                let mut rest = &datagram[..];
+                while let Some(header) = Header::parse(rest) {
+                    let (record, next) = rest[header.bytes..].split_at(header.length);
+                    let fragment = Fragment::read(&mut Reader::new(record)).expect("a fragment");
+                    reassembly.add(&fragment, &Limits::default()).expect("within limits");
+                    rest = next;
+                }
+                whole.extend(std::iter::from_fn(|| reassembly.next()));
+            }
+            let came: Vec<&[u8]> = whole.iter().map(Message::body).collect();
+            let expected: Vec<&[u8]> = bodies.iter().map(Vec::as_slice).collect();
+            proptest::prop_assert!(came == expected);
+        }
+    }
+
     #[test]
     fn small_messages_share_a_datagram() {
         let mut flight = Flight::default();

@@ -189,6 +189,64 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_client_hello_is_read_as_written(
+            random: [u8; 32],
+            session_id in proptest::collection::vec(proptest::num::u8::ANY, 0..=32),
+            cookie in proptest::collection::vec(proptest::num::u8::ANY, 0..=255),
+            codes in proptest::collection::vec(proptest::num::u16::ANY, 0..=64),
+            ticket in proptest::option::of(
+                proptest::collection::vec(proptest::num::u8::ANY, 0..=300),
+            ),
+            cid in proptest::option::of(
+                proptest::collection::vec(proptest::num::u8::ANY, 0..=255),
+            ),
+            limit: Option<u16>,
+            name in proptest::option::of("[a-z.-]{1,64}"),
+        ) {
+            let suites: Vec<u8> = codes.iter().flat_map(|code| code.to_be_bytes()).collect();
+            let hello = ClientHello {
+                start: HelloStart {
+                    version: VERSION_1_2,
+                    random: &random,
+                    session_id: &session_id,
+                    cookie: &cookie,
+                    suites: &suites,
+                    compressions: &[0],
+                },
+                extensions: ClientExtensions {
+                    server_name: name.as_deref(),
+                    record_size_limit: limit,
+                    session_ticket: ticket.as_deref(),
+                    cid: cid.as_deref(),
+                    ..ClientExtensions::default()
+                },
+            };
+            let mut body = Vec::new();
+            hello.write(&mut body);
+            proptest::prop_assert_eq!(ClientHello::parse(&body), Some(hello));
+            proptest::prop_assert_eq!(HelloStart::parse(&body), Some(hello.start));
+        }
+
+        #[test]
+        fn any_bytes_are_a_hello_or_none(
+            bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..400),
+        ) {
+            // What is taken can be written, and is taken again as the same.
+            if let Some(hello) = ClientHello::parse(&bytes) {
+                let mut body = Vec::new();
+                hello.write(&mut body);
+                proptest::prop_assert_eq!(ClientHello::parse(&body), Some(hello));
+            }
+            if let Some(hello) = ServerHello::parse(&bytes) {
+                let mut body = Vec::new();
+                hello.write(&mut body);
+                proptest::prop_assert!(ServerHello::parse(&body).is_some());
+            }
+        }
+    }
+
     #[test]
     fn the_start_can_be_read_from_a_first_fragment() {
         let hello = client_hello(ClientExtensions {
