@@ -260,6 +260,10 @@ impl Shard {
                     if let Some(secure) = &mut self.secure {
                         secure.moved.insert(session);
                     }
+                    let peer = to.in_session(SessionSlot::of(session));
+                    if let Some(location) = self.table.of_peer(&peer) {
+                        self.table.set_peer(location, peer);
+                    }
                 }
                 Event::Down {
                     session,

@@ -134,8 +134,11 @@ async fn a_device_keeps_its_session_when_its_address_changes() {
     let location = device.register("ep=urn:a&lwm2m=1.1&lt=60").await;
     // Some of the new ports belong to the other shard.
     for _ in 0..8 {
+        let before = server.registration("urn:a").await.expect("registered").peer;
         device.move_to_another_port().await;
         assert_eq!(device.post(&location).await, Code::CHANGED);
+        let after = server.registration("urn:a").await.expect("registered").peer;
+        assert_ne!(after, before, "where it is now");
         let reading = server.device("urn:a");
         let read = tokio::spawn(async move { reading.read_path(Path::resource(3, 0, 0)).await });
         let request = device.receive().await;
