@@ -23,7 +23,7 @@ use server::Server;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Only these peers: libcoap, aiocoap, leshan, dtls.
+    /// Only these peers: libcoap, aiocoap, leshan, dtls, coaps.
     peers: Vec<String>,
 }
 
@@ -40,12 +40,13 @@ const PEERS: &[(&str, Scenarios)] = &[
     ("aiocoap", Scenarios::Binary(aiocoap::run)),
     ("leshan", Scenarios::Binary(leshan::run)),
     ("dtls", Scenarios::Own(secure::run)),
+    ("coaps", Scenarios::Binary(secure::run_binary)),
 ];
 
 pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     for peer in &arguments.peers {
         if !PEERS.iter().any(|(name, _)| name == peer) {
-            bail!("no peer '{peer}': use libcoap, aiocoap, leshan or dtls");
+            bail!("no peer '{peer}': use libcoap, aiocoap, leshan, dtls or coaps");
         }
     }
     let mut server = None;

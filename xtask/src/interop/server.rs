@@ -1,6 +1,5 @@
 //! The server under test: the binary, started from a configuration file, driven by its own CLI.
 
-use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,6 +10,7 @@ use serde_json::Value;
 
 use super::events::Events;
 use super::peer::Peer;
+use super::secure::Material;
 use crate::process;
 
 const CONFIG: &str = r#"
@@ -21,6 +21,12 @@ security_mode = "nosec"
 awake_time_s = 2
 [[listener]]
 uri = "coap+tcp://127.0.0.1:0"
+[[listener]]
+uri = "coaps://127.0.0.1:0"
+[dtls]
+server_private_key = "server.key"
+server_certificate = "server.pem"
+trust_store = "ca.pem"
 [http]
 bind = "127.0.0.1:0"
 "#;
@@ -32,7 +38,8 @@ pub(crate) struct Server {
     /// Where it listens, as it says: coap://127.0.0.1:49152.
     uris: Vec<String>,
     api: String,
-    _folder: tempfile::TempDir,
+    /// Its keys and certificates, and those of devices.
+    pub(crate) material: Material,
 }
 
 impl Server {
@@ -42,9 +49,8 @@ impl Server {
         let target =
             std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
         let binary = target.join("debug/lwm2m-server");
-        let folder = tempfile::tempdir()?;
-        let config = folder.path().join("lwm2m-server.toml");
-        fs::write(&config, CONFIG)?;
+        let material = Material::make()?;
+        let config = material.write("lwm2m-server.toml", CONFIG)?;
         let mut child = Command::new(&binary)
             .arg("--config")
             .arg(&config)
@@ -71,7 +77,7 @@ impl Server {
             binary,
             uris,
             api,
-            _folder: folder,
+            material,
         })
     }
 

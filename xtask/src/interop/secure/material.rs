@@ -18,12 +18,12 @@ const PAST: &str = "-startdate 20200101000000Z -enddate 20210101000000Z";
 /// `ca` signed `server`, `client` and `expired`; `stranger` signed `strange`. Each has its private
 /// key in `NAME.key`, its certificate in `NAME.pem`, its public key in `NAME.pub.pem`, the private and
 /// the public key in `NAME.pair.pem`, and the private key with the certificate in `NAME.full.pem`.
-pub(super) struct Material {
+pub(crate) struct Material {
     folder: tempfile::TempDir,
 }
 
 impl Material {
-    pub(super) fn make() -> anyhow::Result<Material> {
+    pub(crate) fn make() -> anyhow::Result<Material> {
         let material = Material {
             folder: tempfile::tempdir()?,
         };
@@ -42,12 +42,12 @@ impl Material {
     }
 
     /// The path of a file.
-    pub(super) fn file(&self, name: &str) -> String {
+    pub(crate) fn file(&self, name: &str) -> String {
         self.path(name).to_string_lossy().into_owned()
     }
 
     /// A file of one's own in the folder.
-    pub(super) fn write(&self, name: &str, content: &str) -> anyhow::Result<String> {
+    pub(crate) fn write(&self, name: &str, content: &str) -> anyhow::Result<String> {
         fs::write(self.path(name), content)?;
         Ok(self.file(name))
     }

@@ -1,6 +1,7 @@
 //! DTLS with programs that this project did not write: every mode that each of them has, with
 //! good and with bad credentials, resumption, and Connection IDs with a port that changes.
 
+mod binary;
 mod exchange;
 mod material;
 mod programs;
@@ -14,9 +15,10 @@ use anyhow::{Context, ensure};
 
 use super::peer::Peer;
 use super::report::Report;
+use super::server::Server;
 use super::{aiocoap, leshan, libcoap as plain_libcoap};
 use exchange::{Exchange, created, register};
-use material::Material;
+pub(crate) use material::Material;
 use programs::{Credential, KEY, Program, bytes_as_hex, libcoap, scandium};
 use relay::Relay;
 use target::Target;
@@ -36,6 +38,18 @@ const BAD_CERTIFICATES: [(Credential, &str); 3] = [
     (Credential::NoCertificate, "certificate-missing"),
 ];
 
+/// The binary over DTLS.
+pub(crate) fn run_binary(root: &Path, server: &Server, report: &mut Report) -> anyhow::Result<()> {
+    Program::GnuTls.install(root)?;
+    plain_libcoap::install(root)?;
+    leshan::install(root)?;
+    binary::add_credentials(server)?;
+    binary::programs(server, report)?;
+    binary::leshan(root, server, report);
+    Ok(())
+}
+
+/// The engine of `lwm2m-dtls` by itself.
 pub(crate) fn run(root: &Path, report: &mut Report) -> anyhow::Result<()> {
     let material = Material::make()?;
     let target = Target::start(root, &material)?;

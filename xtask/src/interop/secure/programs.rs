@@ -169,28 +169,31 @@ pub(super) fn scandium(
             &format!("{folder}/leshan-device-1.jar:{folder}/lib/*"),
         ])
         .args(["interop.DtlsPeer", "127.0.0.1", &port.to_string()]);
-    match credential {
-        Credential::Psk(identity, key) => command.args([
-            "mode=psk",
-            &format!("identity={identity}"),
-            &format!("key={}", hex(key)),
-        ]),
-        Credential::Rpk(name) => command.args([
-            "mode=rpk",
-            &format!("credentials={}", material.file(&format!("{name}.pair.pem"))),
-            &format!("trust={}", material.file("server.pub.pem")),
-        ]),
-        Credential::X509(name) => command.args([
-            "mode=x509",
-            &format!("credentials={}", material.file(&format!("{name}.full.pem"))),
-            &format!("trust={}", material.file("ca.pem")),
-        ]),
-        Credential::NoCertificate => {
-            command.args(["mode=x509", &format!("trust={}", material.file("ca.pem"))])
-        }
-    };
-    command.args(more);
+    command.args(java_options(material, credential)).args(more);
     command
+}
+
+/// A credential as both Java programs take it.
+pub(super) fn java_options(material: &Material, credential: Credential) -> Vec<String> {
+    let file = |key: &str, name: &str| format!("{key}={}", material.file(name));
+    match credential {
+        Credential::Psk(identity, key) => vec![
+            "mode=psk".to_owned(),
+            format!("identity={identity}"),
+            format!("key={}", hex(key)),
+        ],
+        Credential::Rpk(name) => vec![
+            "mode=rpk".to_owned(),
+            file("credentials", &format!("{name}.pair.pem")),
+            file("trust", "server.pub.pem"),
+        ],
+        Credential::X509(name) => vec![
+            "mode=x509".to_owned(),
+            file("credentials", &format!("{name}.full.pem")),
+            file("trust", "ca.pem"),
+        ],
+        Credential::NoCertificate => vec!["mode=x509".to_owned(), file("trust", "ca.pem")],
+    }
 }
 
 /// Letters as hexadecimal digits.
