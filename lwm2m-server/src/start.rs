@@ -80,6 +80,7 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
         credentials,
         interceptors,
         keys: keys.clone(),
+        resumption: lwm2m_dtls::ServerResumption::default(),
         secure_listeners: listeners.iter().map(Listener::is_secure).collect(),
         sessions: Arc::new(SessionTable::new(
             config.limits.connections_max,

@@ -76,6 +76,8 @@ pub(crate) struct Shared {
     pub(crate) interceptors: Vec<Arc<dyn Interceptor>>,
     /// The server's own keys.
     pub(crate) keys: Option<Keys>,
+    /// How sessions are continued: alike on all shards, since a device may come back to any.
+    pub(crate) resumption: lwm2m_dtls::ServerResumption,
     /// Which listeners have DTLS, by their indices.
     pub(crate) secure_listeners: Vec<bool>,
     /// The connections of all shards.
@@ -93,7 +95,10 @@ impl Shared {
     /// The DTLS of a shard; none when no listener has it.
     fn secure(&self, shard: u16) -> Option<Secure> {
         let any = self.secure_listeners.contains(&true);
-        any.then(|| Secure::new(shard, &self.config, self.keys.clone()))
+        any.then(|| {
+            let keys = self.keys.clone();
+            Secure::new(shard, &self.config, keys, self.resumption.clone())
+        })
     }
 }
 

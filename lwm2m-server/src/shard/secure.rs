@@ -11,23 +11,29 @@
 //! A device that comes back with a Connection ID may land on any shard: the Connection ID names the
 //! one that has its session, and the datagram is passed on.
 
+mod proof;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use hashbrown::{HashMap, HashSet};
 use lwm2m_coap::{Code, Transmit};
-use lwm2m_dtls::{DownReason, Endpoint, Event, Failure, Identity, Lookup, Psk, SessionId, Verdict};
+use lwm2m_dtls::{
+    DownReason, Endpoint, Event, Failure, Identity, Lookup, ServerResumption, SessionId,
+};
 
+pub(crate) use self::proof::certified;
+use self::proof::{answers, label_of, presented_by, presented_in, unix_s, verdict_of};
 use super::{Now, Shard};
 use crate::credentials::{Credential, LookUp, Proof};
 use crate::event::EventKind;
-use crate::identity::{Authenticated, PeerIdentity, X509Identity, sha256};
+use crate::identity::{Authenticated, PeerIdentity};
 use crate::keys::{KeyMaterial, Keys};
 use crate::transport::{Peer, SessionSlot};
-use crate::{ClientAuthentication, Reason, ServerConfig};
+use crate::{Reason, ServerConfig};
 
 /// The DTLS sessions of one shard.
 pub(super) struct Secure {
@@ -41,11 +47,13 @@ pub(super) struct Secure {
     /// Our own keys, and those that handshakes begin with now.
     keys: Option<Keys>,
     current: Arc<KeyMaterial>,
+    resumption: ServerResumption,
 }
 
 /// A question to the store, for the loop to wait for.
 pub(crate) struct CredentialSearch {
     session: SessionId,
+    question: Question,
     presented: PeerIdentity,
     credentials: Pin<Box<dyn Future<Output = Vec<Arc<Credential>>> + Send>>,
 }
@@ -54,8 +62,18 @@ pub(crate) struct CredentialSearch {
 #[derive(Debug)]
 pub(crate) struct FoundCredentials {
     session: SessionId,
+    question: Question,
     presented: PeerIdentity,
     credentials: Vec<Arc<Credential>>,
+}
+
+/// What is asked of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Question {
+    /// Which key a handshake goes on with.
+    Key,
+    /// Whether a peer that has proven itself may come in.
+    Admission,
 }
 
 impl CredentialSearch {
@@ -63,6 +81,7 @@ impl CredentialSearch {
     pub(crate) async fn run(self) -> FoundCredentials {
         FoundCredentials {
             session: self.session,
+            question: self.question,
             presented: self.presented,
             credentials: self.credentials.await,
         }
@@ -70,12 +89,17 @@ impl CredentialSearch {
 }
 
 impl Secure {
-    pub(super) fn new(shard: u16, config: &ServerConfig, keys: Option<Keys>) -> Secure {
+    pub(super) fn new(
+        shard: u16,
+        config: &ServerConfig,
+        keys: Option<Keys>,
+        resumption: ServerResumption,
+    ) -> Secure {
         let current = keys.as_ref().map(Keys::current).unwrap_or_default();
         let dtls = lwm2m_dtls::Config {
             // A shard beyond 255 gets no datagrams by Connection ID.
             shard: u8::try_from(shard).unwrap_or(u8::MAX),
-            server: Some(Arc::new(answers(config, &current))),
+            server: Some(Arc::new(answers(config, &current, &resumption))),
             timing: config.dtls.timing,
             limits: config.dtls.limits,
         };
@@ -86,6 +110,7 @@ impl Secure {
             moved: HashSet::new(),
             keys,
             current,
+            resumption,
         }
     }
 
@@ -97,7 +122,7 @@ impl Secure {
         let current = keys.current();
         if !Arc::ptr_eq(&current, &self.current) {
             self.dtls
-                .set_server(Some(Arc::new(answers(config, &current))));
+                .set_server(Some(Arc::new(answers(config, &current, &self.resumption))));
             self.current = current;
         }
     }
@@ -155,7 +180,7 @@ impl Shard {
             return;
         };
         secure.renew_keys(&self.shared.config);
-        secure.dtls.set_unix_time(now.instant, unix_s(now.wall));
+        secure.dtls.set_unix_time(now.instant, unix_s(now));
         secure.dtls.handle(now.instant, path, datagram);
         self.drain_secure(now, datagram);
     }
@@ -175,6 +200,7 @@ impl Shard {
     pub(super) fn credentials_found(&mut self, now: Now, found: FoundCredentials) {
         let FoundCredentials {
             session,
+            question,
             presented,
             credentials,
         } = found;
@@ -185,7 +211,7 @@ impl Shard {
         {
             // A session that came up without a question, as a resumed one does.
             Some(path) => self.open(now, session, path, &presented, &credentials),
-            None => self.answer(now, session, &presented, credentials),
+            None => self.answer(now, session, question, &presented, credentials),
         }
         self.drain_secure(now, &[]);
     }
@@ -288,9 +314,13 @@ impl Shard {
 
     /// A handshake asks who has presented itself.
     fn look_up(&mut self, now: Now, session: SessionId, lookup: &Lookup) {
-        let presented = presented_by(lookup).unwrap_or_default();
-        if let Some(credentials) = self.search(session, presented.clone()) {
-            self.answer(now, session, &presented, credentials);
+        let question = match lookup {
+            Lookup::Psk { .. } => Question::Key,
+            _ => Question::Admission,
+        };
+        let presented = presented_by(lookup, unix_s(now)).unwrap_or_default();
+        if let Some(credentials) = self.search(session, question, presented.clone()) {
+            self.answer(now, session, question, &presented, credentials);
         }
     }
 
@@ -298,6 +328,7 @@ impl Shard {
     fn search(
         &mut self,
         session: SessionId,
+        question: Question,
         presented: PeerIdentity,
     ) -> Option<Vec<Arc<Credential>>> {
         let Some(store) = &self.shared.credentials else {
@@ -309,6 +340,7 @@ impl Shard {
                 if let Some(secure) = &mut self.secure {
                     secure.searches.push_back(CredentialSearch {
                         session,
+                        question,
                         presented,
                         credentials,
                     });
@@ -323,13 +355,14 @@ impl Shard {
         &mut self,
         now: Now,
         session: SessionId,
+        question: Question,
         presented: &PeerIdentity,
         credentials: Vec<Arc<Credential>>,
     ) {
         let Some(secure) = &mut self.secure else {
             return;
         };
-        let verdict = verdict_of(presented, &credentials);
+        let verdict = verdict_of(question, presented, &credentials);
         secure.found.insert(session, credentials);
         if !secure.dtls.answer(now.instant, session, verdict) {
             secure.found.remove(&session);
@@ -341,7 +374,7 @@ impl Shard {
             return;
         };
         let found = self.secure.as_mut().and_then(|s| s.found.remove(&session));
-        let found = found.or_else(|| self.search(session, presented.clone()));
+        let found = found.or_else(|| self.search(session, Question::Admission, presented.clone()));
         if let Some(credentials) = found {
             self.open(now, session, path, &presented, &credentials);
         }
@@ -414,98 +447,5 @@ impl Shard {
             code: Code::EMPTY,
             reason,
         });
-    }
-}
-
-/// Certificates are valid from a time to a time.
-fn unix_s(wall: SystemTime) -> u64 {
-    let since = wall.duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
-}
-
-/// How clients are answered.
-fn answers(config: &ServerConfig, keys: &KeyMaterial) -> lwm2m_dtls::ServerConfig {
-    let dtls = &config.dtls;
-    let trust = &keys.trust_store;
-    lwm2m_dtls::ServerConfig {
-        suites: dtls.suites.clone(),
-        extended_master_secret: dtls.extended_master_secret,
-        cid: dtls.cid,
-        unknown_psk_identity: dtls.unknown_psk_identity,
-        raw_public_key: keys.raw_public_key.clone(),
-        certificates: keys.certificates.clone().map(Arc::new),
-        client_authentication: match config.client_authentication {
-            ClientAuthentication::Required => lwm2m_dtls::ClientAuthentication::Required,
-            ClientAuthentication::Optional => lwm2m_dtls::ClientAuthentication::Optional,
-        },
-        trust: (!trust.is_empty()).then(|| Arc::new(trust.clone())),
-        ..lwm2m_dtls::ServerConfig::default()
-    }
-}
-
-/// The identity that a handshake asks about.
-fn presented_by(lookup: &Lookup) -> Option<PeerIdentity> {
-    Some(match lookup {
-        Lookup::Psk {
-            identity,
-            server_name,
-        } => PeerIdentity::psk(identity, server_name.as_deref()),
-        Lookup::RawPublicKey { public_key, .. } => PeerIdentity::rpk(public_key.as_spki()),
-        Lookup::X509 { identity, .. } => PeerIdentity::x509(certified(identity)),
-        _ => return None,
-    })
-}
-
-/// The identity that a session has.
-fn presented_in(peer: &lwm2m_dtls::Peer) -> Option<PeerIdentity> {
-    Some(match &peer.identity {
-        Identity::Psk(identity) => PeerIdentity::psk(identity, peer.server_name.as_deref()),
-        Identity::RawPublicKey(key) => PeerIdentity::rpk(key.as_spki()),
-        Identity::X509(identity) => PeerIdentity::x509(certified(identity)),
-        _ => return None,
-    })
-}
-
-/// What a validated certificate says.
-pub(crate) fn certified(identity: &lwm2m_dtls::X509Identity) -> X509Identity {
-    let names = identity.uris.iter().chain(&identity.dns_names);
-    X509Identity {
-        common_name: identity.common_name.clone(),
-        alternative_names: names.cloned().collect(),
-        serial: identity.serial.clone(),
-        fingerprint: identity.fingerprint,
-        spki_sha256: identity.public_key.spki_sha256(),
-    }
-}
-
-/// Tells the keys of one identity apart, also in a session that continues another one.
-fn label_of(credential: &Credential) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = sha256(credential.id.as_str().as_bytes());
-    // 0 says that nobody knows which key it was.
-    u64::from_be_bytes([a, b, c, d, e, f, g, h]).max(1)
-}
-
-/// What a handshake is told of the credentials that were found.
-fn verdict_of(presented: &PeerIdentity, credentials: &[Arc<Credential>]) -> Verdict {
-    if !matches!(presented, PeerIdentity::Psk(_)) {
-        let known = credentials.iter().any(|c| c.identify(presented).is_some());
-        return match known {
-            true => Verdict::Accept,
-            false => Verdict::Unknown,
-        };
-    }
-    let mut keys = credentials.iter().filter_map(|credential| {
-        let Proof::Psk { key, .. } = &credential.proof else {
-            return None;
-        };
-        let key = Psk::new(key.expose()).ok()?;
-        Some(key.labelled(label_of(credential)))
-    });
-    match keys.next() {
-        Some(key) => Verdict::Psk {
-            key,
-            alternate: keys.next(),
-        },
-        None => Verdict::Unknown,
     }
 }

@@ -91,6 +91,7 @@ impl World {
             }),
             credentials,
             keys: None,
+            resumption: lwm2m_dtls::ServerResumption::default(),
             secure_listeners: Vec::new(),
             interceptors: Vec::new(),
             sessions: Arc::new(SessionTable::new(9, 9)),

@@ -190,6 +190,25 @@ async fn a_new_handshake_takes_the_registration_along() {
 }
 
 #[tokio::test]
+async fn a_session_is_continued_on_whichever_shard() {
+    let (server, store) = server().await;
+    let mut device = SecurePeer::connected(&server, b"urn:a", KEY).await;
+    for _ in 0..8 {
+        assert_eq!(device.resume(b"urn:a", KEY).await, Ok(true));
+        device.register("ep=urn:a&lwm2m=1.1").await;
+    }
+    let registration = server.registration("urn:a").await.expect("registered");
+    assert_eq!(registration.identity.to_string(), "psk urn:a");
+    // Without its credential, what was proven before is worth nothing.
+    let id = CredentialId::new("a").expect("an id");
+    store.remove(id).await.expect("removed");
+    match device.resume(b"urn:a", KEY).await {
+        Ok(_) => device.until_closed().await,
+        Err(failure) => assert!(matches!(failure, Failure::PeerAlert(_)), "{failure:?}"),
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_dtls_is_not_answered_on_a_secure_port() {
     let (server, _store) = server().await;
     let mut plain = crate::peer::Peer::new(&server).await;

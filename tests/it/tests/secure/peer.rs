@@ -58,6 +58,20 @@ impl SecurePeer {
 
     /// Opens a session with these credentials.
     pub(crate) async fn connect_with(&mut self, config: ClientConfig) -> Result<(), Failure> {
+        self.handshake(config).await.map(|_| ())
+    }
+
+    /// Continues the session from another port; true when the server knew it.
+    pub(crate) async fn resume(&mut self, identity: &[u8], key: &[u8]) -> Result<bool, Failure> {
+        let session = self.session.expect("connected");
+        let mut config = ClientConfig::psk(identity, Psk::new(key).expect("a key"));
+        config.resume = self.dtls.resumption(session);
+        self.move_to_another_port().await;
+        self.handshake(config).await
+    }
+
+    /// True when the session continues an earlier one.
+    async fn handshake(&mut self, config: ClientConfig) -> Result<bool, Failure> {
         let server = self.plain.server;
         let session = self.dtls.connect(Instant::now(), server, Arc::new(config));
         let session = session.expect("room for a handshake");
@@ -65,7 +79,9 @@ impl SecurePeer {
             loop {
                 while let Some(event) = self.dtls.poll_event() {
                     match event {
-                        Event::Up { session: up, .. } if up == session => return Ok(()),
+                        Event::Up {
+                            session: up, peer, ..
+                        } if up == session => return Ok(peer.resumed),
                         Event::Failed {
                             session: of,
                             failure,
