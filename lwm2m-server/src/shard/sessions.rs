@@ -141,7 +141,10 @@ impl Shard {
             return false;
         }
         if is_protected(entry) {
-            return self.context_for(entry).is_some();
+            // Under DTLS too, what protects the messages needs a session that carries them.
+            let peer = &entry.peer;
+            let carried = peer.session().is_none() || self.session(peer).is_some();
+            return carried && self.context_for(entry).is_some();
         }
         let session = self.sessions.by_peer.get(&entry.peer);
         match (&entry.authenticated, session) {

@@ -6,6 +6,7 @@
 //! - [`MessageBuilder`] writes messages.
 //! - [`Endpoint`] is the protocol engine for datagram transports: reliability, deduplication,
 //!   tokens, block-wise transfer both ways, observation (RFC 7252, 7641, 7959, 8132, 8974, 7967).
+//! - [`ObjectSecurity`] is what protects messages end to end, when the engine has it (RFC 8613).
 //! - [`tcp`] frames messages for stream transports (RFC 8323).
 //!
 //! The packet types of `coap-lite` stand at the edges: [`Message::to_packet`] and

@@ -15,6 +15,9 @@
 //! A peer on a stream is one that [`Endpoint::connect`] was told of; its messages go to
 //! [`Endpoint::receive_frame`], see [`tcp`](crate::tcp) for the connection below.
 //!
+//! With [`Endpoint::with_security`], requests may name a security context, and what is protected is
+//! taken by [`Endpoint::receive_with`], see [`ObjectSecurity`].
+//!
 //! `P` names a peer: a socket address, a session id. It is what messages are matched by; when a
 //! peer moves, [`Endpoint::move_peer`] takes its exchanges and observations along. Datagrams that
 //! were sent to a multicast address are the transport's to drop: the engine answers what it gets.
