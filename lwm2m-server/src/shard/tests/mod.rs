@@ -3,6 +3,7 @@
 
 mod identities;
 mod observing;
+mod oscore;
 mod queueing;
 mod sharding;
 mod sleeping;
