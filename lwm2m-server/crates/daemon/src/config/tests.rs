@@ -1,0 +1,126 @@
+use super::*;
+
+fn settings(text: &str) -> anyhow::Result<Settings> {
+    toml::from_str::<Config>(text)?.settings()
+}
+
+#[test]
+fn security_is_on_by_default() {
+    let settings = settings("").unwrap();
+    let address = "0.0.0.0:5685".parse().unwrap();
+    assert_eq!(settings.listeners, [Listener::coaps(address)]);
+}
+
+#[test]
+fn reads_every_section() {
+    let text = "[server]\nbind_address = \"127.0.0.1\"\nbind_port = 5683\n\
+                security_mode = \"nosec\"\nlifetime = 60\nshards = 3\n\
+                [[listener]]\nuri = \"coap://[::1]:5783\"\n\
+                [coap]\nack_timeout_s = 10.0\nmax_retransmit = 2\ntoken_max = 8\n\
+                [http]\nbind = \"127.0.0.1:9090\"\n[models]\ndirectory = \"/objects\"\n[limits]\nregistrations_max = 7\n";
+    let settings = settings(text).unwrap();
+    assert_eq!(
+        settings.listeners,
+        [
+            Listener::coap("127.0.0.1:5683".parse().unwrap()),
+            Listener::coap("[::1]:5783".parse().unwrap())
+        ]
+    );
+    assert_eq!(settings.http.port(), 9090);
+    assert_eq!(settings.models.path(), Path::new("/objects"));
+    assert_eq!(settings.server.lifetime_s, 60);
+    assert_eq!(settings.server.shards, 3);
+    assert_eq!(
+        settings.server.coap.transmission.ack_timeout,
+        Duration::from_secs(10)
+    );
+    assert_eq!(settings.server.coap.token_max, 8);
+    assert_eq!(settings.server.limits.registrations_max, 7);
+}
+
+#[test]
+fn the_reference_has_every_key_with_its_default() {
+    let defaults = settings("").unwrap();
+    let reference = settings(REFERENCE).unwrap();
+    assert_eq!(reference.server, defaults.server);
+    assert_eq!(reference.listeners, defaults.listeners);
+    assert_eq!(reference.http, defaults.http);
+    assert_eq!(reference.models, defaults.models);
+    assert_eq!(reference.credentials, defaults.credentials);
+    assert_eq!(reference.http_limits, defaults.http_limits);
+    let keys = [
+        include_str!("tcp.rs"),
+        include_str!("credentials.rs"),
+        include_str!("../config.rs"),
+    ]
+    .concat();
+    let fields = keys
+        .lines()
+        .filter(|line| !line.starts_with("impl TcpSection"))
+        .take_while(|line| !line.starts_with("impl Config"));
+    let fields = fields.filter_map(|line| line.trim().strip_suffix(',')?.split_once(": "));
+    for (key, _) in fields.filter(|(key, _)| !key.contains(['(', ' '])) {
+        let sections = [
+            "server",
+            "dtls",
+            "listener",
+            "coap",
+            "tcp",
+            "http",
+            "models",
+            "credentials",
+            "limits",
+        ];
+        let section = sections.contains(&key);
+        assert!(
+            section || REFERENCE.contains(key),
+            "{key} is not in reference.toml"
+        );
+    }
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line() {
+    let error = toml::from_str::<Config>("[server]\nlifetme = 3\n")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("lifetme") && error.contains("line 2"),
+        "{error}"
+    );
+}
+
+#[test]
+fn values_out_of_range_are_refused_with_the_range() {
+    for (text, part) in [
+        (
+            "[server]\nsecurity_mode = \"nosec\"\nshards = 0\n",
+            "1 to 256",
+        ),
+        (
+            "[server]\nsecurity_mode = \"nosec\"\n[coap]\nack_timeout_s = 0.0\n",
+            "0.1 to 600",
+        ),
+        (
+            "[server]\nsecurity_mode = \"nosec\"\n[models]\npoll_interval_s = 0\n",
+            "1 to 86400",
+        ),
+        (
+            "[server]\nsecurity_mode = \"nosec\"\n[coap]\nmax_retransmit = 11\n",
+            "0 to 10",
+        ),
+        (
+            "[server]\nsecurity_mode = \"nosec\"\n[coap]\nack_random_factor = 0.5\n",
+            "1 to 10",
+        ),
+        (
+            "[server]\nsecurity_mode = \"nosec\"\n[coap]\ntoken_max = 65\n",
+            "8 to 64",
+        ),
+        ("[[listener]]\nuri = \"mqtt://0.0.0.0:1883\"\n", "coaps://"),
+        ("[[listener]]\nuri = \"coap://here\"\n", "ADDRESS:PORT"),
+    ] {
+        let error = settings(text).err().expect(text);
+        assert!(error.to_string().contains(part), "{text}: {error}");
+    }
+}
