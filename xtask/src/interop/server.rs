@@ -23,6 +23,8 @@ awake_time_s = 2
 uri = "coap+tcp://127.0.0.1:0"
 [[listener]]
 uri = "coaps://127.0.0.1:0"
+[[listener]]
+uri = "coaps+tcp://127.0.0.1:0"
 [dtls]
 server_private_key = "server.key"
 server_certificate = "server.pem"

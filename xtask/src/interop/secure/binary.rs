@@ -79,6 +79,33 @@ pub(super) fn programs(server: &Server, report: &mut Report) -> anyhow::Result<(
             },
         );
     }
+    over_tls(server, report)
+}
+
+/// libcoap over TLS (RFC 8323) with certificates.
+fn over_tls(server: &Server, report: &mut Report) -> anyhow::Result<()> {
+    let port = server.port("coaps+tcp")?;
+    let command = |library, credential| {
+        let material = &server.material;
+        libcoap(material, library, "coaps+tcp", port, ENDPOINT, credential)
+    };
+    for library in ["openssl", "gnutls"] {
+        report.scenario("libcoap", &format!("binary: {library}, tls x509"), || {
+            let good = command(library, Credential::X509("client"));
+            Exchange::start(good, b"")?.hear(b"2.01")?;
+            identified(server, "x509")
+        });
+        report.scenario(
+            "libcoap",
+            &format!("binary: {library}, tls bad x509"),
+            || {
+                for (credential, reason) in BAD_CERTIFICATES {
+                    refused(server, command(library, credential), b"", reason)?;
+                }
+                Ok(())
+            },
+        );
+    }
     Ok(())
 }
 
