@@ -82,9 +82,7 @@ fn own(server: ServerConfig) -> Backend {
         server: Some(Arc::new(server)),
         ..Config::default()
     };
-    let mut endpoint = Endpoint::<SocketAddr>::new(config, SystemRandom);
-    endpoint.set_unix_time(Instant::now(), unix_s());
-    Box::new(endpoint)
+    Box::new(Endpoint::<SocketAddr>::new(config, SystemRandom))
 }
 
 /// A client and a backend, without a network between them.
@@ -98,7 +96,8 @@ struct World {
 }
 
 impl World {
-    fn new(backend: Backend) -> World {
+    fn new(mut backend: Backend) -> World {
+        backend.set_unix_time(Instant::now(), unix_s());
         let config = Config {
             server: None,
             ..Config::default()
@@ -219,6 +218,7 @@ impl World {
             panic!("no session");
         };
         assert_eq!(self.backend.path(session), Some(at(40_000)));
+        assert_eq!(self.backend.peer(session), Some(peer.clone()));
         self.client
             .send(Instant::now(), of_client, b"register")
             .unwrap();
@@ -348,6 +348,25 @@ mod webrtc {
         let (server, device) = (Holder::new("server"), Holder::new("device"));
         let world = World::new(backend(x509(&server, &device)));
         let identity = world.serves(x509_client(&device, &server)).await;
+        assert_eq!(common_name(&identity), Some("device"));
+    }
+
+    #[tokio::test]
+    async fn certificates_are_exchanged() {
+        let (old, server, device) = (
+            Holder::new("old"),
+            Holder::new("new"),
+            Holder::new("device"),
+        );
+        let mut backend = backend(x509(&old, &Holder::new("another")));
+        backend.set_server(Arc::new(ServerConfig {
+            certificates: Some(Arc::new(ServerCertificates::new(server.as_server()))),
+            trust: Some(trusting(&device)),
+            ..ServerConfig::default()
+        }));
+        let identity = World::new(backend)
+            .serves(x509_client(&device, &server))
+            .await;
         assert_eq!(common_name(&identity), Some("device"));
     }
 

@@ -24,7 +24,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 pub use lwm2m_dtls::{
-    CipherSuite, Identity, Lookup, Path, Peer, Psk, SendError, SessionId, Transmit, Verdict,
+    CipherSuite, Identity, Lookup, Path, Peer, Psk, SendError, ServerConfig, SessionId, Transmit,
+    Verdict,
 };
 
 use crate::Reason;
@@ -39,6 +40,13 @@ pub use webrtc::{WebRtcDtls, WebRtcDtlsConfig, WebRtcDtlsError, WebRtcDtlsProof}
 pub trait SecureDatagram<P: Path>: Send {
     /// What it can do.
     fn capabilities(&self) -> Capabilities;
+
+    /// Answers clients in another way from now on; handshakes in flight go on as they began.
+    fn set_server(&mut self, server: Arc<ServerConfig>);
+
+    /// Tells which second since 1970 `now` is. Certificates are checked by it: none is valid
+    /// before.
+    fn set_unix_time(&mut self, now: Instant, unix_s: u64);
 
     /// Takes a datagram; may decrypt it in place.
     fn handle(&mut self, now: Instant, path: P, datagram: &mut [u8]);
@@ -60,6 +68,9 @@ pub trait SecureDatagram<P: Path>: Send {
 
     /// Where the peer of a session is; none when it is not up.
     fn path(&self, session: SessionId) -> Option<P>;
+
+    /// Who the peer of a session is; none when it is not up.
+    fn peer(&self, session: SessionId) -> Option<Arc<Peer>>;
 
     /// When [`on_timeout`](SecureDatagram::on_timeout) is due; none when nothing waits.
     fn next_timeout(&self) -> Option<Instant>;

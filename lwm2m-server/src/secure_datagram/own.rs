@@ -1,12 +1,13 @@
 //! The default backend: `lwm2m-dtls`.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use lwm2m_dtls::{DownReason, Endpoint, Event, Failure};
 
 use super::{
-    Capabilities, Path, Plaintext, SecureDatagram, SecureEvent, SendError, SessionId, Transmit,
-    Verdict,
+    Capabilities, Path, Peer, Plaintext, SecureDatagram, SecureEvent, SendError, ServerConfig,
+    SessionId, Transmit, Verdict,
 };
 use crate::Reason;
 
@@ -25,6 +26,14 @@ impl<P: Path + Send> SecureDatagram<P> for Endpoint<P> {
             stateless_cookie: true,
             parked_lookup: true,
         }
+    }
+
+    fn set_server(&mut self, server: Arc<ServerConfig>) {
+        Endpoint::set_server(self, Some(server));
+    }
+
+    fn set_unix_time(&mut self, now: Instant, unix_s: u64) {
+        Endpoint::set_unix_time(self, now, unix_s);
     }
 
     fn handle(&mut self, now: Instant, path: P, datagram: &mut [u8]) {
@@ -49,6 +58,10 @@ impl<P: Path + Send> SecureDatagram<P> for Endpoint<P> {
 
     fn path(&self, session: SessionId) -> Option<P> {
         Endpoint::path(self, session)
+    }
+
+    fn peer(&self, session: SessionId) -> Option<Arc<Peer>> {
+        Endpoint::peer(self, session).cloned()
     }
 
     fn next_timeout(&self) -> Option<Instant> {

@@ -5,31 +5,33 @@
 //! All queues are bounded; what does not fit is lost, as on any network.
 
 mod certificates;
+mod config;
 mod pipe;
 mod task;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as Lock, PoisonError};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use lwm2m_dtls::{CertificateError, ServerCertificate, TrustStore, X509Identity};
+use lwm2m_dtls::{CertificateError, ServerCertificate, X509Identity};
 use tokio::sync::mpsc;
 use webrtc_dtls::cipher_suite::CipherSuiteId;
 use webrtc_dtls::config::{ClientAuthType, Config, ExtendedMasterSecretType};
 use webrtc_dtls::crypto::Certificate as WebRtcCertificate;
 
 use certificates::{convert, verify};
+pub use config::{WebRtcDtlsConfig, WebRtcDtlsError, WebRtcDtlsProof};
 use pipe::Pipe;
 use task::Task;
 
 use super::{
-    Capabilities, Path, Peer, Plaintext, SecureDatagram, SecureEvent, SendError, SessionId,
-    Transmit, Verdict,
+    Capabilities, Path, Peer, Plaintext, SecureDatagram, SecureEvent, SendError, ServerConfig,
+    SessionId, Transmit, Verdict,
 };
-use crate::credentials::SecretKey;
 use crate::{ClientAuthentication, Reason};
 
 /// The largest record, in bytes; the buffers of the library have this size.
@@ -39,66 +41,6 @@ const PEER_QUEUE_MAX: usize = 16;
 /// Reports of all tasks that wait to be taken.
 const REPORTS_MAX: usize = 1024;
 
-/// The key of an identity.
-type KeyOf = dyn Fn(&[u8]) -> Option<SecretKey> + Send + Sync;
-
-/// How the server proves itself, and clients to it: one way for all peers.
-#[derive(Clone)]
-pub enum WebRtcDtlsProof {
-    /// Pre-shared keys; the function knows the key of an identity at once, or there is none.
-    Psk(Arc<KeyOf>),
-    /// Certificates.
-    X509 {
-        /// Ours.
-        server: ServerCertificate,
-        /// What those of clients must lead to.
-        trust: Arc<TrustStore>,
-        /// Whether clients must show theirs.
-        client_authentication: ClientAuthentication,
-    },
-}
-
-/// What the backend goes by.
-#[derive(Clone)]
-pub struct WebRtcDtlsConfig {
-    /// How both sides prove who they are.
-    pub proof: WebRtcDtlsProof,
-    /// Sessions, handshakes included; 10 000. Each costs about 30 KB and two tasks of the library.
-    pub sessions_max: usize,
-    /// Handshakes in flight; 256.
-    pub handshakes_max: usize,
-    /// From the first datagram to giving up; 60 s.
-    pub handshake_timeout: Duration,
-    /// When a flight is sent again; 1 s.
-    pub retransmission: Duration,
-    /// Sessions end after this long without a record; a day. A device that starts again from the
-    /// same address is not heard before.
-    pub session_idle: Duration,
-}
-
-impl WebRtcDtlsConfig {
-    /// The defaults.
-    pub fn new(proof: WebRtcDtlsProof) -> WebRtcDtlsConfig {
-        WebRtcDtlsConfig {
-            proof,
-            sessions_max: 10_000,
-            handshakes_max: 256,
-            handshake_timeout: Duration::from_secs(60),
-            retransmission: Duration::from_secs(1),
-            session_idle: Duration::from_secs(86_400),
-        }
-    }
-}
-
-/// Why the backend cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum WebRtcDtlsError {
-    /// The library does not take the certificate or its key.
-    #[error("webrtc-dtls does not take the certificate: {0}")]
-    Certificate(String),
-}
-
 /// All sessions of a shard, in tasks of the current runtime.
 pub struct WebRtcDtls<P> {
     config: Arc<WebRtcDtlsConfig>,
@@ -106,6 +48,8 @@ pub struct WebRtcDtls<P> {
     connections: HashMap<P, Connection>,
     paths: HashMap<SessionId, P>,
     handshakes: usize,
+    /// The time of day, as it was told last.
+    unix_s: Arc<AtomicU64>,
     reporter: mpsc::Sender<Report<P>>,
     reports: mpsc::Receiver<Report<P>>,
     /// Taken out by [`SecureDatagram::poll_ready`], not yet given on.
@@ -117,7 +61,8 @@ pub struct WebRtcDtls<P> {
 
 struct Connection {
     session: SessionId,
-    is_up: bool,
+    /// None while the handshake goes on.
+    peer: Option<Arc<Peer>>,
     /// Datagrams of the peer.
     incoming: mpsc::Sender<Vec<u8>>,
     /// Application data to the peer; the task ends when this goes.
@@ -152,6 +97,7 @@ impl<P: Path + Send + Sync + 'static> WebRtcDtls<P> {
             connections: HashMap::new(),
             paths: HashMap::new(),
             handshakes: 0,
+            unix_s: Arc::default(),
             reporter,
             reports,
             taken: None,
@@ -192,7 +138,7 @@ impl<P: Path + Send + Sync + 'static> WebRtcDtls<P> {
         self.paths.insert(session, path);
         let connection = Connection {
             session,
-            is_up: false,
+            peer: None,
             incoming,
             outgoing,
         };
@@ -252,8 +198,9 @@ impl<P: Path + Send + Sync + 'static> WebRtcDtls<P> {
                     ClientAuthentication::Optional => ClientAuthType::RequestClientCert,
                 };
                 let trust = Arc::clone(trust);
+                let unix_s = Arc::clone(&self.unix_s);
                 library.verify_peer_certificate = Some(Arc::new(move |chain, _| {
-                    let verdict = verify(chain, &trust);
+                    let verdict = verify(chain, &trust, unix_s.load(Ordering::Relaxed));
                     let is_good = verdict.is_ok();
                     *lock(&shown) = Some(match verdict {
                         Ok(identity) => Verified::X509(Box::new(identity)),
@@ -286,7 +233,7 @@ impl<P: Path + Send + Sync + 'static> WebRtcDtls<P> {
                 let Some(connection) = connection.filter(|it| it.session == session) else {
                     return;
                 };
-                connection.is_up = true;
+                connection.peer = Some(Arc::clone(&peer));
                 self.handshakes -= 1;
                 self.pending.push_back(SecureEvent::Up {
                     session,
@@ -314,7 +261,7 @@ impl<P: Path + Send + Sync + 'static> WebRtcDtls<P> {
             return;
         };
         self.paths.remove(&session);
-        self.pending.push_back(match connection.is_up {
+        self.pending.push_back(match connection.peer.is_some() {
             true => SecureEvent::Down {
                 session,
                 path,
@@ -358,6 +305,39 @@ impl<P: Path + Send + Sync + 'static> SecureDatagram<P> for WebRtcDtls<P> {
         }
     }
 
+    /// Takes the certificate of those who ask for no name, the trust store and whether clients
+    /// must authenticate; pre-shared keys stay those of the function.
+    fn set_server(&mut self, answers: Arc<ServerConfig>) {
+        let WebRtcDtlsProof::X509 { .. } = &self.config.proof else {
+            return;
+        };
+        let Some(certificates) = &answers.certificates else {
+            return;
+        };
+        let server = certificates.default_certificate();
+        match convert(server) {
+            Ok(certificate) => self.certificates = vec![certificate],
+            Err(error) => {
+                tracing::warn!(%error, "the certificate stays as it was");
+                return;
+            }
+        }
+        let mut config = WebRtcDtlsConfig::clone(&self.config);
+        config.proof = WebRtcDtlsProof::X509 {
+            server: ServerCertificate::clone(server),
+            trust: answers.trust.clone().unwrap_or_default(),
+            client_authentication: match answers.client_authentication {
+                lwm2m_dtls::ClientAuthentication::Required => ClientAuthentication::Required,
+                _ => ClientAuthentication::Optional,
+            },
+        };
+        self.config = Arc::new(config);
+    }
+
+    fn set_unix_time(&mut self, _: Instant, unix_s: u64) {
+        self.unix_s.store(unix_s, Ordering::Relaxed);
+    }
+
     fn handle(&mut self, _: Instant, path: P, datagram: &mut [u8]) {
         if datagram.len() > RECORD_BYTES_MAX {
             return;
@@ -376,7 +356,7 @@ impl<P: Path + Send + Sync + 'static> SecureDatagram<P> for WebRtcDtls<P> {
 
     fn send(&mut self, _: Instant, session: SessionId, data: &[u8]) -> Result<(), SendError> {
         let path = self.paths.get(&session).ok_or(SendError::NotUp)?;
-        let connection = self.connections.get(path).filter(|it| it.is_up);
+        let connection = self.connections.get(path).filter(|it| it.peer.is_some());
         let connection = connection.ok_or(SendError::NotUp)?;
         // Room for the header, the nonce and the tag.
         let max = RECORD_BYTES_MAX - 64;
@@ -403,7 +383,13 @@ impl<P: Path + Send + Sync + 'static> SecureDatagram<P> for WebRtcDtls<P> {
 
     fn path(&self, session: SessionId) -> Option<P> {
         let path = self.paths.get(&session).copied()?;
-        self.connections.get(&path)?.is_up.then_some(path)
+        self.connections.get(&path)?.peer.as_ref()?;
+        Some(path)
+    }
+
+    fn peer(&self, session: SessionId) -> Option<Arc<Peer>> {
+        let connection = self.connections.get(self.paths.get(&session)?)?;
+        connection.peer.clone()
     }
 
     fn next_timeout(&self) -> Option<Instant> {

@@ -1,7 +1,5 @@
 //! Certificates between the library and us.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use base64::Engine as _;
 use lwm2m_dtls::{
     Certificate, CertificateChain, CertificateError, ChainLimits, ServerCertificate, TrustStore,
@@ -16,6 +14,7 @@ use super::WebRtcDtlsError;
 pub(super) fn verify(
     chain: &[Vec<u8>],
     trust: &TrustStore,
+    unix_s: u64,
 ) -> Result<X509Identity, CertificateError> {
     let mut body = Vec::new();
     let length = |bytes: usize| (bytes as u32).to_be_bytes();
@@ -30,8 +29,7 @@ pub(super) fn verify(
         Some(chain) => chain,
         None => none()?,
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    verify_client(&chain, trust, now.map_or(0, |now| now.as_secs()))
+    verify_client(&chain, trust, unix_s)
 }
 
 /// The library takes a key and its chain as one text.
