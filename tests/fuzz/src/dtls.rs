@@ -3,23 +3,23 @@
 //! Beyond not panicking: each session begins and ends once, what arrives was sent by the other end
 //! of the session and arrives once, limits hold, and time comes to an end.
 
+mod material;
+mod mutation;
+
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lwm2m_dtls::{
-    Certificate, CertificateChain, CertificateUsage, ChainLimits, CidOffer, ClientAuthentication,
-    ClientConfig, ClientCredentials, Config, Endpoint, Event, Limits, Lookup, MatchingType, Path,
-    PrivateKey, Psk, SeededRandom, ServerCertificate, ServerCertificates, ServerConfig,
-    ServerExpectation, SessionId, TrustStore, Verdict,
+    Config, Endpoint, Event, Limits, Lookup, Path, Psk, SeededRandom, SessionId, Verdict,
 };
 
-use crate::steps::Steps;
+pub use material::{INTERMEDIATE, LEAF, Mode, ROOT, chain, store};
+pub use mutation::{fragmented, mutate, with_body};
 
-pub const ROOT: &[u8] = include_bytes!("../certificates/root.der");
-pub const INTERMEDIATE: &[u8] = include_bytes!("../certificates/intermediate.der");
-pub const LEAF: &[u8] = include_bytes!("../certificates/leaf.der");
-const LEAF_KEY: &[u8] = include_bytes!("../certificates/leaf-key.der");
+use material::{client_config, psk, server_config};
+
+use crate::steps::Steps;
 
 /// Within the validity of the certificates, in seconds since 1970.
 pub const UNIX_S: u64 = 2_000_000_000;
@@ -30,20 +30,6 @@ const SESSIONS_MAX: usize = 5;
 
 /// The longest queue of datagrams on their way; later ones are lost.
 const FLYING_MAX: usize = 64;
-
-/// How both sides prove who they are.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Mode {
-    Psk,
-    RawPublicKey,
-    X509,
-}
-
-impl Mode {
-    pub fn of(number: usize) -> Mode {
-        [Mode::Psk, Mode::RawPublicKey, Mode::X509][number % 3]
-    }
-}
 
 /// An address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,84 +45,6 @@ pub const SERVER: Address = Address(0);
 pub const CLIENT: Address = Address(1);
 /// Where nobody is; datagrams from there are made up.
 pub const STRANGER: Address = Address(9);
-
-/// Keys and certificates of both sides, which are the same.
-struct Material {
-    key: PrivateKey,
-    chain: CertificateChain,
-    store: Arc<TrustStore>,
-    certificates: Arc<ServerCertificates>,
-}
-
-static MATERIAL: LazyLock<Material> = LazyLock::new(|| {
-    let key = PrivateKey::from_der(LEAF_KEY).expect("a key");
-    let chain = chain();
-    let own = ServerCertificate::new(chain.clone(), key.clone()).expect("a pair");
-    Material {
-        key,
-        chain,
-        store: Arc::new(store()),
-        certificates: Arc::new(ServerCertificates::new(own)),
-    }
-});
-
-/// A good chain.
-pub fn chain() -> CertificateChain {
-    let certificates = [LEAF, INTERMEDIATE].map(|der| Certificate::from_der(der).expect("good"));
-    CertificateChain::new(certificates.to_vec()).expect("not empty")
-}
-
-/// Who certifies the good chain.
-pub fn store() -> TrustStore {
-    let mut store = TrustStore::new();
-    let root = Certificate::from_der(ROOT).expect("good");
-    store.add(root).expect("an authority");
-    store
-}
-
-fn psk() -> Psk {
-    Psk::new(b"0123456789abcdef").expect("16 bytes")
-}
-
-fn server_config() -> ServerConfig {
-    ServerConfig {
-        raw_public_key: Some(MATERIAL.key.clone()),
-        certificates: Some(Arc::clone(&MATERIAL.certificates)),
-        client_authentication: ClientAuthentication::Optional,
-        trust: Some(Arc::clone(&MATERIAL.store)),
-        chain_limits: ChainLimits {
-            certificates_max: 3,
-            chain_bytes_max: 2048,
-        },
-        ..ServerConfig::default()
-    }
-}
-
-fn client_config(mode: Mode) -> ClientConfig {
-    let credentials = match mode {
-        Mode::Psk => ClientCredentials::Psk {
-            identity: (*b"device").into(),
-            key: psk(),
-        },
-        Mode::RawPublicKey => ClientCredentials::RawPublicKey {
-            key: MATERIAL.key.clone(),
-            server: MATERIAL.key.public_key().clone(),
-        },
-        Mode::X509 => ClientCredentials::X509 {
-            own: Some((MATERIAL.chain.clone(), MATERIAL.key.clone())),
-            server: ServerExpectation {
-                usage: CertificateUsage::CaConstraint,
-                matching: MatchingType::Exact,
-                certificate: ROOT.into(),
-                name: Some("a.example.com".into()),
-                store: Arc::clone(&MATERIAL.store),
-            },
-        },
-    };
-    let mut config = ClientConfig::new(credentials);
-    config.cid = CidOffer::Both;
-    config
-}
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum State {
@@ -577,135 +485,4 @@ impl World {
             }
         }
     }
-}
-
-/// What a network, or somebody in it, may make of a datagram.
-pub fn mutate(datagram: &[u8], steps: &mut Steps<'_>) -> Vec<Vec<u8>> {
-    let mut changed = datagram.to_vec();
-    match steps.below(6) {
-        0 => {
-            let at = steps.below(changed.len());
-            let change = steps.byte();
-            if let Some(byte) = changed.get_mut(at) {
-                *byte ^= change;
-            }
-        }
-        1 => changed.truncate(steps.below(changed.len() + 1)),
-        2 => changed.extend_from_slice(steps.bytes()),
-        3 => return fragmented(datagram, steps),
-        4 => {
-            let (at, bytes) = (steps.below(changed.len()), steps.bytes());
-            for (to, from) in changed.iter_mut().skip(at).zip(bytes) {
-                *to = *from;
-            }
-        }
-        _ => {
-            let index = steps.below(4);
-            changed = with_body(datagram, index, steps.bytes());
-        }
-    }
-    vec![changed]
-}
-
-/// One record.
-struct Record {
-    header: [u8; 13],
-    body: Vec<u8>,
-}
-
-impl Record {
-    /// The records of a datagram; what is no record at its end is left out.
-    fn all(mut datagram: &[u8]) -> Vec<Record> {
-        let mut records = Vec::new();
-        while let Some((header, rest)) = datagram.split_first_chunk::<13>() {
-            let length = usize::from(u16::from_be_bytes([header[11], header[12]]));
-            let Some((body, rest)) = rest.split_at_checked(length) else {
-                break;
-            };
-            records.push(Record {
-                header: *header,
-                body: body.to_vec(),
-            });
-            datagram = rest;
-        }
-        records
-    }
-
-    /// True for a whole handshake message in plain.
-    fn is_message(&self) -> bool {
-        self.header[0] == 22 && self.header[3..5] == [0, 0] && self.body.len() >= 12
-    }
-
-    fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.header[..11]);
-        out.extend_from_slice(&(self.body.len() as u16).to_be_bytes());
-        out.extend_from_slice(&self.body);
-    }
-}
-
-/// The datagram with another body of one of its handshake messages, its lengths as they must be.
-pub fn with_body(datagram: &[u8], index: usize, body: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut messages = 0;
-    for mut record in Record::all(datagram) {
-        if record.is_message() {
-            if messages == index {
-                let length = (body.len() as u32).to_be_bytes();
-                record.body.truncate(12);
-                record.body[1..4].copy_from_slice(&length[1..]);
-                record.body[6..9].copy_from_slice(&[0; 3]);
-                record.body[9..12].copy_from_slice(&length[1..]);
-                record.body.extend_from_slice(body);
-            }
-            messages += 1;
-        }
-        record.write(&mut out);
-    }
-    out
-}
-
-/// The same messages in pieces that overlap, come in any order and come twice.
-pub fn fragmented(datagram: &[u8], steps: &mut Steps<'_>) -> Vec<Vec<u8>> {
-    let mut pieces = Vec::new();
-    for record in Record::all(datagram) {
-        if !record.is_message() {
-            let mut whole = Vec::new();
-            record.write(&mut whole);
-            pieces.push(whole);
-            continue;
-        }
-        let (head, body) = record.body.split_at(12);
-        let offset = u32::from_be_bytes([0, head[6], head[7], head[8]]) as usize;
-        let size = 1 + steps.below(200).max(body.len() / 24);
-        let overlap = steps.below(size);
-        let mut at = 0;
-        loop {
-            let end = (at + size).min(body.len());
-            let start = at.saturating_sub(overlap);
-            let mut fragment = head.to_vec();
-            fragment[6..9].copy_from_slice(&((offset + start) as u32).to_be_bytes()[1..]);
-            fragment[9..12].copy_from_slice(&((end - start) as u32).to_be_bytes()[1..]);
-            fragment.extend_from_slice(&body[start..end]);
-            let mut piece = Vec::new();
-            Record {
-                header: record.header,
-                body: fragment,
-            }
-            .write(&mut piece);
-            pieces.push(piece);
-            at = end;
-            if at >= body.len() {
-                break;
-            }
-        }
-    }
-    for _ in 0..steps.below(8) {
-        let (one, other) = (steps.below(pieces.len()), steps.below(pieces.len()));
-        if steps.below(4) == 0 && one < pieces.len() {
-            pieces.push(pieces[one].clone());
-        } else if one < pieces.len() && other < pieces.len() {
-            pieces.swap(one, other);
-        }
-    }
-    pieces
 }
