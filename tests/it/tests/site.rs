@@ -7,7 +7,9 @@ use lwm2m_core::link::DiscoveredLink;
 use lwm2m_core::{
     Attributes, ContentFormat, ExecuteArguments, Path, Record, Request, Value, Version, WriteMode,
 };
-use lwm2m_device::{Device, DeviceBuilder, DeviceEvent, DeviceHandle, objects::DeviceObject};
+use lwm2m_device::{
+    Device, DeviceBuilder, DeviceEvent, DeviceHandle, DtlsAccount, objects::DeviceObject,
+};
 use lwm2m_server::{
     Content, Event, EventKind, Events, ObservationId, Registration, RequestError, RequestOptions,
     Response, Server, ServerConfig,
@@ -16,24 +18,42 @@ use tokio::sync::broadcast;
 use tokio::time::timeout;
 
 use crate::peer;
+use crate::secure::{self, KEY};
 
 pub(crate) use Version::{V1_0, V1_1, V1_2};
 
 /// How long a test waits for what has to come.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Runs a test for each version, all at once.
+tokio::task_local! {
+    /// How the sites of a test talk.
+    static OVER: Over;
+}
+
+/// How device and server talk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// CoAP over UDP, without security.
+    Udp,
+    /// The same over DTLS with a pre-shared key.
+    Psk,
+}
+
+/// Runs a test for each version, without security and over DTLS, all at once.
 pub(crate) async fn across<F>(versions: &[Version], mut test: impl FnMut(Version) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let running: Vec<_> = versions
-        .iter()
-        .map(|version| (version, tokio::spawn(test(*version))))
-        .collect();
-    for (version, task) in running {
+    let mut running = Vec::new();
+    for over in [Over::Udp, Over::Psk] {
+        for version in versions {
+            let task = tokio::spawn(OVER.scope(over, test(*version)));
+            running.push((version, over, task));
+        }
+    }
+    for (version, over, task) in running {
         if let Err(error) = task.await {
-            panic!("LwM2M {version}: {error}");
+            panic!("LwM2M {version} over {over:?}: {error}");
         }
     }
 }
@@ -74,6 +94,9 @@ impl Site {
         in_time(site.device.wait_registered())
             .await
             .expect("the server accepts");
+        if OVER.try_with(|over| *over) == Ok(Over::Psk) {
+            assert_eq!(site.registration().await.identity.to_string(), "psk a");
+        }
         site
     }
 
@@ -83,13 +106,25 @@ impl Site {
         configure: impl FnOnce(&mut ServerConfig),
         build: impl FnOnce(DeviceBuilder) -> DeviceBuilder,
     ) -> Site {
-        let server = peer::server(configure).await;
+        let over = OVER.try_with(|over| *over).unwrap_or(Over::Udp);
+        let server = match over {
+            Over::Udp => peer::server(configure).await,
+            Over::Psk => {
+                secure::server_with(configure, vec![secure::psk("a", b"a", KEY)])
+                    .await
+                    .0
+            }
+        };
         let events = server.events();
         let builder = Device::builder("a")
             .server(server.local_addresses()[0])
             .version(version)
             .lifetime_s(86400)
             .object(DeviceObject::minimal(version, "Model 500", "000000001"));
+        let builder = match over {
+            Over::Udp => builder,
+            Over::Psk => builder.dtls(DtlsAccount::psk(b"a", KEY).expect("a key")),
+        };
         let device = build(builder).start().await.expect("a port");
         Site {
             doings: device.events(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lwm2m_core::{ContentFormat, Version};
 
-use super::OscoreAccount;
+use super::{DtlsAccount, OscoreAccount};
 use crate::Quirks;
 
 /// The settings of a [`Client`](crate::Client).
@@ -19,6 +19,8 @@ pub struct ClientConfig {
     pub endpoint_name: String,
     /// The server.
     pub server: SocketAddr,
+    /// DTLS with the server; none without.
+    pub dtls: Option<DtlsAccount>,
     /// The security context that protects everything between client and server; none without.
     pub oscore: Option<OscoreAccount>,
     /// The enabler version of the first Register; lower ones follow on 4.12.
@@ -72,6 +74,7 @@ impl ClientConfig {
         ClientConfig {
             endpoint_name: endpoint_name.into(),
             server,
+            dtls: None,
             oscore: None,
             version: Version::V1_1,
             queue_mode: false,

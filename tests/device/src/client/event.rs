@@ -2,6 +2,7 @@
 
 use lwm2m_coap::{Code, Failure};
 use lwm2m_core::{Path, Version};
+use lwm2m_dtls::{CipherSuite, DownReason};
 
 /// What has happened to a client.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,6 +58,18 @@ pub enum DeviceEvent {
         /// The code of the server's answer, or why there is none.
         outcome: Result<Code, Failure>,
     },
+    /// A DTLS session with the server is up.
+    SessionUp {
+        /// How records are protected.
+        suite: CipherSuite,
+        /// It continues the session before.
+        resumed: bool,
+    },
+    /// The DTLS session has ended; the next message begins with a handshake.
+    SessionDown {
+        /// Why.
+        reason: DownReason,
+    },
     /// The client has started anew after a reboot.
     Rebooted,
     /// In queue mode: the client does not listen any more.
@@ -88,6 +101,32 @@ pub enum RegistrationError {
     /// No answer.
     #[error("no answer: {0}")]
     NoAnswer(Failure),
+    /// There is no DTLS session.
+    #[error("the handshake failed: {0}")]
+    Handshake(lwm2m_dtls::Failure),
+}
+
+impl RegistrationError {
+    /// True when the same attempt will fail again: the server has refused, or the two sides do not
+    /// trust each other.
+    pub fn is_final(&self) -> bool {
+        use lwm2m_dtls::Failure as Handshake;
+        match self {
+            RegistrationError::Refused { .. } => true,
+            RegistrationError::NoAnswer(_) => false,
+            RegistrationError::Handshake(failure) => {
+                !matches!(failure, Handshake::Timeout { .. } | Handshake::GivenUp)
+            }
+        }
+    }
+
+    /// How to mend it, where we know.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            RegistrationError::Handshake(failure) => failure.hint(),
+            RegistrationError::Refused { .. } | RegistrationError::NoAnswer(_) => None,
+        }
+    }
 }
 
 /// Why a Send is not started.

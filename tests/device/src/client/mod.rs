@@ -9,6 +9,7 @@
 //!
 //! Drain [`Client::poll_transmit`] and [`Client::poll_event`] after every call.
 
+mod account;
 mod composite;
 mod config;
 mod download;
@@ -20,6 +21,7 @@ mod oscore;
 mod quirks;
 mod registration;
 mod requested;
+mod secure;
 mod send;
 
 use std::collections::VecDeque;
@@ -33,6 +35,7 @@ use lwm2m_core::{Attributes, Path, Value, Version};
 use crate::reporting::AttributeTable;
 use crate::{Effect, Object, ObjectTree, ResourceValue};
 
+pub use account::DtlsAccount;
 pub use config::{ClientConfig, Retry};
 pub use event::{DeviceEvent, ObservationId, RegistrationError, SendError, SendId};
 pub use oscore::OscoreAccount;
@@ -42,6 +45,7 @@ use download::Download;
 use formats::Formats;
 use observe::Observation;
 use registration::Registration;
+use secure::Secure;
 
 /// A LwM2M client without I/O.
 #[derive(Debug)]
@@ -49,6 +53,8 @@ pub struct Client {
     config: Box<ClientConfig>,
     tree: ObjectTree,
     endpoint: Endpoint<SocketAddr>,
+    /// DTLS towards the server, for an account with it.
+    secure: Option<Secure>,
     /// What the protected message in hand stands for.
     plain: Vec<u8>,
     /// Increased with every reboot, so that message ids and tokens differ.
@@ -100,6 +106,7 @@ impl Client {
         let version = config.version;
         Client {
             endpoint: endpoint(&config, seed),
+            secure: config.dtls.clone().map(Secure::new),
             plain: Vec::new(),
             seed,
             version,
@@ -134,23 +141,37 @@ impl Client {
 
     /// Takes a datagram. Those of strangers, and all while the client sleeps, are dropped.
     pub fn receive(&mut self, now: Instant, peer: SocketAddr, datagram: &[u8]) {
+        if self.secure.is_some() && peer == self.config.server {
+            if !self.offline && !self.asleep {
+                self.secure_datagram(now, peer, datagram);
+            }
+        } else {
+            self.message(now, peer, datagram);
+        }
+        self.settle(now);
+    }
+
+    /// Takes a CoAP message.
+    fn message(&mut self, now: Instant, peer: SocketAddr, message: &[u8]) {
         if !self.hears(peer) {
             return;
         }
         self.touch(now);
         let mut plain = std::mem::take(&mut self.plain);
-        match self.endpoint.receive_with(now, peer, datagram, &mut plain) {
+        match self.endpoint.receive_with(now, peer, message, &mut plain) {
             Some(Event::Request(request)) => self.answer(now, request),
             Some(event) => self.take_event(now, event),
             None => {}
         }
         self.plain = plain;
-        self.settle(now);
     }
 
     /// Runs what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.endpoint.handle_timeout(now);
+        if let Some(secure) = &mut self.secure {
+            secure.on_timeout(now);
+        }
         let effects = self.tree.elapsed(now);
         self.perform(now, effects);
         while let Some(at) = self.delayed.iter().position(|delayed| delayed.at <= now) {
@@ -174,6 +195,7 @@ impl Client {
         let observations = self.observations.iter().filter_map(|o| o.look_at).min();
         [
             self.endpoint.poll_timeout(),
+            self.secure.as_ref().and_then(Secure::poll_timeout),
             self.tree.deadline(),
             self.registration.deadline(),
             observations.filter(|_| self.is_registered()),
@@ -229,6 +251,9 @@ impl Client {
     /// times of stored notifications.
     pub fn set_wall_clock(&mut self, now: Instant, unix_s: f64) {
         self.tree.set_wall_clock(now, unix_s);
+        if let Some(secure) = &mut self.secure {
+            secure.set_unix_time(now, unix_s);
+        }
     }
 
     /// The value of a single-instance resource, or of a resource instance.
@@ -296,7 +321,13 @@ impl Client {
             if self.config.quirks.wrong_tokens {
                 transmit.datagram = with_wrong_token(&transmit.datagram);
             }
-            self.outbox.push_back(transmit);
+            self.transmit(now, transmit);
+        }
+        self.secure_events(now, &[]);
+        while let Some(transmit) = self.secure.as_mut().and_then(Secure::poll_transmit) {
+            if !self.offline {
+                self.outbox.push_back(transmit);
+            }
         }
         if self.outbox.len() > before {
             self.touch(now);

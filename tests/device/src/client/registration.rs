@@ -51,6 +51,15 @@ impl Registration {
         !matches!(self.stage, Stage::Stopped | Stage::Waiting { .. })
     }
 
+    /// What is under way with the server.
+    fn request(&self) -> Option<RequestId> {
+        match &self.stage {
+            Stage::Registering { request } | Stage::Leaving { request, .. } => Some(*request),
+            Stage::Registered { update, .. } => *update,
+            Stage::Stopped | Stage::Waiting { .. } => None,
+        }
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         let stage = match &self.stage {
             Stage::Waiting { until } => Some(*until),
@@ -188,6 +197,7 @@ impl Client {
         self.registration.reboot_at = None;
         self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
         self.endpoint = super::endpoint(&self.config, self.seed);
+        self.reset_session(now);
         self.attributes = Default::default();
         self.sends.clear();
         self.delayed.clear();
@@ -246,19 +256,30 @@ impl Client {
         failed: RequestId,
         failure: Failure,
     ) -> bool {
-        let reason = RegistrationError::NoAnswer(failure);
+        if self.registration.request() != Some(failed) {
+            return false;
+        }
+        // The server may have lost the session.
+        self.close_session(now);
+        self.give_up(now, RegistrationError::NoAnswer(failure));
+        true
+    }
+
+    /// Ends what is under way with the server; a Register follows after a pause.
+    pub(super) fn give_up(&mut self, now: Instant, reason: RegistrationError) {
+        if let Some(request) = self.registration.request() {
+            self.endpoint.cancel(request);
+        }
         match &self.registration.stage {
-            Stage::Registering { request } if *request == failed => {
+            Stage::Registering { .. } => {
                 self.retry(now, None, DeviceEvent::RegistrationFailed(reason));
             }
-            Stage::Registered {
-                update: Some(request),
-                ..
-            } if *request == failed => self.retry(now, None, DeviceEvent::UpdateFailed(reason)),
-            Stage::Leaving { request, then } if *request == failed => self.left(now, *then),
-            _ => return false,
+            Stage::Registered { .. } => {
+                self.retry(now, None, DeviceEvent::UpdateFailed(reason));
+            }
+            Stage::Leaving { then, .. } => self.left(now, *then),
+            Stage::Stopped | Stage::Waiting { .. } => {}
         }
-        true
     }
 
     fn register_response(
@@ -343,7 +364,10 @@ impl Client {
     fn left(&mut self, now: Instant, then: Option<Duration>) {
         self.registration.stage = match then {
             Some(pause) => Stage::Waiting { until: now + pause },
-            None => Stage::Stopped,
+            None => {
+                self.close_session(now);
+                Stage::Stopped
+            }
         };
         self.tell(DeviceEvent::Deregistered);
     }

@@ -10,8 +10,8 @@ use tokio::net::UdpSocket;
 use super::DeviceHandle;
 use super::driver::Driver;
 use super::driver::unix_now;
-use crate::objects::{DeviceObject, Server, ServerSettings};
-use crate::{Client, ClientConfig, Object, ObjectTree, OscoreAccount, Quirks, Retry};
+use crate::objects::{DeviceObject, Server, ServerSettings, security};
+use crate::{Client, ClientConfig, DtlsAccount, Object, ObjectTree, OscoreAccount, Quirks, Retry};
 
 /// A simulated LwM2M device.
 ///
@@ -73,6 +73,12 @@ impl DeviceBuilder {
     /// The server's address.
     pub fn server(mut self, server: SocketAddr) -> DeviceBuilder {
         self.config.server = server;
+        self
+    }
+
+    /// DTLS between device and server.
+    pub fn dtls(mut self, account: DtlsAccount) -> DeviceBuilder {
+        self.config.dtls = Some(account);
         self
     }
 
@@ -182,6 +188,12 @@ impl DeviceBuilder {
     pub fn into_client(self, seed: u64) -> Client {
         let version = self.config.version;
         let mut tree = ObjectTree::new();
+        tree.insert(security(
+            version,
+            self.config.server,
+            self.config.dtls.as_ref(),
+            self.settings.short_server_id,
+        ));
         tree.insert(Server::new(version, &self.settings));
         tree.insert(DeviceObject::new(
             version,

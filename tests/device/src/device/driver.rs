@@ -195,7 +195,7 @@ pub(crate) async fn flush(socket: &UdpSocket, client: &mut Client) {
 }
 
 /// Seconds since 1970.
-pub(super) fn unix_now() -> f64 {
+pub(crate) fn unix_now() -> f64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0.0, |since| since.as_secs_f64())
 }

@@ -99,13 +99,16 @@ impl DeviceHandle {
     /// Waits until the device is registered. Attempts that get no answer are repeated.
     ///
     /// # Errors
-    /// The server has refused, or the device has stopped.
+    /// The server has refused or the handshake has failed, or the device has stopped.
     ///
     /// # Cancel safety
     /// Cancel safe.
     pub async fn wait_registered(&self) -> Result<(), DeviceError> {
         let done = |status: &DeviceStatus| {
-            let refused = matches!(status.last_error, Some(RegistrationError::Refused { .. }));
+            let refused = status
+                .last_error
+                .as_ref()
+                .is_some_and(RegistrationError::is_final);
             status.registered || refused || !status.running
         };
         let status = self.wait_for(done).await;

@@ -6,5 +6,5 @@ mod handle;
 
 pub use builder::{Device, DeviceBuilder, StartError};
 
-pub(crate) use driver::{drain, flush, sleep_until};
+pub(crate) use driver::{drain, flush, sleep_until, unix_now};
 pub use handle::{DeviceError, DeviceHandle, DeviceStatus};

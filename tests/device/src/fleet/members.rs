@@ -10,9 +10,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::{FleetCounters, FleetStatus, allow_sockets, source};
-use crate::device::{drain, flush, sleep_until};
+use crate::device::{drain, flush, sleep_until, unix_now};
 use crate::objects::Temperature;
-use crate::{Client, ClientStatistics, Device, DeviceEvent, RegistrationError};
+use crate::{Client, ClientStatistics, Device, DeviceEvent, DtlsAccount, RegistrationError};
 
 /// How often devices are started while the fleet grows.
 const RAMP_TICK: Duration = Duration::from_millis(10);
@@ -23,6 +23,8 @@ const RAMP_TICK: Duration = Duration::from_millis(10);
 pub struct FleetConfig {
     /// The server.
     pub server: SocketAddr,
+    /// DTLS accounts of the devices in their order; those without one have no DTLS.
+    pub accounts: Vec<DtlsAccount>,
     /// How many devices.
     pub count: usize,
     /// Devices started in a second.
@@ -47,6 +49,7 @@ impl FleetConfig {
     pub fn new(server: SocketAddr, count: usize) -> FleetConfig {
         FleetConfig {
             server,
+            accounts: Vec::new(),
             count,
             ramp_per_s: 100.0,
             prefix: "device-".to_owned(),
@@ -63,7 +66,11 @@ impl FleetConfig {
         if let Some(interval) = self.interval {
             sensor = sensor.drifting(interval, number as u64);
         }
-        Device::builder(format!("{}{number}", self.prefix))
+        let mut builder = Device::builder(format!("{}{number}", self.prefix));
+        if let Some(account) = self.accounts.get(number - 1) {
+            builder = builder.dtls(account.clone());
+        }
+        builder
             .server(self.server)
             .version(self.version)
             .lifetime_s(self.lifetime_s)
@@ -208,7 +215,9 @@ struct Member {
 
 impl Member {
     async fn run(mut self, mut leaving: watch::Receiver<bool>) {
-        self.client.start(Instant::now());
+        let now = Instant::now();
+        self.client.set_wall_clock(now, unix_now());
+        self.client.start(now);
         let mut left = false;
         while !self.client.is_stopped() {
             self.count();

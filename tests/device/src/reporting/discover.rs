@@ -6,7 +6,7 @@ use lwm2m_core::{Attributes, ContentFormat, Path, PathLevel, Version};
 
 use super::AttributeTable;
 use super::attributes::parameters;
-use crate::tree::{implied_version, is_present};
+use crate::tree::{closed, implied_version, is_present};
 use crate::{Definition, Object, ObjectTree, Refusal, ResourceValue};
 
 /// The answer to a Discover (Core 1.2.2 §6.3.3).
@@ -104,6 +104,9 @@ pub(crate) fn object_list(
     }
     for object in tree.objects() {
         let store = object.store();
+        if closed(store.object()).is_err() {
+            continue; // they are not in the list (Core 1.2.2 §6.2.1)
+        }
         let path = Path::object(store.object());
         let implied = implied_version(links.version, store.object());
         if store.object_version() != implied || store.instances().next().is_none() {

@@ -1,6 +1,7 @@
 //! Devices with DTLS, over real sockets.
 
 mod credentials;
+mod device;
 mod keys;
 mod peer;
 
@@ -21,18 +22,36 @@ pub(crate) const KEY: &[u8] = b"sixteen bytes ok";
 
 /// A server with DTLS and credentials for `urn:a` and, by the identity `b`, for `urn:b`.
 async fn server() -> (Server, Arc<MemoryCredentials>) {
-    let store = Arc::new(MemoryCredentials::default());
     let pattern = |text: &str| text.parse::<NamePattern>().expect("a pattern");
     let credentials = vec![
         psk("a", b"urn:a", KEY),
         psk("b", b"b", KEY).endpoints([pattern("urn:b")]),
     ];
+    server_with(|_| {}, credentials).await
+}
+
+/// A server with DTLS and these credentials; its second port is without DTLS.
+pub(crate) async fn server_with(
+    configure: impl FnOnce(&mut ServerConfig),
+    credentials: Vec<Credential>,
+) -> (Server, Arc<MemoryCredentials>) {
+    server_at(0, configure, credentials).await
+}
+
+/// The same at a port of its own.
+async fn server_at(
+    port: u16,
+    configure: impl FnOnce(&mut ServerConfig),
+    credentials: Vec<Credential>,
+) -> (Server, Arc<MemoryCredentials>) {
+    let store = Arc::new(MemoryCredentials::default());
     store.add(credentials).await.expect("taken");
     let mut config = ServerConfig::default();
     config.shards = 2;
+    configure(&mut config);
     let server = Server::builder()
         .config(config)
-        .listen(Listener::coaps(([127, 0, 0, 1], 0).into()))
+        .listen(Listener::coaps(([127, 0, 0, 1], port).into()))
         .listen(Listener::coap(([127, 0, 0, 1], 0).into()))
         .credentials(store.clone())
         .start()
@@ -41,7 +60,7 @@ async fn server() -> (Server, Arc<MemoryCredentials>) {
     (server, store)
 }
 
-fn psk(id: &str, identity: &[u8], key: &[u8]) -> Credential {
+pub(crate) fn psk(id: &str, identity: &[u8], key: &[u8]) -> Credential {
     let proof = Proof::Psk {
         identity: identity.into(),
         key: SecretKey::new(key).expect("a key"),
