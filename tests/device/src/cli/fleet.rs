@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use lwm2m_device::{Fleet, FleetConfig, Job, RegistrationError, Storm, StormConfig, StormOutcome};
 
 use super::progress::Progress;
+use super::server::Target;
 use super::{Arguments, until_the_end};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -15,12 +16,13 @@ const SECOND: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs full clients.
-pub(super) async fn run_fleet(
-    arguments: &Arguments,
-    server: SocketAddr,
-    count: usize,
-) -> Result<()> {
-    let mut config = FleetConfig::new(server, count);
+pub(super) async fn run_fleet(arguments: &Arguments, target: Target, count: usize) -> Result<()> {
+    let mut config = FleetConfig::new(target.address, count);
+    if target.is_secure {
+        let endpoint = |number| format!("{}{number}", arguments.prefix);
+        let account = |number| arguments.security.account(&endpoint(number));
+        config.accounts = (1..=count).map(account).collect::<Result<_>>()?;
+    }
     config.ramp_per_s = arguments.ramp;
     config.prefix.clone_from(&arguments.prefix);
     config.version = arguments.version;

@@ -2,6 +2,7 @@
 
 mod fleet;
 mod progress;
+mod security;
 mod server;
 mod single;
 
@@ -19,7 +20,7 @@ use lwm2m_device::FleetConfig;
 #[derive(Debug, Parser)]
 #[command(name = "lwm2m-device", disable_version_flag = true)]
 pub(crate) struct Arguments {
-    /// The server, as in coap://127.0.0.1:5683
+    /// The server, as in coap://127.0.0.1:5683 or coaps://127.0.0.1:5685
     #[arg(
         long,
         short,
@@ -67,6 +68,9 @@ pub(crate) struct Arguments {
     /// De-register and end after this many seconds
     #[arg(long = "for", value_parser = seconds)]
     run_for: Option<f64>,
+
+    #[command(flatten)]
+    security: security::Security,
 }
 
 impl Arguments {
@@ -77,16 +81,29 @@ impl Arguments {
 
 /// Runs the program.
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
-    let server = server::resolve(&arguments.server).await?;
-    if !server::answers(server).await? {
+    let target = server::resolve(&arguments.server).await?;
+    if !target.is_secure && arguments.security.is_given() {
+        bail!(
+            "--server {}: credentials are for coaps://",
+            arguments.server
+        );
+    }
+    let server = target.address;
+    if !server::answers(target).await? {
         eprintln!("no answer from {server} yet; keeps trying (is this the server's UDP port?)");
     }
     let count = arguments.count.unwrap_or(1) as usize;
     if arguments.count.is_none() {
-        single::run(&arguments, server).await
+        single::run(&arguments, target).await
     } else if count <= FleetConfig::COUNT_MAX {
-        fleet::run_fleet(&arguments, server, count).await
+        fleet::run_fleet(&arguments, target, count).await
     } else {
+        if target.is_secure {
+            bail!(
+                "coaps:// is for at most {} devices; lower --count",
+                FleetConfig::COUNT_MAX
+            );
+        }
         if arguments.queue_mode {
             bail!(
                 "--queue-mode is for at most {} devices; lower --count",
@@ -161,6 +178,8 @@ mod tests {
             (&["--ramp", "5"], "--count"),
             (&["--alternate-path", "/3"], "no empty or numeric segment"),
             (&["--for=-1"], "a number of seconds"),
+            (&["--psk-identity", "a"], "--psk-key"),
+            (&["--certificate", "a"], "--key"),
         ] {
             let line = std::iter::once(&"lwm2m-device").chain(arguments);
             let error = Arguments::try_parse_from(line).unwrap_err().to_string();

@@ -10,26 +10,45 @@ use tokio::net::UdpSocket;
 /// The default port of `coap://`.
 const PORT: u16 = 5683;
 
+/// The default port of `coaps://`.
+const SECURE_PORT: u16 = 5684;
+
 /// How long a server may take to answer a CoAP ping.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Reads `coap://host[:port]`, the scheme being optional, and looks the name up.
-pub(super) async fn resolve(text: &str) -> Result<SocketAddr> {
-    let authority = authority(text)?;
-    let target = with_port(authority);
+/// How long the system may take to tell that nothing listens at a port.
+const NOBODY: Duration = Duration::from_millis(200);
+
+/// A server, and whether it is meant to be secure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) address: SocketAddr,
+    /// `coaps://`
+    pub(super) is_secure: bool,
+}
+
+/// Reads `coap://host[:port]` or `coaps://host[:port]`, plain when there is no scheme, and looks
+/// the name up.
+pub(super) async fn resolve(text: &str) -> Result<Target> {
+    let (authority, is_secure) = authority(text)?;
+    let target = with_port(authority, if is_secure { SECURE_PORT } else { PORT });
     let mut found = tokio::net::lookup_host(&target)
         .await
         .with_context(|| format!("--server {text}: cannot find the host '{authority}'"))?;
-    found
+    let address = found
         .next()
-        .ok_or_else(|| anyhow!("--server {text}: '{authority}' has no address"))
+        .ok_or_else(|| anyhow!("--server {text}: '{authority}' has no address"))?;
+    Ok(Target { address, is_secure })
 }
 
-/// Sends a CoAP ping. False when nothing comes back in time.
+/// Sends a CoAP ping. False when nothing comes back in time. A secure server says nothing to it, so
+/// there only a port where nobody listens can be told.
 ///
 /// # Errors
 /// The system knows that nothing listens there, or of no way there.
-pub(super) async fn answers(server: SocketAddr) -> Result<bool> {
+pub(super) async fn answers(target: Target) -> Result<bool> {
+    let server = target.address;
+    let patience = if target.is_secure { NOBODY } else { PATIENCE };
     let local = match server {
         SocketAddr::V4(_) => "0.0.0.0:0",
         SocketAddr::V6(_) => "[::]:0",
@@ -42,40 +61,44 @@ pub(super) async fn answers(server: SocketAddr) -> Result<bool> {
     let ping = [0x40, 0, 0x4c, 0x57];
     socket.send(&ping).await.with_context(unreachable)?;
     let mut buffer = [0; 64];
-    match tokio::time::timeout(PATIENCE, socket.recv(&mut buffer)).await {
+    match tokio::time::timeout(patience, socket.recv(&mut buffer)).await {
         Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => bail!(
             "--server: nothing listens at {server} (UDP); start the server, or name another one"
         ),
         Ok(Err(error)) => Err(error).with_context(unreachable),
         Ok(Ok(_)) => Ok(true),
-        Err(_) => Ok(false),
+        Err(_) => Ok(target.is_secure),
     }
 }
 
-fn authority(text: &str) -> Result<&str> {
-    let authority = match text.split_once("://") {
-        None => text,
-        Some(("coap", rest)) => rest,
-        Some((scheme @ ("coaps" | "coap+tcp" | "coaps+tcp"), _)) => {
+/// Host and port, and whether the scheme is a secure one.
+fn authority(text: &str) -> Result<(&str, bool)> {
+    let (authority, is_secure) = match text.split_once("://") {
+        None => (text, false),
+        Some(("coap", rest)) => (rest, false),
+        Some(("coaps", rest)) => (rest, true),
+        Some((scheme @ ("coap+tcp" | "coaps+tcp"), _)) => {
             bail!("--server {text}: {scheme} is not supported; use coap://host:port")
         }
-        Some((scheme, _)) => bail!("--server {text}: unknown scheme '{scheme}'; use coap://"),
+        Some((scheme, _)) => {
+            bail!("--server {text}: unknown scheme '{scheme}'; use coap:// or coaps://")
+        }
     };
     let authority = authority.trim_end_matches('/');
     if authority.is_empty() || authority.contains(['/', '?', '@']) {
         bail!("--server {text}: expected coap://host:port");
     }
-    Ok(authority)
+    Ok((authority, is_secure))
 }
 
-fn with_port(authority: &str) -> String {
+fn with_port(authority: &str, port: u16) -> String {
     let after_brackets = authority
         .rsplit_once(']')
         .map_or(authority, |(_, rest)| rest);
     if after_brackets.contains(':') {
         authority.to_owned()
     } else {
-        format!("{authority}:{PORT}")
+        format!("{authority}:{port}")
     }
 }
 
@@ -91,15 +114,19 @@ mod tests {
             ("127.0.0.1:5000", "127.0.0.1:5000"),
             ("coap://[::1]", "[::1]:5683"),
             ("coap://[::1]:5000", "[::1]:5000"),
+            ("coaps://127.0.0.1", "127.0.0.1:5684"),
+            ("coaps://127.0.0.1:5685", "127.0.0.1:5685"),
         ] {
-            assert_eq!(resolve(text).await.unwrap().to_string(), expected);
+            let target = resolve(text).await.unwrap();
+            assert_eq!(target.address.to_string(), expected);
+            assert_eq!(target.is_secure, text.starts_with("coaps"));
         }
     }
 
     #[tokio::test]
     async fn says_what_is_wrong() {
         for (text, word) in [
-            ("coaps://127.0.0.1", "coaps is not supported"),
+            ("coaps+tcp://127.0.0.1", "coaps+tcp is not supported"),
             ("http://127.0.0.1", "unknown scheme"),
             ("coap://", "expected coap://host:port"),
             ("coap://127.0.0.1/rd", "expected coap://host:port"),
@@ -114,9 +141,13 @@ mod tests {
     async fn tells_a_closed_port_from_a_silent_one() {
         let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = silent.local_addr().unwrap();
-        assert!(!answers(address).await.unwrap());
+        let [plain, secure] = [false, true].map(|is_secure| Target { address, is_secure });
+        assert!(!answers(plain).await.unwrap());
+        assert!(answers(secure).await.unwrap());
         drop(silent);
-        let error = answers(address).await.unwrap_err();
-        assert!(error.to_string().contains("nothing listens at"), "{error}");
+        for target in [plain, secure] {
+            let error = answers(target).await.unwrap_err();
+            assert!(error.to_string().contains("nothing listens at"), "{error}");
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! One device, told line by line.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -11,13 +10,19 @@ use lwm2m_device::objects::{
 use lwm2m_device::{Device, DeviceBuilder, DeviceEvent, RegistrationError};
 use tokio::sync::broadcast;
 
+use super::server::Target;
 use super::{Arguments, until_the_end};
 
 /// How long a de-registration may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-pub(super) async fn run(arguments: &Arguments, server: SocketAddr) -> Result<()> {
-    let device = builder(arguments).server(server).start().await?;
+pub(super) async fn run(arguments: &Arguments, target: Target) -> Result<()> {
+    let server = target.address;
+    let mut builder = builder(arguments).server(server);
+    if target.is_secure {
+        builder = builder.dtls(arguments.security.account(&arguments.endpoint)?);
+    }
+    let device = builder.start().await?;
     println!(
         "{} towards {server}, LwM2M {}, lifetime {} s",
         arguments.endpoint, arguments.version, arguments.lifetime
@@ -35,6 +40,10 @@ pub(super) async fn run(arguments: &Arguments, server: SocketAddr) -> Result<()>
                 if code.class() == 4 =>
             {
                 bail!("{}", refusal(&arguments.endpoint, code, &reason));
+            }
+            Ok(DeviceEvent::RegistrationFailed(error)) if error.is_final() => {
+                let hint = error.hint().unwrap_or("see the server's log");
+                bail!("{error}: {hint}");
             }
             Ok(event) => tell(&event),
             Err(broadcast::error::RecvError::Lagged(missed)) => println!("... {missed} events"),
@@ -122,6 +131,11 @@ fn tell(event: &DeviceEvent) {
         DeviceEvent::Notified { confirmable, .. } => {
             println!("notified ({})", if *confirmable { "CON" } else { "NON" });
         }
+        DeviceEvent::SessionUp { suite, resumed } => {
+            let how = if *resumed { "continued" } else { "opened" };
+            println!("DTLS session {how}: {suite}");
+        }
+        DeviceEvent::SessionDown { reason } => println!("DTLS session over: {reason}"),
         DeviceEvent::Rebooted => println!("rebooted"),
         DeviceEvent::Asleep => println!("asleep"),
         DeviceEvent::Awake => println!("awake"),
