@@ -245,6 +245,8 @@ impl Client {
                     session, reason, ..
                 } if secure.is_current(session) => {
                     secure.session = Session::None;
+                    // What the server has ended it may not want to continue.
+                    secure.resumption = None;
                     self.tell(DeviceEvent::SessionDown { reason });
                 }
                 _ => {}
