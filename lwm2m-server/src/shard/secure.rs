@@ -21,9 +21,7 @@ use std::time::Instant;
 
 use hashbrown::{HashMap, HashSet};
 use lwm2m_coap::{Code, Transmit};
-use lwm2m_dtls::{
-    DownReason, Endpoint, Event, Failure, Identity, Lookup, ServerResumption, SessionId,
-};
+use lwm2m_dtls::{Endpoint, Identity, Lookup, ServerResumption, SessionId};
 
 pub(crate) use self::proof::certified;
 use self::proof::{answers, label_of, presented_by, presented_in, unix_s, verdict_of};
@@ -32,12 +30,13 @@ use crate::credentials::{Credential, LookUp, Proof};
 use crate::event::EventKind;
 use crate::identity::{Authenticated, PeerIdentity};
 use crate::keys::{KeyMaterial, Keys};
+use crate::secure_datagram::{SecureDatagram, SecureEvent};
 use crate::transport::{Peer, SessionSlot};
 use crate::{Reason, ServerConfig};
 
 /// The DTLS sessions of one shard.
 pub(super) struct Secure {
-    dtls: Endpoint<Peer>,
+    dtls: Box<dyn SecureDatagram<Peer>>,
     /// What the store has answered to handshakes that are not done.
     found: HashMap<SessionId, Vec<Arc<Credential>>>,
     /// Questions to the store that take their time.
@@ -104,7 +103,7 @@ impl Secure {
             limits: config.dtls.limits,
         };
         Secure {
-            dtls: Endpoint::new(dtls, lwm2m_dtls::SystemRandom),
+            dtls: Box::new(Endpoint::new(dtls, lwm2m_dtls::SystemRandom)),
             found: HashMap::new(),
             searches: VecDeque::new(),
             moved: HashSet::new(),
@@ -122,7 +121,7 @@ impl Secure {
         let current = keys.current();
         if !Arc::ptr_eq(&current, &self.current) {
             self.dtls
-                .set_server(Some(Arc::new(answers(config, &current, &self.resumption))));
+                .set_server(Arc::new(answers(config, &current, &self.resumption)));
             self.current = current;
         }
     }
@@ -255,9 +254,9 @@ impl Shard {
     fn drain_secure(&mut self, now: Now, datagram: &[u8]) {
         while let Some(event) = self.secure.as_mut().and_then(|s| s.dtls.poll_event()) {
             match event {
-                Event::Data { session, range } => {
+                SecureEvent::Data { session, data } => {
                     let path = self.secure.as_ref().and_then(|s| s.dtls.path(session));
-                    let (Some(path), Some(data)) = (path, datagram.get(range)) else {
+                    let (Some(path), Some(data)) = (path, data.within(datagram)) else {
                         continue;
                     };
                     let peer = path.in_session(SessionSlot::of(session));
@@ -266,10 +265,10 @@ impl Shard {
                         self.own_datagram(now, peer, data);
                     }
                 }
-                Event::Lookup {
+                SecureEvent::Lookup {
                     session, lookup, ..
                 } => self.look_up(now, session, &lookup),
-                Event::Up {
+                SecureEvent::Up {
                     session,
                     path,
                     peer,
@@ -281,7 +280,7 @@ impl Shard {
                         self.succeed(of(older), of(session));
                     }
                 }
-                Event::PathChanged { session, from, to } => {
+                SecureEvent::PathChanged { session, from, to } => {
                     tracing::debug!(shard = self.id, from = %from.address(), to = %to.address(), "peer moved");
                     if let Some(secure) = &mut self.secure {
                         secure.moved.insert(session);
@@ -291,17 +290,16 @@ impl Shard {
                         self.table.set_peer(location, peer);
                     }
                 }
-                Event::Down {
+                SecureEvent::Down {
                     session,
                     path,
                     reason,
                 } => self.session_down(session, path, &reason),
-                Event::Failed {
+                SecureEvent::Failed {
                     session,
                     path,
-                    failure,
-                } => self.handshake_failed(now, session, path, &failure),
-                _ => {}
+                    reason,
+                } => self.handshake_failed(now, session, path, reason),
             }
         }
     }
@@ -416,8 +414,8 @@ impl Shard {
         );
     }
 
-    fn session_down(&mut self, session: SessionId, path: Peer, reason: &DownReason) {
-        tracing::debug!(shard = self.id, peer = %path.address(), ?reason, "session down");
+    fn session_down(&mut self, session: SessionId, path: Peer, reason: &Reason) {
+        tracing::debug!(shard = self.id, peer = %path.address(), reason = reason.code, "session down");
         if let Some(secure) = &mut self.secure {
             secure.moved.remove(&session);
         }
@@ -426,7 +424,7 @@ impl Shard {
         self.endpoint.forget_peer(peer);
     }
 
-    fn handshake_failed(&mut self, now: Now, session: SessionId, path: Peer, failure: &Failure) {
+    fn handshake_failed(&mut self, now: Now, session: SessionId, path: Peer, reason: Reason) {
         if let Some(secure) = &mut self.secure {
             secure.found.remove(&session);
         }
@@ -435,11 +433,7 @@ impl Shard {
             return;
         }
         let peer = path.address();
-        tracing::debug!(shard = self.id, %peer, %failure, "handshake failed");
-        let mut reason = Reason::new(failure.reason(), failure.to_string());
-        if let Some(hint) = failure.hint() {
-            reason = reason.hint(hint);
-        }
+        tracing::debug!(shard = self.id, %peer, reason = %reason.message, "handshake failed");
         self.emit(now, None, || EventKind::Refused {
             operation: "handshake",
             peer,
