@@ -80,9 +80,13 @@ impl Drop for Peer {
     }
 }
 
-/// A UDP port of the loopback that is free now.
+/// A port of the loopback that is free now, for UDP and for TCP: some peers listen on both.
 pub(crate) fn free_port() -> anyhow::Result<u16> {
-    Ok(std::net::UdpSocket::bind("127.0.0.1:0")?
-        .local_addr()?
-        .port())
+    loop {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
+        let address = socket.local_addr()?;
+        if std::net::TcpListener::bind(address).is_ok() {
+            return Ok(address.port());
+        }
+    }
 }
