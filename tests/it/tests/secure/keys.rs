@@ -78,11 +78,12 @@ impl Holder {
         trust_store
             .add(authority.certificate.clone())
             .expect("an authority");
-        let mut material = KeyMaterial::default();
-        material.certificates = Some(ServerCertificates::new(own));
-        material.raw_public_key = Some(self.key.clone());
-        material.trust_store = trust_store;
-        material
+        KeyMaterial {
+            certificates: Some(ServerCertificates::new(own)),
+            raw_public_key: Some(self.key.clone()),
+            trust_store,
+            ..KeyMaterial::default()
+        }
     }
 }
 
