@@ -120,6 +120,9 @@ impl Ours {
 
 /// An end of webrtc-dtls towards `peer`, which says one thing and hears one.
 async fn webrtc(peer: SocketAddr, socket: UdpSocket, config: WebrtcConfig, is_client: bool) {
+    // It asks rustls for the provider of the process, which rustls cannot guess when the features
+    // of a whole workspace select two. The first call decides; the later ones change nothing.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let talk = async {
         socket.connect(peer).await.expect("loopback");
         let conn = DTLSConn::new(Arc::new(socket), config, is_client, None).await;
