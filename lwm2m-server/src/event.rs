@@ -70,6 +70,19 @@ pub enum EventKind {
         /// Why.
         reason: Reason,
     },
+    /// A session of DTLS is over: the device closed it or sent an alert, or it was idle for too long.
+    /// A registration stands until its lifetime has passed; the device needs a new session.
+    ///
+    /// One that ends with its credential is `Refused`; one that a younger session of the same device
+    /// takes the place of is not told of.
+    SessionEnded {
+        /// Where the device was.
+        peer: SocketAddr,
+        /// Who it was.
+        identity: PeerIdentity,
+        /// Why.
+        reason: Reason,
+    },
     /// A sleeping device can be reached.
     Awake,
     /// A device has gone to sleep.

@@ -145,7 +145,11 @@ fn ended(reason: &DownReason) -> Reason {
         DownReason::Idle => "nothing came for too long".to_owned(),
         other => other.reason().to_owned(),
     };
-    Reason::new(reason.reason(), sentence)
+    let told = Reason::new(reason.reason(), sentence);
+    match reason.hint() {
+        Some(hint) => told.hint(hint),
+        None => told,
+    }
 }
 
 fn failed(failure: &Failure) -> Reason {

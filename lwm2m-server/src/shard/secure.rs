@@ -25,6 +25,7 @@ use lwm2m_dtls::{Endpoint, Identity, Lookup, ServerResumption, SessionId};
 
 pub(crate) use self::proof::certified;
 use self::proof::{answers, label_of, presented_by, presented_in, unix_s, verdict_of};
+use super::sessions::revoked;
 use super::{Now, Shard};
 use crate::credentials::{Credential, LookUp, Proof};
 use crate::event::EventKind;
@@ -294,7 +295,7 @@ impl Shard {
                     session,
                     path,
                     reason,
-                } => self.session_down(session, path, &reason),
+                } => self.session_down(now, session, path, reason),
                 SecureEvent::Failed {
                     session,
                     path,
@@ -398,10 +399,7 @@ impl Shard {
         let credentials: Vec<_> = credentials.iter().filter(fits).cloned().collect();
         let identity = credentials.first().and_then(|c| c.identify(presented));
         let Some(identity) = identity else {
-            if let Some(secure) = &mut self.secure {
-                secure.dtls.close(now.instant, session);
-            }
-            return;
+            return self.shut_out(now, session, path, presented);
         };
         tracing::debug!(shard = self.id, peer = %path.address(), %identity, "session up");
         let peer = path.in_session(SessionSlot::of(session));
@@ -414,12 +412,38 @@ impl Shard {
         );
     }
 
-    fn session_down(&mut self, session: SessionId, path: Peer, reason: &Reason) {
+    /// Ends a session that came up although no credential stands for it (any more).
+    fn shut_out(&mut self, now: Now, session: SessionId, path: Peer, presented: &PeerIdentity) {
+        if let Some(secure) = &mut self.secure {
+            secure.dtls.close(now.instant, session);
+        }
+        self.emit(now, None, || EventKind::Refused {
+            operation: "session",
+            peer: path.address(),
+            identity: presented.clone(),
+            code: Code::EMPTY,
+            reason: revoked(),
+        });
+    }
+
+    fn session_down(&mut self, now: Now, session: SessionId, path: Peer, reason: Reason) {
         tracing::debug!(shard = self.id, peer = %path.address(), reason = reason.code, "session down");
         if let Some(secure) = &mut self.secure {
             secure.moved.remove(&session);
         }
         let peer = path.in_session(SessionSlot::of(session));
+        // What we close ourselves has been told of, and a device that is replaced by itself goes on.
+        if !matches!(reason.code, "closed" | "replaced") {
+            let device = self.table.of_peer(&peer).and_then(|at| self.table.get(at));
+            let identity = self.session(&peer).map(|session| session.identity.clone());
+            self.emit(now, device.map(|entry| &entry.endpoint), || {
+                EventKind::SessionEnded {
+                    peer: peer.address(),
+                    identity: identity.unwrap_or_default(),
+                    reason,
+                }
+            });
+        }
         self.session_closed(peer);
         self.endpoint.forget_peer(peer);
     }

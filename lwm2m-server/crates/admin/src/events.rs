@@ -151,6 +151,7 @@ fn name(kind: &EventKind) -> &'static str {
         EventKind::Deregistered { .. } => "deregistered",
         EventKind::Expired { .. } => "expired",
         EventKind::Refused { .. } => "refused",
+        EventKind::SessionEnded { .. } => "session_ended",
         EventKind::Awake => "awake",
         EventKind::Asleep => "asleep",
         EventKind::ObservationStarted { .. } => "observation_started",
@@ -197,6 +198,15 @@ fn data(event: &Event, naming: &Naming<'_>) -> Json {
             "peer": peer.to_string(),
             "identity": Identity::new(identity),
             "code": format!("{code:?}"),
+            "reason": reason_json(reason),
+        }),
+        EventKind::SessionEnded {
+            peer,
+            identity,
+            reason,
+        } => json!({
+            "peer": peer.to_string(),
+            "identity": Identity::new(identity),
             "reason": reason_json(reason),
         }),
         EventKind::ObservationStarted { id, target } => {

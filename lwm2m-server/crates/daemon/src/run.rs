@@ -221,6 +221,18 @@ fn log_event(event: &lwm2m_server::Event) {
             hint = reason.hint.as_deref().unwrap_or_default(),
             "refused"
         ),
+        EventKind::SessionEnded {
+            peer,
+            identity,
+            reason,
+        } => info!(
+            endpoint,
+            %peer,
+            %identity,
+            reason = %reason.message,
+            hint = reason.hint.as_deref().unwrap_or_default(),
+            "session ended"
+        ),
         _ => {}
     }
 }

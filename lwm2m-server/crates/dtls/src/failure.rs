@@ -215,6 +215,10 @@ impl Failure {
             Failure::PeerAlert(Alert::UNKNOWN_CA | Alert::BAD_CERTIFICATE) => {
                 "the other side does not trust our certificate: see /0/x/4 of the device"
             }
+            Failure::Overloaded => {
+                "the store of credentials does not answer, or is slower than the time that a \
+                 handshake has"
+            }
             Failure::Timeout { .. } => {
                 "datagrams are lost, or a firewall lets only the first ones through"
             }
@@ -310,6 +314,21 @@ impl DownReason {
             DownReason::Closed => "closed",
             DownReason::Replaced => "replaced",
             DownReason::Idle => "idle",
+        }
+    }
+
+    /// How to mend it, where there is something to mend.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            DownReason::PeerAlert(_) => Some(
+                "the device could not go on with the session, and has to begin another one: its \
+                 log says why",
+            ),
+            DownReason::Idle => Some(
+                "the device begins another session when it has something to say; sessions that \
+                 outlive the lifetime of registrations spare it that",
+            ),
+            DownReason::PeerClosed | DownReason::Closed | DownReason::Replaced => None,
         }
     }
 }

@@ -359,6 +359,7 @@ pub(super) fn name(kind: &EventKind) -> &'static str {
         EventKind::Deregistered { .. } => "deregistered",
         EventKind::Expired { .. } => "expired",
         EventKind::Refused { reason, .. } => reason.code,
+        EventKind::SessionEnded { reason, .. } => reason.code,
         EventKind::Awake => "awake",
         EventKind::Asleep => "asleep",
         EventKind::ObservationStarted { .. } => "observed",

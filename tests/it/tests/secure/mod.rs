@@ -2,6 +2,7 @@
 
 mod credentials;
 mod device;
+mod ends;
 mod keys;
 mod peer;
 

@@ -20,6 +20,8 @@ pub(crate) struct SecurePeer {
     pub(crate) plain: Peer,
     /// Datagrams that were no DTLS.
     pub(crate) strangers: u64,
+    /// Keeps what ends a handshake until something is sent.
+    pub(crate) hold: bool,
     dtls: Endpoint<SocketAddr>,
     session: Option<SessionId>,
 }
@@ -38,6 +40,7 @@ impl SecurePeer {
         SecurePeer {
             plain,
             strangers: 0,
+            hold: false,
             dtls: Endpoint::new(config, SystemRandom),
             session: None,
         }
@@ -101,7 +104,9 @@ impl SecurePeer {
             .await
             .expect("the handshake ends");
         self.strangers += self.dtls.statistics().malformed;
-        self.flush().await;
+        if !self.hold {
+            self.flush().await;
+        }
         self.session = Some(session);
         outcome
     }
@@ -136,6 +141,13 @@ impl SecurePeer {
             }
         };
         timeout(PATIENCE, search).await.expect("a message comes")
+    }
+
+    /// Ends the session with a close_notify.
+    pub(crate) async fn close(&mut self) {
+        let session = self.session.expect("connected");
+        self.dtls.close(Instant::now(), session);
+        self.flush().await;
     }
 
     /// Waits for the close_notify of the server.
@@ -197,7 +209,8 @@ impl SecurePeer {
         length
     }
 
-    async fn flush(&mut self) {
+    /// Sends what waits to be sent.
+    pub(crate) async fn flush(&mut self) {
         while let Some(transmit) = self.dtls.poll_transmit() {
             let sent = self.plain.socket.send_to(&transmit.datagram, transmit.path);
             sent.await.expect("sent");
