@@ -11,6 +11,7 @@ use lwm2m_core::Request;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::credentials::CredentialRevision;
+use crate::identity::Authenticated;
 use crate::registration::Location;
 use crate::shard::connections::Link;
 use crate::shard::secure::FoundCredentials;
@@ -78,7 +79,25 @@ pub(crate) enum Relay {
         link: Box<Link>,
         frame: Bytes,
     },
-    /// A connection has ended that messages were passed on from.
+    /// A message out of a session that the sender has, for a registration of the receiver.
+    Message {
+        /// Who passes it on.
+        from: u16,
+        peer: Peer,
+        authenticated: Option<Arc<Authenticated>>,
+        message: Bytes,
+    },
+    /// A message to the peer of a session that the receiver has.
+    Protect { peer: Peer, message: Bytes },
+    /// The peer of a session that the receiver has answered.
+    Confirmed(Peer),
+    /// A session that messages were passed on from has been replaced by one of the same device.
+    Succeeded {
+        older: Peer,
+        younger: Peer,
+        authenticated: Arc<Authenticated>,
+    },
+    /// A connection or session has ended that messages were passed on from.
     Disconnected(Peer),
     /// A peer whose datagram was passed on has been taken in: pass on the following ones, too.
     Route {

@@ -43,9 +43,7 @@ impl Shard {
                     let identity = self.identity_of_session(&peer);
                     self.connection_refused(now, &peer, "connection", identity, reason);
                 }
-                for shard in self.linked.remove(&peer).unwrap_or_default() {
-                    self.outbox.push_back((shard, Relay::Disconnected(peer)));
-                }
+                self.unlink(peer);
                 self.disconnected(now, peer);
             }
             StreamInput::Refused {
@@ -115,15 +113,11 @@ impl Shard {
         let Some(capabilities) = self.endpoint.capabilities(peer).copied() else {
             return;
         };
-        if self.outbox.len() >= self.shared.config.limits.mailbox_max {
-            self.counters.relays_dropped += 1;
+        if !self.has_room_to_relay() {
             return;
         }
         self.counters.relayed += 1;
-        let shards = self.linked.entry(peer).or_default();
-        if !shards.contains(&owner) {
-            shards.push(owner);
-        }
+        self.link(peer, owner);
         let link = Box::new(Link {
             capabilities,
             authenticated: self.session(&peer).cloned(),

@@ -50,6 +50,7 @@ mod sessions;
 #[cfg(test)]
 mod tests;
 mod uplink;
+mod visiting;
 mod wheel;
 
 use counters::Counters;
@@ -260,6 +261,26 @@ impl Shard {
                 self.linked_frame(now, peer, *link, &frame);
                 self.relayed_from = None;
             }
+            Relay::Message {
+                from,
+                peer,
+                authenticated,
+                message,
+            } => {
+                self.relayed_from = Some(from);
+                self.visitor(now, peer, authenticated, &message);
+                self.relayed_from = None;
+            }
+            Relay::Protect { peer, message } => self.protect_for(now, &peer, &message),
+            Relay::Confirmed(peer) => self.confirm_path(&peer),
+            Relay::Succeeded {
+                older,
+                younger,
+                authenticated,
+            } => {
+                self.session_opened(younger, authenticated);
+                self.succeed(older, younger);
+            }
             Relay::Disconnected(peer) => self.disconnected(now, peer),
             Relay::Route { from, peer, .. } => self.routes.insert(peer, from),
             Relay::Replaced(location) => self.replaced(now, location),
@@ -311,6 +332,10 @@ impl Shard {
                 self.counters.refusals_dropped += 1;
                 continue;
             }
+            if let Some(shard) = self.shard_of_session(&transmit.peer) {
+                self.send_through(shard, transmit.peer, transmit.datagram);
+                continue;
+            }
             match (transmit.peer.session(), &mut self.secure) {
                 (None, _) => return Some(transmit),
                 (Some(session), Some(secure)) => {
@@ -335,9 +360,13 @@ impl Shard {
     pub(crate) fn keep_relay(&mut self, shard: u16, relay: Relay) {
         match relay {
             // Lost like any other datagram; the device repeats it.
-            Relay::Datagram { .. } | Relay::Frame { .. } | Relay::Route { .. } => {
-                self.counters.relays_dropped += 1;
-            }
+            Relay::Datagram { .. }
+            | Relay::Frame { .. }
+            | Relay::Message { .. }
+            | Relay::Protect { .. }
+            | Relay::Confirmed(_)
+            | Relay::Succeeded { .. }
+            | Relay::Route { .. } => self.counters.relays_dropped += 1,
             Relay::Replaced(_) | Relay::Disconnected(_) => self.outbox.push_front((shard, relay)),
         }
     }

@@ -75,6 +75,23 @@ impl Shard {
         self.owner_by(peer, Message::parse(datagram).ok())
     }
 
+    /// The other shard that a message out of a session of ours belongs to; none for ours.
+    pub(super) fn owner_of_message(&mut self, peer: &Peer, message: &[u8]) -> Option<u16> {
+        if self.shared.config.shards < 2 {
+            return None;
+        }
+        if !is_for_registration(message) {
+            return self.routed(peer);
+        }
+        let message = Message::parse(message).ok();
+        if message.is_some_and(is_register) {
+            // A new registration is where its session is.
+            self.routes.remove(peer);
+            return None;
+        }
+        self.owner_by(peer, message)
+    }
+
     /// The other shard that a message of a connection belongs to; none for ours.
     pub(super) fn owner_of_frame(&mut self, peer: &Peer, frame: &[u8]) -> Option<u16> {
         if self.shared.config.shards < 2 {
@@ -99,7 +116,7 @@ impl Shard {
         self.routed(peer)
     }
 
-    fn routed(&mut self, peer: &Peer) -> Option<u16> {
+    pub(super) fn routed(&mut self, peer: &Peer) -> Option<u16> {
         match self.routes.is_empty() {
             true => None,
             false => self.routes.get(peer),
@@ -107,8 +124,7 @@ impl Shard {
     }
 
     pub(super) fn relay_datagram(&mut self, owner: u16, peer: Peer, datagram: &[u8]) {
-        if self.outbox.len() >= self.shared.config.limits.mailbox_max {
-            self.counters.relays_dropped += 1;
+        if !self.has_room_to_relay() {
             return;
         }
         self.counters.relayed += 1;
@@ -139,6 +155,11 @@ impl Shard {
 fn is_for_registration(datagram: &[u8]) -> bool {
     let code = datagram.get(1).copied().map(Code);
     matches!(code, Some(Code::POST | Code::DELETE))
+}
+
+fn is_register(message: Message<'_>) -> bool {
+    let resource = Resource::of(message.values(OptionNumber::URI_PATH));
+    message.code() == Code::POST && resource == Resource::Registrations
 }
 
 /// The shard that a request for `/rd/{id}` names.

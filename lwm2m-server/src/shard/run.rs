@@ -88,6 +88,8 @@ impl Loop {
             // First the other shards: they may have to know before the device answers.
             self.relay();
             self.send(now, &mut outgoing);
+            // What is to go out through sessions of other shards.
+            self.relay();
             while let Some(peer) = self
                 .shard
                 .poll_closing_if(|peer| peer.connection().is_some())

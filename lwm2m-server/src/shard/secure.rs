@@ -31,6 +31,7 @@ use crate::credentials::{Credential, LookUp, Proof};
 use crate::event::EventKind;
 use crate::identity::{Authenticated, PeerIdentity};
 use crate::keys::{KeyMaterial, Keys};
+use crate::mailbox::Relay;
 use crate::secure_datagram::{SecureDatagram, SecureEvent};
 use crate::transport::{Peer, SessionSlot};
 use crate::{Reason, ServerConfig};
@@ -97,8 +98,7 @@ impl Secure {
     ) -> Secure {
         let current = keys.as_ref().map(Keys::current).unwrap_or_default();
         let dtls = lwm2m_dtls::Config {
-            // A shard beyond 255 gets no datagrams by Connection ID.
-            shard: u8::try_from(shard).unwrap_or(u8::MAX),
+            shard: shard_octet(shard),
             server: Some(Arc::new(answers(config, &current, &resumption))),
             timing: config.dtls.timing,
             limits: config.dtls.limits,
@@ -156,14 +156,20 @@ impl Secure {
     }
 }
 
+/// A shard as Connection IDs and the names of sessions have it: with DTLS there are at most 256.
+fn shard_octet(shard: u16) -> u8 {
+    u8::try_from(shard).unwrap_or(u8::MAX)
+}
+
 impl SessionSlot {
     fn id(self) -> SessionId {
         SessionId::from_u64(u64::from(self.generation) << 32 | u64::from(self.slot))
     }
 
-    fn of(id: SessionId) -> SessionSlot {
+    fn of(shard: u16, id: SessionId) -> SessionSlot {
         let id = id.to_u64();
         SessionSlot {
+            shard: shard_octet(shard),
             generation: (id >> 32) as u32,
             slot: id as u32,
         }
@@ -173,7 +179,7 @@ impl SessionSlot {
 impl Shard {
     /// Takes a datagram of a listener with DTLS.
     pub(super) fn secure_datagram(&mut self, now: Now, path: Peer, datagram: &mut [u8]) {
-        if let Some(owner) = self.shard_of_session(datagram) {
+        if let Some(owner) = self.shard_of_cid(datagram) {
             return self.relay_datagram(owner, path, datagram);
         }
         let Some(secure) = &mut self.secure else {
@@ -234,6 +240,9 @@ impl Shard {
 
     /// A device has answered: it is where we think it is.
     pub(super) fn confirm_path(&mut self, peer: &Peer) {
+        if let Some(shard) = self.shard_of_session(peer) {
+            return self.outbox.push_back((shard, Relay::Confirmed(*peer)));
+        }
         let (Some(secure), Some(session)) = (&mut self.secure, peer.session()) else {
             return;
         };
@@ -243,7 +252,7 @@ impl Shard {
     }
 
     /// The other shard that has the session of a datagram with a Connection ID.
-    fn shard_of_session(&self, datagram: &[u8]) -> Option<u16> {
+    fn shard_of_cid(&self, datagram: &[u8]) -> Option<u16> {
         if self.shared.config.shards < 2 || self.relayed_from.is_some() {
             return None;
         }
@@ -260,10 +269,10 @@ impl Shard {
                     let (Some(path), Some(data)) = (path, data.within(datagram)) else {
                         continue;
                     };
-                    let peer = path.in_session(SessionSlot::of(session));
+                    let peer = path.in_session(SessionSlot::of(self.id, session));
                     // Before the store has said whose session it is, nothing of it is served.
                     if self.session(&peer).is_some() || self.may_be_anonymous(session) {
-                        self.own_datagram(now, peer, data);
+                        self.session_message(now, peer, data);
                     }
                 }
                 SecureEvent::Lookup {
@@ -277,7 +286,7 @@ impl Shard {
                 } => {
                     self.session_up(now, session, path, &peer);
                     if let Some(older) = replaces {
-                        let of = |session| path.in_session(SessionSlot::of(session));
+                        let of = |session| path.in_session(SessionSlot::of(self.id, session));
                         self.succeed(of(older), of(session));
                     }
                 }
@@ -286,7 +295,7 @@ impl Shard {
                     if let Some(secure) = &mut self.secure {
                         secure.moved.insert(session);
                     }
-                    let peer = to.in_session(SessionSlot::of(session));
+                    let peer = to.in_session(SessionSlot::of(self.id, session));
                     if let Some(location) = self.table.of_peer(&peer) {
                         self.table.set_peer(location, peer);
                     }
@@ -402,7 +411,7 @@ impl Shard {
             return self.shut_out(now, session, path, presented);
         };
         tracing::debug!(shard = self.id, peer = %path.address(), %identity, "session up");
-        let peer = path.in_session(SessionSlot::of(session));
+        let peer = path.in_session(SessionSlot::of(self.id, session));
         self.session_opened(
             peer,
             Arc::new(Authenticated {
@@ -431,7 +440,7 @@ impl Shard {
         if let Some(secure) = &mut self.secure {
             secure.moved.remove(&session);
         }
-        let peer = path.in_session(SessionSlot::of(session));
+        let peer = path.in_session(SessionSlot::of(self.id, session));
         // What we close ourselves has been told of, and a device that is replaced by itself goes on.
         if !matches!(reason.code, "closed" | "replaced") {
             let device = self.table.of_peer(&peer).and_then(|at| self.table.get(at));
@@ -444,6 +453,7 @@ impl Shard {
                 }
             });
         }
+        self.unlink(peer);
         self.session_closed(peer);
         self.endpoint.forget_peer(peer);
     }

@@ -4,8 +4,8 @@
 //! session is anonymous. A registration belongs to the identity that made it: to anybody else it
 //! does not exist, and nothing is sent to a peer that has become somebody else.
 //!
-//! A registration with an identity lives on the shard of its session. A device that opens a session
-//! on another shard is told that its registration is unknown there, and registers again.
+//! A registration lives on the shard of the session that made it. A device that opens a session on
+//! another shard keeps its registration, see [`visiting`](super::visiting).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -66,8 +66,11 @@ impl Shard {
             (Some(older), Some(younger)) => older.identity == younger.identity,
             _ => false,
         };
-        let Some(location) = self.table.of_peer(&older).filter(|_| same) else {
+        if !same {
             return;
+        }
+        let Some(location) = self.table.of_peer(&older) else {
+            return self.succeed_elsewhere(older, younger);
         };
         self.table.set_peer(location, younger);
         self.endpoint.move_peer(older, younger);
@@ -192,6 +195,10 @@ impl Shard {
         for (peer, identity) in lost {
             self.sessions.by_peer.remove(&peer);
             self.endpoint.forget_peer(peer);
+            if self.shard_of_session(&peer).is_some() {
+                // Its own shard closes it, and tells of it.
+                continue;
+            }
             self.sessions.closing.push_back(peer);
             let registered = self.table.of_peer(&peer).and_then(|at| self.table.get(at));
             let endpoint = registered.map(|entry| &entry.endpoint);

@@ -11,6 +11,8 @@ pub(crate) struct Peer {
     ip: Ipv6Addr,
     port: u16,
     pub(super) listener: u8,
+    /// The shard of the session; 0 without.
+    shard: u8,
     known_by: KnownBy,
 }
 
@@ -24,14 +26,15 @@ enum KnownBy {
         scope: u32,
     },
     /// A session, whatever its address is by now: that of the peer is only for people.
-    Session(SessionSlot),
+    Session { generation: u32, slot: u32 },
     /// A connection, whose messages are those of streams.
     Connection(SessionId),
 }
 
-/// Where a session is: its slot and, as slots are used again, which one of it.
+/// Where a session is: its shard, its slot there and, as slots are used again, which one of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct SessionSlot {
+    pub(crate) shard: u8,
     pub(crate) generation: u32,
     pub(crate) slot: u32,
 }
@@ -47,14 +50,21 @@ impl Peer {
             ip,
             port: address.port(),
             listener,
+            shard: 0,
             known_by: KnownBy::Address { local, scope },
         }
     }
 
     /// The peer of a session that was opened from here.
     pub(crate) fn in_session(self, session: SessionSlot) -> Peer {
+        let SessionSlot {
+            shard,
+            generation,
+            slot,
+        } = session;
         Peer {
-            known_by: KnownBy::Session(session),
+            shard,
+            known_by: KnownBy::Session { generation, slot },
             ..self
         }
     }
@@ -70,7 +80,11 @@ impl Peer {
     /// The session; none for a peer that is known by its address or connection.
     pub(crate) fn session(&self) -> Option<SessionSlot> {
         match self.known_by {
-            KnownBy::Session(session) => Some(session),
+            KnownBy::Session { generation, slot } => Some(SessionSlot {
+                shard: self.shard,
+                generation,
+                slot,
+            }),
             KnownBy::Address { .. } | KnownBy::Connection(_) => None,
         }
     }
@@ -84,7 +98,7 @@ impl Peer {
     pub(crate) fn connection(&self) -> Option<SessionId> {
         match self.known_by {
             KnownBy::Connection(connection) => Some(connection),
-            KnownBy::Address { .. } | KnownBy::Session(_) => None,
+            KnownBy::Address { .. } | KnownBy::Session { .. } => None,
         }
     }
 
@@ -95,7 +109,7 @@ impl Peer {
                 known_by: KnownBy::Address { local, scope },
                 ..self
             },
-            KnownBy::Session(_) | KnownBy::Connection(_) => self,
+            KnownBy::Session { .. } | KnownBy::Connection(_) => self,
         }
     }
 
@@ -128,7 +142,7 @@ impl Peer {
     pub(super) fn scope(&self) -> u32 {
         match self.known_by {
             KnownBy::Address { scope, .. } => scope,
-            KnownBy::Session(_) | KnownBy::Connection(_) => 0,
+            KnownBy::Session { .. } | KnownBy::Connection(_) => 0,
         }
     }
 
@@ -136,14 +150,15 @@ impl Peer {
     pub(super) fn local(&self) -> u8 {
         match self.known_by {
             KnownBy::Address { local, .. } => local,
-            KnownBy::Session(_) | KnownBy::Connection(_) => 0,
+            KnownBy::Session { .. } | KnownBy::Connection(_) => 0,
         }
     }
 }
 
 impl PartialEq for Peer {
     fn eq(&self, other: &Peer) -> bool {
-        let alike = self.listener == other.listener && self.known_by == other.known_by;
+        let alike = (self.listener, self.shard) == (other.listener, other.shard)
+            && self.known_by == other.known_by;
         alike && (!self.has_address_only() || (self.ip, self.port) == (other.ip, other.port))
     }
 }
@@ -160,9 +175,9 @@ impl Hash for Peer {
                 state.write_u128(self.ip.to_bits());
                 state.write_u64(u64::from(scope) << 32 | rest);
             }
-            KnownBy::Session(SessionSlot { generation, slot }) => {
+            KnownBy::Session { generation, slot } => {
                 state.write_u64(u64::from(generation) << 32 | u64::from(slot));
-                state.write_u8(self.listener);
+                state.write_u16(u16::from_be_bytes([self.shard, self.listener]));
             }
             KnownBy::Connection(connection) => state.write_u64(connection.to_bits()),
         }

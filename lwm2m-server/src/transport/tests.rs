@@ -19,7 +19,12 @@ fn a_peer_keeps_its_address() {
 #[test]
 fn a_session_is_the_same_wherever_it_is() {
     let at = |port: u16| Peer::new(1, ([192, 0, 2, 1], port).into(), 3);
-    let session = |generation, slot| SessionSlot { generation, slot };
+    let on_shard = |shard, generation, slot| SessionSlot {
+        shard,
+        generation,
+        slot,
+    };
+    let session = |generation, slot| on_shard(5, generation, slot);
     let hash = |peer: &Peer| {
         let mut hasher = std::hash::DefaultHasher::new();
         peer.hash(&mut hasher);
@@ -33,6 +38,7 @@ fn a_session_is_the_same_wherever_it_is() {
     assert_ne!(here, at(1000));
     assert_ne!(here, at(1000).in_session(session(2, 7)));
     assert_ne!(here, at(1000).in_session(session(1, 8)));
+    assert_ne!(here, at(1000).in_session(on_shard(6, 1, 7)));
     assert_ne!(at(1000), at(2000));
 }
 

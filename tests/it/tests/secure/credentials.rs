@@ -18,8 +18,7 @@ const NEW: &[u8] = b"the new key 1111";
 
 async fn server(store: Arc<dyn CredentialStore>) -> Server {
     let mut config = ServerConfig::default();
-    // A registration lives on the shard of its session.
-    config.shards = 1;
+    config.shards = 2;
     Server::builder()
         .config(config)
         .listen(Listener::coaps(([127, 0, 0, 1], 0).into()))

@@ -5,6 +5,7 @@ mod device;
 mod ends;
 mod keys;
 mod peer;
+mod visiting;
 
 use std::sync::Arc;
 
