@@ -9,13 +9,14 @@ mod objects {
 
 use std::sync::Arc;
 
+use lwm2m_core::Record;
 use lwm2m_core::typed::{Readable, Resource, TypedObject};
-use lwm2m_core::{Path, Record};
 use lwm2m_device::{Device, SimpleObject, Store};
 use lwm2m_registry::Registry;
+use lwm2m_server::hooks::{Batch, Outcome};
 use lwm2m_server::{
-    Code, Interceptor, Listener, Reason, Refusal, Registration, RegistrationRequest, Server,
-    Verdict,
+    Annotations, Answer, Code, Decision, Interceptor, Listener, Reason, Refusal, Registration,
+    Server,
 };
 use objects::water_meter::{Volume, WaterMeter};
 
@@ -26,31 +27,30 @@ struct Installed {
 }
 
 impl Interceptor for Installed {
-    fn on_register(&self, request: &RegistrationRequest<'_>) -> Verdict {
+    fn on_register(&self, registration: &Arc<Registration>) -> Answer<Decision> {
         let meter = WaterMeter::DEFINITION;
-        if request.objects.has_object(meter.id) {
-            return Verdict::Annotate(vec![("kind".to_owned(), meter.name.to_owned())]);
+        if registration.objects.has_object(meter.id) {
+            return Answer::Now(Decision::Annotate(Annotations::fact("kind", meter.name)));
         }
         let message = format!("the device has no {}", meter.name);
-        Verdict::Refuse(Refusal {
+        Answer::Now(Decision::Reject(Refusal {
             code: Code::FORBIDDEN,
             reason: Reason::new("no-meter", message).hint("register it with another server"),
-        })
+        }))
     }
 
-    fn on_values(
-        &self,
-        registration: &Registration,
-        _path: &Path,
-        records: &mut Vec<Record<'static>>,
-    ) {
-        for meter in registration.objects.instances(WaterMeter::DEFINITION.id) {
-            let place = Volume::path(meter);
-            if let Ok(volume) = Volume::read_records(meter, records) {
-                records.retain(|record| record.path != place);
-                records.push(Record::new(place, volume.value - self.volume));
+    fn transform(&self, batch: &Arc<Batch>) -> Answer<Outcome> {
+        let mut records = batch.records.clone();
+        for record in &mut records {
+            let place = record.path.clone();
+            let meter = place.ids()[1];
+            if place == Volume::path(meter)
+                && let Ok(volume) = Volume::read_records(meter, &batch.records)
+            {
+                *record = Record::new(place, volume.value - self.volume);
             }
         }
+        Answer::Now(Outcome::Replace(records))
     }
 }
 

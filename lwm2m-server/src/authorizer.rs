@@ -1,6 +1,7 @@
 //! *Replace*: who may register.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use lwm2m_coap::Code;
 use lwm2m_core::{ObjectList, Version};
@@ -46,7 +47,7 @@ pub struct RegistrationRequest<'a> {
     /// The bindings, and queue mode.
     pub binding: Binding,
     /// What the device says it has.
-    pub objects: &'a ObjectList,
+    pub objects: &'a Arc<ObjectList>,
     /// The parameters that the server does not know, as key and value.
     pub parameters: &'a [(&'a str, &'a str)],
     /// Where it comes from.

@@ -10,6 +10,7 @@ use lwm2m_core::codec::Decoded;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
+use crate::hooks::Series;
 use crate::keys::KeyWarning;
 use crate::{
     EndpointName, ModelsLoad, ObservationId, ObservationTarget, PeerIdentity, Reason, Registration,
@@ -134,6 +135,36 @@ pub enum EventKind {
         /// The new ones are in use, and what should be looked after; or why they cannot be used:
         /// the server goes on with those that it has.
         outcome: Result<Vec<KeyWarning>, Reason>,
+    },
+    /// Values under names of the application's, out of what a device sent.
+    Series {
+        /// The values.
+        series: Arc<Vec<Series>>,
+    },
+    /// A document out of what a device sent.
+    Document {
+        /// As in `application/json`.
+        content_type: String,
+        /// As it is.
+        body: bytes::Bytes,
+    },
+    /// An extension has something to tell.
+    Published {
+        /// Which one.
+        extension: String,
+        /// What it is about, a word of its own.
+        kind: String,
+        /// JSON.
+        json: String,
+    },
+    /// An extension gave no answer, or none that can be used.
+    ExtensionFailed {
+        /// Which one.
+        extension: String,
+        /// At which hook, as [`Hook::name`](crate::Hook::name) has it; none for all.
+        hook: Option<&'static str>,
+        /// What is wrong, and what became of what it was asked about.
+        reason: Reason,
     },
     /// The models directory was loaded: models changed, or something is wrong in the files.
     ModelsLoaded {

@@ -30,8 +30,8 @@ mod directory;
 mod error;
 mod event;
 mod follower;
+pub mod hooks;
 mod identity;
-mod interceptor;
 pub mod keys;
 mod mailbox;
 mod management;
@@ -54,14 +54,14 @@ pub use config::{ClientAuthentication, DtlsConfig, Limits, ServerConfig};
 pub use device::{CancelMode, Device, RequestOptions};
 pub use error::{Reason, RequestError};
 pub use event::{Event, EventKind, Events, Lagged};
+pub use hooks::{Annotations, Answer, Decision, Hook, HookSet, Interceptor};
 pub use identity::{
     Authenticated, OscoreIdentity, PeerIdentity, PskIdentity, RpkIdentity, X509Identity,
 };
-pub use interceptor::{Interceptor, Verdict};
 pub use models::{ModelsDirectory, ModelsLoad};
 pub use registration::{Binding, EndpointName, Registration, RegistrationId, RegistrationIdError};
 pub use response::{Content, ObservationId, ObservationInfo, ObservationTarget, Response};
-pub use server::{ClientFilter, Server, Statistics};
+pub use server::{ClientFilter, Server, Statistics, WeakServer};
 pub use typed::{Instance, Observation, ObservationError, TypedRequestError};
 
 /// The example of the README, compiled and run.

@@ -1,14 +1,15 @@
 //! The running server.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
+use std::time::SystemTime;
 
 use lwm2m_core::ObjectModels;
 use tokio::sync::{oneshot, watch};
 
 use crate::credentials::CredentialStore;
-use crate::event::EventSource;
+use crate::event::{EventKind, EventSource};
 use crate::keys::KeysWatch;
 use crate::mailbox::{Command, Mailbox};
 use crate::models::Following;
@@ -21,6 +22,19 @@ use crate::{Device, EndpointName, Events, ModelsLoad, Registration, RequestError
 #[derive(Clone)]
 pub struct Server {
     handle: Arc<Handle>,
+}
+
+/// A handle that does not keep the server running, for extensions that the server itself holds.
+#[derive(Clone, Default)]
+pub struct WeakServer {
+    handle: Weak<Handle>,
+}
+
+impl WeakServer {
+    /// The server; none when it has stopped, or does not run yet.
+    pub fn upgrade(&self) -> Option<Server> {
+        self.handle.upgrade().map(|handle| Server { handle })
+    }
 }
 
 /// What the handles share.
@@ -115,6 +129,20 @@ impl Server {
     /// answered 4.04, so that it registers anew.
     pub async fn forget(&self, endpoint: &str) -> bool {
         self.device(endpoint).forget().await.is_ok()
+    }
+
+    /// A handle that does not keep the server running.
+    pub fn downgrade(&self) -> WeakServer {
+        WeakServer {
+            handle: Arc::downgrade(&self.handle),
+        }
+    }
+
+    /// Tells the subscribers something, on behalf of an extension.
+    pub fn publish(&self, endpoint: Option<&EndpointName>, kind: EventKind) {
+        if let Some(sender) = self.handle.events.sender() {
+            sender.emit(SystemTime::now(), endpoint, || kind);
+        }
     }
 
     /// Subscribes to everything that happens from now on.

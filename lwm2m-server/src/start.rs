@@ -141,16 +141,20 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
         tokio::spawn(credentials::watch(Arc::clone(store), commands.collect()));
     }
     tracing::info!(?addresses, shards = shards.len(), "server started");
-    Ok(Server::from(Handle {
+    let server = Server::from(Handle {
         addresses,
         schemes: listeners.iter().map(Listener::scheme).collect(),
         shards,
-        shared,
+        shared: Arc::clone(&shared),
         events,
         stop,
         models: following,
         keys: keys_watch,
-    }))
+    });
+    for interceptor in &shared.interceptors {
+        crate::shard::hook(|| interceptor.on_started(&server.downgrade()));
+    }
+    Ok(server)
 }
 
 /// What one shard is made of; it is put together on its own thread.

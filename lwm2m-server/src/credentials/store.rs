@@ -1,13 +1,12 @@
 //! *Replace*: where credentials come from.
 
-use std::future::{Future, IntoFuture};
-use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{Credential, CredentialError, CredentialId};
+use crate::hooks::Answer;
 use crate::identity::PeerIdentity;
 use crate::{EndpointName, Lagged};
 
@@ -102,25 +101,8 @@ pub trait CredentialStore: Send + Sync + 'static {
 /// Pre-shared keys that one identity has at once: the old one and the new one.
 pub const KEYS_PER_IDENTITY_MAX: usize = 2;
 
-/// An answer that is there, or that comes.
-pub enum LookUp<T> {
-    /// It is there.
-    Now(T),
-    /// It comes.
-    Later(Pin<Box<dyn Future<Output = T> + Send>>),
-}
-
-impl<T: Send + 'static> IntoFuture for LookUp<T> {
-    type Output = T;
-    type IntoFuture = Pin<Box<dyn Future<Output = T> + Send>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        match self {
-            LookUp::Now(answer) => Box::pin(std::future::ready(answer)),
-            LookUp::Later(answer) => answer,
-        }
-    }
-}
+/// The answer of a store.
+pub type LookUp<T> = Answer<T>;
 
 /// What goes out of a store and what comes in.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -10,6 +10,7 @@ use super::downlink::{Task, cancelled};
 use super::{Now, Shard, ended, hook};
 use crate::event::EventKind;
 use crate::follower::Reported;
+use crate::hooks::{Answer, Batch, BatchSource, Hook, Outcome};
 use crate::management::{self, CoapAnswer, DeviceContext};
 use crate::registration::Location;
 use crate::transport::Peer;
@@ -159,7 +160,13 @@ impl Shard {
             }
         };
         if let Content::Values(values) = &mut outcome.content {
-            self.intercept(device, &asked_path(request), &mut values.records);
+            self.intercept(
+                now,
+                device,
+                BatchSource::Read,
+                &asked_path(request),
+                &mut values.records,
+            );
         }
         self.follow(device, request, &outcome);
         if response.observing {
@@ -207,7 +214,9 @@ impl Shard {
     /// Lets the interceptors see values.
     pub(super) fn intercept(
         &self,
+        now: Now,
         device: Location,
+        source: BatchSource,
         path: &Path,
         records: &mut Vec<Record<'static>>,
     ) {
@@ -217,10 +226,29 @@ impl Shard {
         let Some(entry) = self.table.get(device) else {
             return;
         };
-        let registration = entry.snapshot(device);
+        let snapshot = entry.snapshot(device);
+        let mut batch = Arc::new(Batch {
+            endpoint: snapshot.endpoint,
+            registration: snapshot.id,
+            annotations: snapshot.annotations,
+            source,
+            path: path.clone(),
+            received: now.wall,
+            records: std::mem::take(records),
+        });
         for interceptor in &self.shared.interceptors {
-            hook(|| interceptor.on_values(&registration, path, records));
+            if !interceptor.hooks().contains(Hook::Transform) {
+                continue;
+            }
+            match hook(|| interceptor.transform(&batch)) {
+                Some(Answer::Now(Outcome::Replace(changed))) => {
+                    Arc::make_mut(&mut batch).records = changed;
+                }
+                Some(Answer::Now(Outcome::Drop)) => return,
+                _ => {}
+            }
         }
+        *records = Arc::unwrap_or_clone(batch).records;
     }
 
     pub(super) fn undecodable(

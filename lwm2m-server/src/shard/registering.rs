@@ -10,13 +10,13 @@ use super::sessions::{Origin, identity_of};
 use super::{Now, Shard, hook};
 use crate::authorizer::RegistrationRequest;
 use crate::event::EventKind;
-use crate::interceptor::Verdict;
+use crate::hooks::{Answer, Decision, Hook};
 use crate::mailbox::Relay;
 use crate::registration::parameters::{ParameterError, RegisterParameters, UpdateParameters};
 use crate::registration::table::{Details, Entry, unix_ms};
 use crate::registration::{EndpointName, Location, RegistrationId};
 use crate::transport::Peer;
-use crate::{Reason, Refusal};
+use crate::{Reason, Refusal, Registration};
 
 impl Shard {
     /// `POST /rd`
@@ -64,6 +64,7 @@ impl Shard {
         let mut annotations = owned(&parameters.others);
         let authenticated = self.authenticated(Origin::of(request));
         self.admit(
+            now,
             &RegistrationRequest {
                 endpoint,
                 version: parameters.version,
@@ -162,14 +163,24 @@ impl Shard {
     /// Interceptors in their order, then the authorizer.
     fn admit(
         &self,
+        now: Now,
         request: &RegistrationRequest<'_>,
         annotations: &mut Vec<(String, String)>,
     ) -> Result<(), Refusal> {
         for interceptor in &self.shared.interceptors {
-            match hook(|| interceptor.on_register(request)).ok_or_else(panicked)? {
-                Verdict::Pass => {}
-                Verdict::Annotate(facts) => annotate(annotations, facts),
-                Verdict::Refuse(refusal) => return Err(refusal),
+            if !interceptor.hooks().contains(Hook::OnRegister) {
+                continue;
+            }
+            let candidate = Arc::new(candidate(now, request, annotations));
+            match hook(|| interceptor.on_register(&candidate)).ok_or_else(panicked)? {
+                Answer::Now(Decision::Pass) => {}
+                Answer::Now(Decision::Annotate(facts)) => annotate(annotations, facts.set),
+                Answer::Now(Decision::Accept(facts)) => {
+                    annotate(annotations, facts.set);
+                    break;
+                }
+                Answer::Now(Decision::Reject(refusal)) => return Err(refusal),
+                Answer::Later(_) => return Err(panicked()),
             }
         }
         hook(|| self.shared.authorizer.authorize(request)).ok_or_else(panicked)?
@@ -327,6 +338,29 @@ impl Shard {
                 self.endpoint.respond(now.instant, request.handle, deleted);
             }
         }
+    }
+}
+
+/// A registration as it would be.
+fn candidate(
+    now: Now,
+    request: &RegistrationRequest<'_>,
+    annotations: &[(String, String)],
+) -> Registration {
+    Registration {
+        endpoint: request.endpoint.clone(),
+        id: RegistrationId(0),
+        version: request.version,
+        lifetime_s: request.lifetime_s,
+        binding: request.binding,
+        sms: None,
+        objects: Arc::clone(request.objects),
+        annotations: annotations.to_vec(),
+        peer: request.peer,
+        identity: request.identity.clone(),
+        registered_at: now.wall,
+        updated_at: now.wall,
+        awake: true,
     }
 }
 

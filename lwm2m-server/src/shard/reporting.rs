@@ -11,6 +11,7 @@ use super::sessions::Origin;
 use super::{Now, Shard, ended};
 use crate::event::EventKind;
 use crate::follower::Reported;
+use crate::hooks::BatchSource;
 use crate::management::{self, CoapAnswer, DeviceContext};
 use crate::registration::Location;
 use crate::transport::Peer;
@@ -157,7 +158,13 @@ impl Shard {
                     ObservationTarget::Single(path) => path,
                     ObservationTarget::Composite(_) => Path::ROOT,
                 };
-                self.intercept(device, &path, &mut values.records);
+                self.intercept(
+                    now,
+                    device,
+                    BatchSource::Notification,
+                    &path,
+                    &mut values.records,
+                );
                 let values = Arc::new(values);
                 self.emit(now, Some(&entry.endpoint), || EventKind::Notification {
                     id,
@@ -269,7 +276,13 @@ impl Shard {
             }
             Ok(mut values) => {
                 self.counters.sends += 1;
-                self.intercept(device, &Path::ROOT, &mut values.records);
+                self.intercept(
+                    now,
+                    device,
+                    BatchSource::Send,
+                    &Path::ROOT,
+                    &mut values.records,
+                );
                 let endpoint = self.table.get(device).map(|entry| &entry.endpoint);
                 self.emit(now, endpoint, || EventKind::Send {
                     values: Arc::new(values),

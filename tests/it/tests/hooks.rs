@@ -1,12 +1,13 @@
 //! Replace, intercept, subscribe.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use lwm2m_coap::Code;
-use lwm2m_core::{Path, Record, Value};
+use lwm2m_core::{Path, Value};
+use lwm2m_server::hooks::{Batch, Outcome};
 use lwm2m_server::{
-    Authorizer, Content, EventKind, Interceptor, Listener, Reason, Refusal, Registration,
-    RegistrationRequest, Server, StartError, Verdict,
+    Annotations, Answer, Authorizer, Content, Decision, EventKind, Interceptor, Listener, Reason,
+    Refusal, Registration, RegistrationRequest, Server, StartError,
 };
 
 use crate::peer::{OBJECTS, Peer, event, refusal};
@@ -28,29 +29,26 @@ impl Authorizer for OnlyMeters {
 struct Tenant;
 
 impl Interceptor for Tenant {
-    fn on_register(&self, request: &RegistrationRequest<'_>) -> Verdict {
-        match request.endpoint.as_str() {
+    fn on_register(&self, registration: &Arc<Registration>) -> Answer<Decision> {
+        Answer::Now(match registration.endpoint.as_str() {
             "meter-cursed" => panic!("a bug in an extension"),
-            "meter-stolen" => Verdict::Refuse(Refusal {
+            "meter-stolen" => Decision::Reject(Refusal {
                 code: Code::BAD_REQUEST,
                 reason: Reason::new("stolen", "reported stolen"),
             }),
-            _ => Verdict::Annotate(vec![("tenant".to_owned(), "north".to_owned())]),
-        }
+            _ => Decision::Annotate(Annotations::fact("tenant", "north")),
+        })
     }
 
-    fn on_values(
-        &self,
-        registration: &Registration,
-        _path: &Path,
-        records: &mut Vec<Record<'static>>,
-    ) {
-        assert_eq!(registration.annotations[0].1, "north");
-        for record in records {
+    fn transform(&self, batch: &Arc<Batch>) -> Answer<Outcome> {
+        assert_eq!(batch.annotations[0].1, "north");
+        let mut records = batch.records.clone();
+        for record in &mut records {
             if let Value::Integer(number) = record.value {
                 record.value = Value::Integer(number * 2);
             }
         }
+        Answer::Now(Outcome::Replace(records))
     }
 }
 

@@ -1,12 +1,11 @@
 //! What happens at one more than the limit.
 
-use std::sync::Mutex;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 
 use lwm2m_coap::{Code, OptionNumber};
 use lwm2m_core::Path;
 use lwm2m_server::{
-    Interceptor, Listener, RegistrationRequest, RequestError, Server, ServerConfig, Verdict,
+    Answer, Decision, Interceptor, Listener, Registration, RequestError, Server, ServerConfig,
 };
 
 use crate::peer::{OBJECTS, Peer, poll_once, refusal, server};
@@ -85,14 +84,14 @@ struct Gate {
 }
 
 impl Interceptor for Gate {
-    fn on_register(&self, request: &RegistrationRequest<'_>) -> Verdict {
-        if request.endpoint.as_str() == "gate" {
+    fn on_register(&self, registration: &Arc<Registration>) -> Answer<Decision> {
+        if registration.endpoint.as_str() == "gate" {
             let entered = self.entered.lock().expect("not poisoned");
             entered.send(()).expect("the test waits");
             let open = self.open.lock().expect("not poisoned");
             open.recv().expect("the test opens");
         }
-        Verdict::Pass
+        Answer::Now(Decision::Pass)
     }
 }
 

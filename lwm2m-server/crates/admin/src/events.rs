@@ -1,6 +1,6 @@
 //! `/events`: everything that happens, as server-sent events.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::response::sse::{Event as Message, KeepAlive, Sse};
 use futures_util::Stream;
 use futures_util::stream::unfold;
+use lwm2m_server::hooks::Series;
 use lwm2m_server::{Event, EventKind, Events, Lagged, Reason, Registration, Server};
 use serde_json::{Map, Value as Json, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,7 +23,7 @@ use crate::problem::Problem;
 use crate::query::Query;
 use crate::registration::{Client, Identity};
 use crate::time::rfc3339;
-use crate::value::base64;
+use crate::value::{base64, to_json};
 
 /// How often a comment keeps an idle stream open.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -160,6 +161,10 @@ fn name(kind: &EventKind) -> &'static str {
         EventKind::Undecodable { .. } => "undecodable",
         EventKind::Send { .. } => "send",
         EventKind::KeysReloaded { .. } => "keys_reloaded",
+        EventKind::Series { .. } => "series",
+        EventKind::Document { .. } => "document",
+        EventKind::Published { .. } => "published",
+        EventKind::ExtensionFailed { .. } => "extension_failed",
         EventKind::ModelsLoaded { .. } => "models_loaded",
         _ => "other",
     }
@@ -239,6 +244,31 @@ fn data(event: &Event, naming: &Naming<'_>) -> Json {
             }
             Err(reason) => json!({ "reason": reason_json(reason) }),
         },
+        EventKind::Series { series } => json!({
+            "series": series.iter().map(|series| series_json(series, event)).collect::<Vec<_>>(),
+        }),
+        EventKind::Document { content_type, body } => json!({
+            "content_type": content_type,
+            "body": document_json(content_type, body),
+        }),
+        EventKind::Published {
+            extension,
+            kind,
+            json,
+        } => json!({
+            "extension": extension,
+            "kind": kind,
+            "data": serde_json::from_str(json).unwrap_or_else(|_| Json::from(json.as_str())),
+        }),
+        EventKind::ExtensionFailed {
+            extension,
+            hook,
+            reason,
+        } => json!({
+            "extension": extension,
+            "hook": hook,
+            "reason": reason_json(reason),
+        }),
         EventKind::ModelsLoaded { load } => json!({ "models": Load::new(load) }),
         _ => Json::Null,
     };
@@ -247,6 +277,34 @@ fn data(event: &Event, naming: &Naming<'_>) -> Json {
 
 fn with_about(data: Json, target: &lwm2m_server::ObservationTarget) -> Json {
     merged(data, json!(About::new(target)))
+}
+
+/// A value under a name of the application's.
+fn series_json(series: &Series, event: &Event) -> Json {
+    let record = &series.record;
+    let time = record
+        .time
+        .map(|time| crate::time::of_record(time, event.at));
+    json!({
+        "name": series.name,
+        "value": to_json(&record.value),
+        "unit": series.unit,
+        "path": record.path.to_string(),
+        "time": time,
+        "tags": series.tags.iter().cloned().collect::<BTreeMap<_, _>>(),
+    })
+}
+
+/// JSON as it is, text as a string, anything else in base64.
+fn document_json(content_type: &str, body: &[u8]) -> Json {
+    let text = std::str::from_utf8(body).ok();
+    match text {
+        Some(text) if content_type.contains("json") => {
+            serde_json::from_str(text).unwrap_or_else(|_| text.into())
+        }
+        Some(text) if content_type.starts_with("text/") => text.into(),
+        _ => base64(body).into(),
+    }
 }
 
 pub(crate) fn reason_json(reason: &Reason) -> Json {

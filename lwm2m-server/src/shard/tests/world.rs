@@ -368,6 +368,10 @@ pub(super) fn name(kind: &EventKind) -> &'static str {
         EventKind::Undecodable { .. } => "undecodable",
         EventKind::Send { .. } => "send",
         EventKind::KeysReloaded { .. } => "keys",
+        EventKind::Series { .. } => "series",
+        EventKind::Document { .. } => "document",
+        EventKind::Published { .. } => "published",
+        EventKind::ExtensionFailed { .. } => "extension failed",
         EventKind::ModelsLoaded { .. } => "models",
     }
 }

@@ -1,0 +1,74 @@
+//! Values on their way to applications.
+
+use std::time::SystemTime;
+
+use lwm2m_core::{Path, Record};
+
+use crate::{EndpointName, RegistrationId};
+
+/// The values of one notification, Send or Read.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Batch {
+    /// The device.
+    pub endpoint: EndpointName,
+    /// Its registration.
+    pub registration: RegistrationId,
+    /// What interceptors noted about it.
+    pub annotations: Vec<(String, String)>,
+    /// What brought them.
+    pub source: BatchSource,
+    /// What was asked for; `/` for composites and Send.
+    pub path: Path,
+    /// When they came in.
+    pub received: SystemTime,
+    /// The values.
+    pub records: Vec<Record<'static>>,
+}
+
+/// What brought values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BatchSource {
+    /// A notification of an observation, the first value included.
+    Notification,
+    /// A Send.
+    Send,
+    /// The answer to a Read or Read-Composite.
+    Read,
+}
+
+/// What an interceptor makes of values.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Nothing: they go to the next one as they are.
+    #[default]
+    Pass,
+    /// Final: nobody hears of them.
+    Drop,
+    /// Others go to the next one in their place.
+    Replace(Vec<Record<'static>>),
+    /// Final: applications get these named series.
+    Emit(Vec<Series>),
+    /// Final: applications get this document.
+    Document {
+        /// As in `application/json`.
+        content_type: String,
+        /// As it is.
+        body: bytes::Bytes,
+    },
+}
+
+/// A value under a name of the application's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// As in `temperature`.
+    pub name: String,
+    /// As in `Cel`.
+    pub unit: Option<String>,
+    /// The value, where it comes from, and its time.
+    pub record: Record<'static>,
+    /// Labels, as key and value.
+    pub tags: Vec<(String, String)>,
+}
