@@ -6,6 +6,7 @@ use std::sync::Arc;
 use lwm2m_coap::Code;
 use lwm2m_core::{ObjectList, Version};
 
+use crate::bootstrap::BootstrapRequest;
 use crate::identity::{Authenticated, PeerIdentity};
 use crate::{Binding, EndpointName, Reason};
 
@@ -17,6 +18,17 @@ use crate::{Binding, EndpointName, Reason};
 pub trait Authorizer: Send + Sync + 'static {
     /// Allows the registration, or says why not.
     fn authorize(&self, request: &RegistrationRequest<'_>) -> Result<(), Refusal>;
+
+    /// Allows the bootstrap of an endpoint, or says why not. An authorizer that says nothing of it
+    /// refuses: what is written into devices are keys.
+    fn authorize_bootstrap(&self, request: &BootstrapRequest) -> Result<(), Refusal> {
+        let hint = format!(
+            "the authorizer of the server does not say who may bootstrap as {}: implement \
+             `Authorizer::authorize_bootstrap`",
+            request.endpoint
+        );
+        Err(refused_name("bootstrap-not-authorized", hint))
+    }
 
     /// The endpoint name of a peer whose Register gives none; by default such a Register is refused.
     fn endpoint_name(&self, _peer: &Authenticated) -> Option<EndpointName> {
@@ -31,6 +43,19 @@ pub struct AllowAll;
 impl Authorizer for AllowAll {
     fn authorize(&self, _request: &RegistrationRequest<'_>) -> Result<(), Refusal> {
         Ok(())
+    }
+
+    fn authorize_bootstrap(&self, _request: &BootstrapRequest) -> Result<(), Refusal> {
+        Ok(())
+    }
+}
+
+/// The refusal of a name. All look the same to the device, so that nobody learns which names exist;
+/// the word and the hint say more.
+pub(crate) fn refused_name(word: &'static str, hint: String) -> Refusal {
+    Refusal {
+        code: Code::BAD_REQUEST,
+        reason: Reason::new(word, "this peer may not use this endpoint name").hint(hint),
     }
 }
 

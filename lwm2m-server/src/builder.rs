@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use lwm2m_core::ObjectModels;
 
+use crate::bootstrap::BootstrapStore;
 use crate::credentials::CredentialStore;
 use crate::keys::Keys;
 use crate::oscore::SequenceStore;
@@ -12,73 +13,117 @@ use crate::{Authorizer, Event, Interceptor, ModelsDirectory, Server, ServerConfi
 
 /// An endpoint that devices reach the server at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Listener {
-    /// `coap://`: UDP without security.
-    Coap(SocketAddr),
-    /// `coaps://`: DTLS over UDP.
-    Coaps(SocketAddr),
-    /// `coap+tcp://`: TCP without security (RFC 8323).
-    CoapTcp(SocketAddr),
-    /// `coaps+tcp://`: TLS over TCP (RFC 8323).
-    CoapsTcp(SocketAddr),
+pub struct Listener {
+    scheme: Scheme,
+    address: SocketAddr,
+    pub(crate) roles: Roles,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    Coap,
+    Coaps,
+    CoapTcp,
+    CoapsTcp,
+}
+
+/// What is served at a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Roles {
+    /// Registration, and what follows it.
+    pub(crate) registers: bool,
+    /// Bootstrap.
+    pub(crate) bootstraps: bool,
+}
+
+impl Default for Roles {
+    fn default() -> Roles {
+        Roles {
+            registers: true,
+            bootstraps: false,
+        }
+    }
 }
 
 impl Listener {
     /// `coap://`: UDP without security. For loopback, tests, and networks that are closed.
     pub fn coap(address: SocketAddr) -> Listener {
-        Listener::Coap(address)
+        Listener::new(Scheme::Coap, address)
     }
 
     /// `coaps://`: DTLS over UDP, for the devices of [`ServerBuilder::credentials`].
     pub fn coaps(address: SocketAddr) -> Listener {
-        Listener::Coaps(address)
+        Listener::new(Scheme::Coaps, address)
     }
 
-    /// `coap+tcp://`: TCP without security. For loopback, tests, and networks that are closed.
+    /// `coap+tcp://`: TCP without security (RFC 8323). For loopback, tests, and networks that are
+    /// closed.
     pub fn coap_tcp(address: SocketAddr) -> Listener {
-        Listener::CoapTcp(address)
+        Listener::new(Scheme::CoapTcp, address)
     }
 
     /// `coaps+tcp://`: TLS over TCP, with the keys of [`ServerBuilder::keys`] and for the devices of
     /// [`ServerBuilder::credentials`].
     pub fn coaps_tcp(address: SocketAddr) -> Listener {
-        Listener::CoapsTcp(address)
+        Listener::new(Scheme::CoapsTcp, address)
+    }
+
+    fn new(scheme: Scheme, address: SocketAddr) -> Listener {
+        Listener {
+            scheme,
+            address,
+            roles: Roles::default(),
+        }
+    }
+
+    /// The same for bootstrap, by what [`ServerBuilder::bootstrap`] says, and for nothing else.
+    pub fn bootstrap(mut self) -> Listener {
+        self.roles = Roles {
+            registers: false,
+            bootstraps: true,
+        };
+        self
+    }
+
+    /// The same for bootstrap as well.
+    pub fn also_bootstrap(mut self) -> Listener {
+        self.roles.bootstraps = true;
+        self
     }
 
     /// The address to bind, as it was asked for.
     pub fn address(&self) -> SocketAddr {
-        match self {
-            Listener::Coap(address)
-            | Listener::Coaps(address)
-            | Listener::CoapTcp(address)
-            | Listener::CoapsTcp(address) => *address,
-        }
+        self.address
     }
 
     /// The scheme of its URI, as in `coap+tcp`.
     pub fn scheme(&self) -> &'static str {
-        match self {
-            Listener::Coap(_) => "coap",
-            Listener::Coaps(_) => "coaps",
-            Listener::CoapTcp(_) => "coap+tcp",
-            Listener::CoapsTcp(_) => "coaps+tcp",
+        match self.scheme {
+            Scheme::Coap => "coap",
+            Scheme::Coaps => "coaps",
+            Scheme::CoapTcp => "coap+tcp",
+            Scheme::CoapsTcp => "coaps+tcp",
         }
+    }
+
+    /// True when devices bootstrap there.
+    pub fn is_for_bootstrap(&self) -> bool {
+        self.roles.bootstraps
     }
 
     /// True when devices connect instead of sending datagrams.
     pub(crate) fn is_stream(&self) -> bool {
-        matches!(self, Listener::CoapTcp(_) | Listener::CoapsTcp(_))
+        matches!(self.scheme, Scheme::CoapTcp | Scheme::CoapsTcp)
     }
 
     /// Whether its connections are TLS.
     pub(crate) fn is_tls(&self) -> bool {
-        matches!(self, Listener::CoapsTcp(_))
+        matches!(self.scheme, Scheme::CoapsTcp)
     }
 
     /// Whether its datagrams are DTLS.
     pub(crate) fn is_secure(&self) -> bool {
-        matches!(self, Listener::Coaps(_))
+        matches!(self.scheme, Scheme::Coaps)
     }
 }
 
@@ -104,6 +149,7 @@ pub struct ServerBuilder {
     pub(crate) credentials: Option<Arc<dyn CredentialStore>>,
     pub(crate) keys: Option<Keys>,
     pub(crate) sequences: Option<Arc<dyn SequenceStore>>,
+    pub(crate) bootstrap: Option<Arc<dyn BootstrapStore>>,
     pub(crate) interceptors: Vec<Arc<dyn Interceptor>>,
     pub(crate) subscribers: Vec<Subscriber>,
 }
@@ -145,6 +191,13 @@ impl ServerBuilder {
     /// while the server runs.
     pub fn keys(mut self, keys: Keys) -> ServerBuilder {
         self.keys = Some(keys);
+        self
+    }
+
+    /// *Replace*: what is written into devices that ask at a [bootstrap
+    /// listener](Listener::bootstrap).
+    pub fn bootstrap(mut self, store: Arc<dyn BootstrapStore>) -> ServerBuilder {
+        self.bootstrap = Some(store);
         self
     }
 
@@ -194,6 +247,9 @@ pub enum StartError {
     /// No listener was given.
     #[error("the server has no listener: name one, as in coap://127.0.0.1:5683")]
     NoListener,
+    /// A listener is for bootstrap, and nothing says what is written into devices.
+    #[error("a listener is for bootstrap, and there is no bootstrap store")]
+    NoBootstrapStore,
     /// An address cannot be bound.
     #[error("cannot listen on {address}")]
     Bind {

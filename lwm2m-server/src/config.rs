@@ -30,8 +30,38 @@ pub struct ServerConfig {
     pub dtls: DtlsConfig,
     /// Connections: the longest message, and the times that a peer has.
     pub tcp: lwm2m_coap::tcp::ConnectionLimits,
+    /// Bootstrap.
+    pub bootstrap: BootstrapConfig,
     /// Limits.
     pub limits: Limits,
+}
+
+/// What bootstrap sessions go by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BootstrapConfig {
+    /// Sessions at once; 4096. One more device is told to come back later.
+    pub sessions_max: usize,
+    /// Operations of one plan, besides the Finish; 256.
+    pub operations_max: usize,
+    /// How long a session may take; 240 s, a little less than devices wait (EXCHANGE_LIFETIME).
+    pub session_timeout: Duration,
+    /// How long the device may take for its answer to one request; 120 s.
+    pub step_timeout: Duration,
+    /// How long the store may take for its answer; 20 s.
+    pub lookup_timeout: Duration,
+}
+
+impl Default for BootstrapConfig {
+    fn default() -> BootstrapConfig {
+        BootstrapConfig {
+            sessions_max: 4096,
+            operations_max: 256,
+            session_timeout: Duration::from_secs(240),
+            step_timeout: Duration::from_secs(120),
+            lookup_timeout: Duration::from_secs(20),
+        }
+    }
 }
 
 /// What handshakes over DTLS go by.
@@ -80,6 +110,7 @@ impl Default for ServerConfig {
             coap: lwm2m_coap::Config::default(),
             dtls: DtlsConfig::default(),
             tcp: lwm2m_coap::tcp::ConnectionLimits::default(),
+            bootstrap: BootstrapConfig::default(),
             limits: Limits::default(),
         }
     }

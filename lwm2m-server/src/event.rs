@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use lwm2m_coap::Code;
+use lwm2m_core::Path;
 use lwm2m_core::codec::Decoded;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
@@ -55,9 +56,10 @@ pub enum EventKind {
         /// The registration that ended.
         registration: Arc<Registration>,
     },
-    /// A Register, Update, De-register or Send was refused, or a request for no resource of ours.
+    /// A Register, Update, De-register, Send or Bootstrap-Request was refused, or a request for no
+    /// resource of ours.
     Refused {
-        /// `register`, `update`, `deregister`, `send`, `request` for no resource of ours, `session`
+        /// `register`, `update`, `deregister`, `send`, `bootstrap`, `request` for no resource of ours, `session`
         /// for one that ends with its credential, `connection` for one that is refused or ends in
         /// bad order, or `datagram` for what the CoAP engine refuses; of the last two at most some
         /// in a second for each source.
@@ -81,6 +83,42 @@ pub enum EventKind {
         peer: SocketAddr,
         /// Who it was.
         identity: PeerIdentity,
+        /// Why.
+        reason: Reason,
+    },
+    /// A device bootstraps: its Bootstrap-Request was accepted.
+    BootstrapStarted {
+        /// From where.
+        peer: SocketAddr,
+        /// From whom.
+        identity: PeerIdentity,
+        /// How many requests follow at most, the Bootstrap-Finish included; 1 for a pack.
+        steps: usize,
+    },
+    /// A step of a bootstrap session did not succeed; the session may go on.
+    BootstrapStepFailed {
+        /// Which one, from 1.
+        step: usize,
+        /// `discover`, `delete`, `write`, `read` or `finish`.
+        operation: &'static str,
+        /// What it was about.
+        path: Path,
+        /// What the device answered; none when it did not, or was not asked.
+        code: Option<Code>,
+        /// Why.
+        reason: Reason,
+    },
+    /// A device has taken the Bootstrap-Finish, or was given its pack: it registers next.
+    BootstrapFinished {
+        /// How many steps there were.
+        steps: usize,
+        /// How many of them failed.
+        failures: usize,
+    },
+    /// A bootstrap session ended otherwise. The device keeps what it had, and tries again.
+    BootstrapFailed {
+        /// At which step, from 1; 0 before the first one.
+        step: usize,
         /// Why.
         reason: Reason,
     },

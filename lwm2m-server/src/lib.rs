@@ -18,10 +18,13 @@
 //! from [`Device::send`] to `shard/downlink.rs`, its answer through `shard/answers.rs`. What must
 //! happen later is one timer for each registration, in `shard/wheel.rs`.
 //!
+//! A device that has no account yet gets one from [`mod@bootstrap`].
+//!
 //! Three ways to extend, and no fourth: *replace* ([`Authorizer`], models), *intercept*
 //! ([`Interceptor`]), *subscribe* ([`Event`]).
 
 mod authorizer;
+pub mod bootstrap;
 mod builder;
 mod config;
 pub mod credentials;
@@ -50,7 +53,7 @@ pub use lwm2m_coap::Code;
 
 pub use authorizer::{AllowAll, Authorizer, Refusal, RegistrationRequest};
 pub use builder::{Listener, ServerBuilder, StartError};
-pub use config::{ClientAuthentication, DtlsConfig, Limits, ServerConfig};
+pub use config::{BootstrapConfig, ClientAuthentication, DtlsConfig, Limits, ServerConfig};
 pub use device::{CancelMode, Device, RequestOptions};
 pub use error::{Reason, RequestError};
 pub use event::{Event, EventKind, Events, Lagged};

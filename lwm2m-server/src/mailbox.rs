@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::credentials::CredentialRevision;
 use crate::identity::Authenticated;
 use crate::registration::Location;
+use crate::shard::bootstrapping::FoundPlan;
 use crate::shard::connections::Link;
 use crate::shard::secure::FoundCredentials;
 use crate::transport::{Local, Peer};
@@ -50,6 +51,8 @@ pub(crate) enum Command {
     },
     /// The credentials that a handshake or a session has asked for.
     Found(FoundCredentials),
+    /// What a bootstrap session has asked for.
+    PlanFound(FoundPlan),
     /// Credentials have changed.
     Revise(Arc<CredentialRevision>),
     /// The end of a registration, without a word to the device.
@@ -109,6 +112,8 @@ pub(crate) enum Relay {
     },
     /// A registration of the receiver has been replaced.
     Replaced(Location),
+    /// A device has begun to bootstrap anew: its session of this number is over.
+    BootstrapReplaced(u64),
 }
 
 /// The sending ends of one shard's mailbox.

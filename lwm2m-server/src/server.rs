@@ -171,6 +171,7 @@ impl Server {
         let mut sum = Statistics {
             registrations: self.handle.shared.directory.len() as u64,
             connections: self.handle.shared.sessions.len() as u64,
+            bootstrap_sessions: self.handle.shared.bootstrap_sessions.len() as u64,
             events_dropped: self.handle.events.dropped(),
             ..Statistics::default()
         };
@@ -305,6 +306,8 @@ pub struct Statistics {
     pub events_dropped: u64,
     /// Connections now.
     pub connections: u64,
+    /// Bootstrap sessions now.
+    pub bootstrap_sessions: u64,
     /// System calls that sent datagrams; one sends several when several are ready.
     pub send_calls: u64,
     /// The CoAP engines of all shards together.

@@ -7,6 +7,7 @@ use lwm2m_core::ObjectModels;
 use lwm2m_registry::Registry;
 use tokio::sync::{mpsc, watch};
 
+use crate::bootstrap::sessions::BootstrapSessions;
 use crate::builder::{ModelsSource, Subscriber};
 use crate::credentials::{self, CredentialAuthorizer};
 use crate::directory::Directory;
@@ -36,6 +37,7 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
         credentials,
         keys,
         sequences,
+        bootstrap,
         interceptors,
         subscribers,
     } = builder;
@@ -48,6 +50,9 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
             listeners: LISTENERS_MAX,
             shards: SHARDS_MAX,
         });
+    }
+    if bootstrap.is_none() && listeners.iter().any(Listener::is_for_bootstrap) {
+        return Err(StartError::NoBootstrapStore);
     }
     let Bound {
         shards: sockets,
@@ -78,10 +83,12 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
             )
         }),
         credentials,
+        bootstrap,
+        bootstrap_sessions: BootstrapSessions::new(config.bootstrap.sessions_max),
         interceptors,
         keys: keys.clone(),
         resumption: lwm2m_dtls::ServerResumption::default(),
-        secure_listeners: listeners.iter().map(Listener::is_secure).collect(),
+        listeners: listeners.clone(),
         sessions: Arc::new(SessionTable::new(
             config.limits.connections_max,
             config.limits.connections_per_address_max,

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use lwm2m_coap::Code;
-
 use super::{Credential, CredentialStore};
+use crate::authorizer::refused_name;
+use crate::bootstrap::BootstrapRequest;
 use crate::identity::Authenticated;
-use crate::{Authorizer, EndpointName, Reason, Refusal, RegistrationRequest};
+use crate::{Authorizer, EndpointName, Refusal, RegistrationRequest};
 
 /// Lets a peer use the endpoint names of the credentials that have proven it, and nobody without
 /// security use a name that a credential stands for.
@@ -22,23 +22,30 @@ impl CredentialAuthorizer {
     pub fn new(store: Arc<dyn CredentialStore>) -> CredentialAuthorizer {
         CredentialAuthorizer { store }
     }
+
+    fn check(&self, endpoint: &EndpointName, peer: Option<&Authenticated>) -> Result<(), Refusal> {
+        match peer {
+            Some(peer) if peer.may_use(endpoint) => Ok(()),
+            Some(peer) => Err(refused_name("endpoint-not-allowed", allowed(peer))),
+            None if self.store.covers(endpoint) => {
+                let hint = format!(
+                    "{endpoint} has credentials, so it comes over DTLS, TLS or OSCORE: \
+                     `lwm2m-server credentials list --endpoint {endpoint}` shows them"
+                );
+                Err(refused_name("nosec-refused", hint))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 impl Authorizer for CredentialAuthorizer {
     fn authorize(&self, request: &RegistrationRequest<'_>) -> Result<(), Refusal> {
-        let endpoint = request.endpoint;
-        match request.authenticated {
-            Some(peer) if peer.may_use(endpoint) => Ok(()),
-            Some(peer) => Err(refusal("endpoint-not-allowed", allowed(peer))),
-            None if self.store.covers(endpoint) => {
-                let hint = format!(
-                    "{endpoint} has credentials, so it registers over DTLS, TLS or OSCORE: \
-                     `lwm2m-server credentials list --endpoint {endpoint}` shows them"
-                );
-                Err(refusal("nosec-refused", hint))
-            }
-            None => Ok(()),
-        }
+        self.check(request.endpoint, request.authenticated)
+    }
+
+    fn authorize_bootstrap(&self, request: &BootstrapRequest) -> Result<(), Refusal> {
+        self.check(&request.endpoint, request.authenticated.as_deref())
     }
 
     fn endpoint_name(&self, peer: &Authenticated) -> Option<EndpointName> {
@@ -46,13 +53,6 @@ impl Authorizer for CredentialAuthorizer {
         let mut names = peer.credentials.iter().filter_map(name);
         let first = names.next()?;
         names.all(|other| other == first).then_some(first)
-    }
-}
-
-fn refusal(word: &'static str, hint: String) -> Refusal {
-    Refusal {
-        code: Code::BAD_REQUEST,
-        reason: Reason::new(word, "this peer may not use this endpoint name").hint(hint),
     }
 }
 

@@ -19,6 +19,9 @@ use crate::{Content, ObservationId, Reason, RequestError, RequestOptions, Respon
 impl Shard {
     /// A device has answered one of our requests.
     pub(super) fn on_response(&mut self, now: Now, response: IncomingResponse<'_, Peer>) {
+        if self.on_bootstrap_response(now, &response) {
+            return;
+        }
         let asked = self.exchanges.get(&response.request);
         if asked.is_some_and(|device| !self.answers_for(*device, response.peer)) {
             // Somebody else has taken the place of the device.
@@ -60,6 +63,9 @@ impl Shard {
 
     /// One of our requests ended without an answer, or an observation without a word.
     pub(super) fn on_failure(&mut self, now: Now, request: RequestId, failure: Failure) {
+        if self.on_bootstrap_failure(now, request, failure) {
+            return;
+        }
         let Some((device, job)) = self.take_active(request) else {
             return self.on_observation_failure(now, request, failure);
         };

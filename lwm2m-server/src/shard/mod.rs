@@ -1,7 +1,7 @@
 //! A shard: everything that concerns its devices, in tables that only it changes.
 //!
 //! ```text
-//! datagram ──> route (ours?) ──> endpoint ──┬─> uplink ──> register | update | deregister | send
+//! datagram ──> route (ours?) ──> endpoint ──┬─> uplink ──> register | update | deregister | send | bootstrap
 //!                │ no: relay to the owner   ├─> downlink: the answer to a request of ours
 //!                                           └─> observations: a notification
 //! command ───> downlink ──> device queue ──> management ──> endpoint
@@ -19,6 +19,9 @@ use hashbrown::HashMap;
 use lwm2m_coap::{Endpoint, Event, RequestId, Transmit};
 use lwm2m_core::ObjectModels;
 
+use crate::bootstrap::BootstrapStore;
+use crate::bootstrap::sessions::BootstrapSessions;
+use crate::builder::Roles;
 use crate::credentials::CredentialStore;
 use crate::directory::Directory;
 use crate::event::{EventKind, EventSender};
@@ -32,9 +35,10 @@ use crate::registration::profile::Profiles;
 use crate::registration::table::{Entry, Table};
 use crate::registration::{EndpointName, Location};
 use crate::transport::{Peer, SessionTable, Tls};
-use crate::{Authorizer, Interceptor, RequestError, ServerConfig};
+use crate::{Authorizer, Interceptor, Listener, RequestError, ServerConfig};
 
 mod answers;
+pub(crate) mod bootstrapping;
 pub(crate) mod connections;
 pub(crate) mod counters;
 pub(crate) mod downlink;
@@ -53,6 +57,7 @@ mod uplink;
 mod visiting;
 mod wheel;
 
+use bootstrapping::Bootstraps;
 use counters::Counters;
 use observations::Observations;
 use refusal::RefusalRate;
@@ -72,6 +77,9 @@ pub(crate) struct Shared {
     pub(crate) models: Arc<dyn ObjectModels>,
     pub(crate) authorizer: Arc<dyn Authorizer>,
     pub(crate) credentials: Option<Arc<dyn CredentialStore>>,
+    /// What is written into devices that bootstrap.
+    pub(crate) bootstrap: Option<Arc<dyn BootstrapStore>>,
+    pub(crate) bootstrap_sessions: BootstrapSessions,
     /// The OSCORE contexts of the credentials; none without credentials.
     pub(crate) oscore: Option<Arc<Oscore>>,
     pub(crate) interceptors: Vec<Arc<dyn Interceptor>>,
@@ -79,8 +87,8 @@ pub(crate) struct Shared {
     pub(crate) keys: Option<Keys>,
     /// How sessions are continued: alike on all shards, since a device may come back to any.
     pub(crate) resumption: lwm2m_dtls::ServerResumption,
-    /// Which listeners have DTLS, by their indices.
-    pub(crate) secure_listeners: Vec<bool>,
+    /// The listeners, which peers name by their indices.
+    pub(crate) listeners: Vec<Listener>,
     /// The connections of all shards.
     pub(crate) sessions: Arc<SessionTable>,
     /// TLS of connections.
@@ -89,13 +97,26 @@ pub(crate) struct Shared {
 
 impl Shared {
     fn is_secure(&self, peer: &Peer) -> bool {
-        let secure = self.secure_listeners.get(usize::from(peer.listener()));
-        secure.copied().unwrap_or_default()
+        self.listener(peer).is_some_and(Listener::is_secure)
+    }
+
+    fn listener(&self, peer: &Peer) -> Option<&Listener> {
+        self.listeners.get(usize::from(peer.listener()))
+    }
+
+    /// What is served to a peer.
+    fn roles(&self, peer: &Peer) -> Roles {
+        self.listener(peer)
+            .map_or(Roles::default(), |listener| listener.roles)
+    }
+
+    fn scheme(&self, peer: &Peer) -> &'static str {
+        self.listener(peer).map_or("coap", Listener::scheme)
     }
 
     /// The DTLS of a shard; none when no listener has it.
     fn secure(&self, shard: u16) -> Option<Secure> {
-        let any = self.secure_listeners.contains(&true);
+        let any = self.listeners.iter().any(Listener::is_secure);
         any.then(|| {
             let keys = self.keys.clone();
             Secure::new(shard, &self.config, keys, self.resumption.clone())
@@ -133,6 +154,7 @@ pub(crate) struct Shard {
     origin: Instant,
     routes: Routes,
     sessions: Sessions,
+    bootstraps: Bootstraps,
     /// None without listeners that have DTLS.
     secure: Option<Secure>,
     /// Connections of this shard, and which others have heard of them.
@@ -176,6 +198,7 @@ impl Shard {
             origin: now,
             routes: Routes::new(limits.routes_max),
             sessions: Sessions::default(),
+            bootstraps: Bootstraps::default(),
             secure: shared.secure(id),
             linked: HashMap::new(),
             relayed_from: None,
@@ -225,6 +248,7 @@ impl Shard {
                 let _ = answer.send(devices.iter().filter_map(snapshot).collect());
             }
             Command::Found(found) => self.credentials_found(now, found),
+            Command::PlanFound(found) => self.plan_found(now, found),
             Command::Revise(revision) => {
                 self.revise(now, &revision);
                 self.close_sessions(now);
@@ -284,12 +308,14 @@ impl Shard {
             Relay::Disconnected(peer) => self.disconnected(now, peer),
             Relay::Route { from, peer, .. } => self.routes.insert(peer, from),
             Relay::Replaced(location) => self.replaced(now, location),
+            Relay::BootstrapReplaced(session) => self.bootstrap_replaced(now, session),
         }
     }
 
     /// Runs what is due; cheap when nothing is.
     pub(crate) fn timers(&mut self, now: Now) {
         self.secure_timers(now);
+        self.bootstrap_timers(now);
         let now_ms = self.ms(now.instant);
         while let Some(slot) = self.wheel.fire(now_ms) {
             if let Some(location) = self.table.at(slot) {
@@ -312,7 +338,9 @@ impl Shard {
         let wheel = wheel.map(|due| self.origin + Duration::from_millis(due));
         let endpoint = self.endpoint.poll_timeout();
         let secure = self.secure.as_ref().and_then(Secure::poll_timeout);
-        wheel.into_iter().chain(endpoint).chain(secure).min()
+        let bootstrap = self.bootstraps.next_deadline();
+        let due = [wheel, endpoint, secure, bootstrap];
+        due.into_iter().flatten().min()
     }
 
     /// The next datagram to send.
@@ -367,7 +395,9 @@ impl Shard {
             | Relay::Confirmed(_)
             | Relay::Succeeded { .. }
             | Relay::Route { .. } => self.counters.relays_dropped += 1,
-            Relay::Replaced(_) | Relay::Disconnected(_) => self.outbox.push_front((shard, relay)),
+            Relay::Replaced(_) | Relay::Disconnected(_) | Relay::BootstrapReplaced(_) => {
+                self.outbox.push_front((shard, relay));
+            }
         }
     }
 

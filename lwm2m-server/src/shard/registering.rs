@@ -155,7 +155,7 @@ impl Shard {
     }
 
     /// The endpoint name of a peer that gives none.
-    fn name_of(&self, origin: Origin) -> Option<EndpointName> {
+    pub(super) fn name_of(&self, origin: Origin) -> Option<EndpointName> {
         let authenticated = self.authenticated(origin)?;
         hook(|| self.shared.authorizer.endpoint_name(&authenticated)).flatten()
     }
@@ -365,7 +365,7 @@ fn candidate(
 }
 
 /// An extension that panics refuses the device it was asked about, and harms no other.
-fn panicked() -> Refusal {
+pub(super) fn panicked() -> Refusal {
     Refusal {
         code: Code::INTERNAL_SERVER_ERROR,
         reason: Reason::new("extension-panicked", "an extension of the server panicked")

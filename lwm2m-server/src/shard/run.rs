@@ -85,6 +85,7 @@ impl Loop {
                 self.shard.command(now, command);
             }
             self.search();
+            self.search_plans();
             // First the other shards: they may have to know before the device answers.
             self.relay();
             self.send(now, &mut outgoing);
@@ -184,6 +185,20 @@ impl Loop {
         }
     }
 
+    /// Waits for answers of the bootstrap store in the same way.
+    fn search_plans(&mut self) {
+        while let Some(search) = self.shard.poll_bootstrap_search() {
+            let answers = self.answers.clone();
+            tokio::spawn(async move {
+                let found = search.run().await;
+                if let Some(answers) = answers.upgrade() {
+                    // The server has stopped otherwise.
+                    let _ = answers.send(Command::PlanFound(found)).await;
+                }
+            });
+        }
+    }
+
     /// Tells the other shards what concerns them.
     fn relay(&mut self) {
         while let Some((shard, mut relay)) = self.shard.poll_relay() {
@@ -196,7 +211,10 @@ impl Loop {
                 continue;
             };
             if let Err(mpsc::error::TrySendError::Full(relay)) = other.try_send(relay) {
-                let retry = matches!(relay, Relay::Replaced(_) | Relay::Disconnected(_));
+                let retry = matches!(
+                    relay,
+                    Relay::Replaced(_) | Relay::Disconnected(_) | Relay::BootstrapReplaced(_)
+                );
                 self.shard.keep_relay(shard, relay);
                 if retry {
                     break;

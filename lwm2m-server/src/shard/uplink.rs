@@ -1,10 +1,13 @@
 //! Requests of devices: which of the server's resources they are for.
 
-use lwm2m_coap::{Code, IncomingRequest, OptionNumber, Response};
+use std::net::SocketAddr;
+
+use lwm2m_coap::{Code, IncomingRequest, OptionNumber, Response, ResponseHandle};
 use lwm2m_core::ContentFormat;
 
 use super::sessions::{NO_REGISTRATION, Origin};
 use super::{Now, Shard};
+use crate::builder::Roles;
 use crate::event::EventKind;
 use crate::registration::{EndpointName, Location, RegistrationId};
 use crate::transport::Peer;
@@ -19,6 +22,10 @@ pub(super) enum Resource<'d> {
     Registration(&'d [u8]),
     /// `/dp`
     DataPush,
+    /// `/bs`
+    Bootstrap,
+    /// `/bspack`
+    BootstrapPack,
     /// `/.well-known/core`
     WellKnownCore,
     /// Anything else.
@@ -35,6 +42,8 @@ impl<'d> Resource<'d> {
             (b"rd", b"", b"", None) => Resource::Registrations,
             (b"rd", id, b"", None) => Resource::Registration(id),
             (b"dp", b"", b"", None) => Resource::DataPush,
+            (b"bs", b"", b"", None) => Resource::Bootstrap,
+            (b"bspack", b"", b"", None) => Resource::BootstrapPack,
             (b".well-known", b"core", b"", None) => Resource::WellKnownCore,
             _ => Resource::Unknown,
         }
@@ -45,15 +54,20 @@ impl Shard {
     /// A device asks.
     pub(super) fn on_request(&mut self, now: Now, request: IncomingRequest<'_, Peer>) {
         let resource = Resource::of(request.message.values(OptionNumber::URI_PATH));
+        if let Err(refusal) = served(resource, self.shared.roles(&request.peer)) {
+            return self.refuse(now, "request", None, &request, refusal);
+        }
         match (resource, request.message.code()) {
             (Resource::Registrations, Code::POST) => self.on_register(now, request),
             (Resource::Registration(id), Code::POST) => self.on_update(now, id, request),
             (Resource::Registration(id), Code::DELETE) => self.on_deregister(now, id, request),
             (Resource::DataPush, Code::POST) => self.on_send(now, request),
+            (Resource::Bootstrap, Code::POST) => self.on_bootstrap(now, request),
+            (Resource::BootstrapPack, Code::GET) => self.on_bootstrap_pack(now, request),
             (Resource::WellKnownCore, Code::GET) => self.on_discover(now, request),
             (Resource::Unknown, _) => {
                 let reason = Reason::new("unknown-path", "the server has no such resource")
-                    .hint("the server has /rd, /dp and /.well-known/core");
+                    .hint("the server has /rd, /dp, /bs, /bspack and /.well-known/core");
                 let refusal = Refusal {
                     code: Code::NOT_FOUND,
                     reason,
@@ -65,7 +79,10 @@ impl Shard {
                     "method-not-allowed",
                     format!("the resource does not take {method:?}"),
                 )
-                .hint("/rd takes POST, /rd/{id} POST and DELETE, /dp POST");
+                .hint(
+                    "/rd, /dp and /bs take POST, /rd/{id} POST and DELETE, /bspack and \
+                     /.well-known/core GET",
+                );
                 let refusal = Refusal {
                     code: Code::METHOD_NOT_ALLOWED,
                     reason,
@@ -76,12 +93,18 @@ impl Shard {
     }
 
     fn on_discover(&mut self, now: Now, request: IncomingRequest<'_, Peer>) {
+        let roles = self.shared.roles(&request.peer);
+        let resources = match (roles.registers, roles.bootstraps) {
+            (true, true) => "</rd>;rt=\"core.rd\",</dp>,</bs>,</bspack>",
+            (false, _) => "</bs>,</bspack>",
+            (true, false) => "</rd>;rt=\"core.rd\",</dp>",
+        };
         let links = Response::new(Code::CONTENT)
             .uint(
                 OptionNumber::CONTENT_FORMAT,
                 u32::from(ContentFormat::Link.number()),
             )
-            .payload(&b"</rd>;rt=\"core.rd\",</dp>"[..]);
+            .payload(resources);
         self.endpoint.respond(now.instant, request.handle, links);
     }
 
@@ -94,9 +117,23 @@ impl Shard {
         request: &IncomingRequest<'_, Peer>,
         refusal: Refusal,
     ) {
+        let identity = self.identity(Origin::of(request));
+        let peer = (request.peer.address(), identity);
+        self.refuse_handle(now, operation, endpoint, peer, request.handle, refusal);
+    }
+
+    /// The same for a request that is not at hand any more.
+    pub(super) fn refuse_handle(
+        &mut self,
+        now: Now,
+        operation: &'static str,
+        endpoint: Option<&EndpointName>,
+        (peer, identity): (SocketAddr, PeerIdentity),
+        handle: ResponseHandle<Peer>,
+        refusal: Refusal,
+    ) {
         let Refusal { code, reason } = refusal;
         self.counters.refused += 1;
-        let peer = request.peer.address();
         tracing::debug!(shard = self.id, %peer, ?endpoint, operation, ?code, %reason.message, "refused");
         let mut response = Response::new(code);
         if code == Code::SERVICE_UNAVAILABLE {
@@ -108,7 +145,6 @@ impl Shard {
         if reason.message.len() <= DIAGNOSTIC_MAX {
             response = response.payload(reason.message.as_bytes().to_vec());
         }
-        let identity = self.identity(Origin::of(request));
         self.emit(now, endpoint, || EventKind::Refused {
             operation,
             peer,
@@ -116,7 +152,7 @@ impl Shard {
             code,
             reason,
         });
-        self.endpoint.respond(now.instant, request.handle, response);
+        self.endpoint.respond(now.instant, handle, response);
     }
 
     /// The engine has refused a datagram before it was a request for anything.
@@ -158,6 +194,32 @@ impl Shard {
     }
 }
 
+/// Refuses what a listener is not for.
+fn served(resource: Resource<'_>, roles: Roles) -> Result<(), Refusal> {
+    let (word, message, hint) = match resource {
+        Resource::Registrations | Resource::Registration(_) | Resource::DataPush
+            if !roles.registers =>
+        {
+            (
+                "bootstrap-only",
+                "this is the bootstrap server",
+                "register at the server of the account that bootstrap gives; a listener that is \
+                 for both takes both",
+            )
+        }
+        Resource::Bootstrap | Resource::BootstrapPack if !roles.bootstraps => (
+            "no-bootstrap",
+            "this is not the bootstrap server",
+            "bootstrap at another port (5686 by default), or mark this listener for bootstrap",
+        ),
+        _ => return Ok(()),
+    };
+    Err(Refusal {
+        code: Code::NOT_FOUND,
+        reason: Reason::new(word, message).hint(hint),
+    })
+}
+
 /// A diagnostic text longer than this is kept for the event, in bytes.
 const DIAGNOSTIC_MAX: usize = 64;
 
@@ -174,7 +236,9 @@ mod tests {
         assert_eq!(of("rd/abc/"), Resource::Registration(b"abc"));
         assert_eq!(of("dp"), Resource::DataPush);
         assert_eq!(of(".well-known/core"), Resource::WellKnownCore);
-        for path in ["", "bs", "rd/a/b", "rd/a//", "/rd", "RD", "dp/x"] {
+        assert_eq!(of("bs"), Resource::Bootstrap);
+        assert_eq!(of("bspack"), Resource::BootstrapPack);
+        for path in ["", "bs/x", "rd/a/b", "rd/a//", "/rd", "RD", "dp/x"] {
             assert_eq!(of(path), Resource::Unknown, "{path}");
         }
     }

@@ -153,6 +153,10 @@ fn name(kind: &EventKind) -> &'static str {
         EventKind::Expired { .. } => "expired",
         EventKind::Refused { .. } => "refused",
         EventKind::SessionEnded { .. } => "session_ended",
+        EventKind::BootstrapStarted { .. } => "bootstrap_started",
+        EventKind::BootstrapStepFailed { .. } => "bootstrap_step_failed",
+        EventKind::BootstrapFinished { .. } => "bootstrap_finished",
+        EventKind::BootstrapFailed { .. } => "bootstrap_failed",
         EventKind::Awake => "awake",
         EventKind::Asleep => "asleep",
         EventKind::ObservationStarted { .. } => "observation_started",
@@ -214,6 +218,34 @@ fn data(event: &Event, naming: &Naming<'_>) -> Json {
             "identity": Identity::new(identity),
             "reason": reason_json(reason),
         }),
+        EventKind::BootstrapStarted {
+            peer,
+            identity,
+            steps,
+        } => json!({
+            "peer": peer.to_string(),
+            "identity": Identity::new(identity),
+            "steps": steps,
+        }),
+        EventKind::BootstrapStepFailed {
+            step,
+            operation,
+            path,
+            code,
+            reason,
+        } => json!({
+            "step": step,
+            "operation": operation,
+            "path": path.to_string(),
+            "code": code.map(|code| format!("{code:?}")),
+            "reason": reason_json(reason),
+        }),
+        EventKind::BootstrapFinished { steps, failures } => {
+            json!({ "steps": steps, "failures": failures })
+        }
+        EventKind::BootstrapFailed { step, reason } => {
+            json!({ "step": step, "reason": reason_json(reason) })
+        }
         EventKind::ObservationStarted { id, target } => {
             with_about(json!({ "observation": id.0 }), target)
         }

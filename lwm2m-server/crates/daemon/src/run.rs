@@ -205,6 +205,37 @@ fn log_event(event: &lwm2m_server::Event) {
         ),
         EventKind::Deregistered { .. } => info!(endpoint, "deregistered"),
         EventKind::Expired { .. } => info!(endpoint, "expired"),
+        EventKind::BootstrapStarted {
+            peer,
+            identity,
+            steps,
+        } => info!(endpoint, %peer, %identity, steps, "bootstrap started"),
+        EventKind::BootstrapStepFailed {
+            step,
+            operation,
+            path,
+            code,
+            reason,
+        } => warn!(
+            endpoint,
+            step,
+            operation,
+            %path,
+            code = ?code,
+            reason = %reason.message,
+            hint = reason.hint.as_deref().unwrap_or_default(),
+            "bootstrap step failed"
+        ),
+        EventKind::BootstrapFinished { steps, failures } => {
+            info!(endpoint, steps, failures, "bootstrapped");
+        }
+        EventKind::BootstrapFailed { step, reason } => warn!(
+            endpoint,
+            step,
+            reason = %reason.message,
+            hint = reason.hint.as_deref().unwrap_or_default(),
+            "bootstrap failed"
+        ),
         EventKind::Refused {
             operation,
             peer,

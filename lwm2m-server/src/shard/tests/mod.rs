@@ -1,6 +1,7 @@
 //! Shards without sockets and with a clock of their own: what depends on time and on the order in
 //! which things happen.
 
+mod bootstrapping;
 mod identities;
 mod observing;
 mod oscore;

@@ -9,6 +9,8 @@ use lwm2m_core::{Path, Request};
 use tokio::sync::oneshot;
 
 use super::super::{Now, Shard, Shared};
+use crate::bootstrap::BootstrapStore;
+use crate::bootstrap::sessions::BootstrapSessions;
 use crate::credentials::{
     CredentialAuthorizer, CredentialChange, CredentialRevision, CredentialStore, MemoryCredentials,
 };
@@ -20,8 +22,8 @@ use crate::registration::profile::Profiles;
 use crate::registration::{EndpointName, Location};
 use crate::transport::{Peer, SessionTable, Tls};
 use crate::{
-    AllowAll, Authenticated, CancelMode, Event, EventKind, Events, ObservationId, ObservationInfo,
-    Registration, RequestError, RequestOptions, Response, ServerConfig,
+    AllowAll, Authenticated, CancelMode, Event, EventKind, Events, Listener, ObservationId,
+    ObservationInfo, Registration, RequestError, RequestOptions, Response, ServerConfig,
 };
 
 pub(super) type Answer<T> = oneshot::Receiver<Result<T, RequestError>>;
@@ -67,18 +69,29 @@ pub(super) struct Seen {
 
 impl World {
     pub(super) fn new(shards: usize, configure: impl FnOnce(&mut ServerConfig)) -> World {
-        World::build(shards, None, configure)
+        World::build(shards, None, None, configure)
     }
 
     /// Shards that go by credentials.
     pub(super) fn guarded(shards: usize, store: &Arc<MemoryCredentials>) -> World {
         let store: Arc<dyn CredentialStore> = Arc::clone(store) as _;
-        World::build(shards, Some(store), |_| {})
+        World::build(shards, Some(store), None, |_| {})
+    }
+
+    /// Shards with one listener, and a store of plans.
+    pub(super) fn bootstrapping(
+        shards: usize,
+        listener: Listener,
+        store: Arc<dyn BootstrapStore>,
+        configure: impl FnOnce(&mut ServerConfig),
+    ) -> World {
+        World::build(shards, None, Some((listener, store)), configure)
     }
 
     fn build(
         shards: usize,
         credentials: Option<Arc<dyn CredentialStore>>,
+        bootstrap: Option<(Listener, Arc<dyn BootstrapStore>)>,
         configure: impl FnOnce(&mut ServerConfig),
     ) -> World {
         let mut config = ServerConfig {
@@ -86,6 +99,10 @@ impl World {
             ..ServerConfig::default()
         };
         configure(&mut config);
+        let (listeners, bootstrap) = bootstrap
+            .map(|(listener, store)| (vec![listener], store))
+            .unzip();
+        let listeners: Vec<Listener> = listeners.unwrap_or_default();
         let (sender, source) = EventSender::new(config.limits.subscriber_queue_max);
         let shared = Arc::new(Shared {
             directory: Directory::new(config.limits.registrations_max),
@@ -105,7 +122,9 @@ impl World {
             credentials,
             keys: None,
             resumption: lwm2m_dtls::ServerResumption::default(),
-            secure_listeners: Vec::new(),
+            listeners,
+            bootstrap,
+            bootstrap_sessions: BootstrapSessions::new(config.bootstrap.sessions_max),
             interceptors: Vec::new(),
             sessions: Arc::new(SessionTable::new(9, 9)),
             tls: Arc::new(Tls::new(None, crate::ClientAuthentication::Required)),
@@ -360,6 +379,10 @@ pub(super) fn name(kind: &EventKind) -> &'static str {
         EventKind::Expired { .. } => "expired",
         EventKind::Refused { reason, .. } => reason.code,
         EventKind::SessionEnded { reason, .. } => reason.code,
+        EventKind::BootstrapStarted { .. } => "bootstrapping",
+        EventKind::BootstrapStepFailed { .. } => "step-failed",
+        EventKind::BootstrapFinished { .. } => "bootstrapped",
+        EventKind::BootstrapFailed { reason, .. } => reason.code,
         EventKind::Awake => "awake",
         EventKind::Asleep => "asleep",
         EventKind::ObservationStarted { .. } => "observed",
