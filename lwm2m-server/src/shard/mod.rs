@@ -17,25 +17,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use hashbrown::HashMap;
 use lwm2m_coap::{Endpoint, Event, RequestId, Transmit};
-use lwm2m_core::ObjectModels;
 
-use crate::bootstrap::BootstrapStore;
-use crate::bootstrap::sessions::BootstrapSessions;
-use crate::builder::Roles;
-use crate::credentials::CredentialStore;
-use crate::directory::Directory;
 use crate::event::{EventKind, EventSender};
 use crate::follower::Follower;
-use crate::keys::Keys;
 use crate::mailbox::{Command, Relay};
 use crate::management::DeviceContext;
-use crate::oscore::Oscore;
 use crate::registration::objects::ObjectLists;
-use crate::registration::profile::Profiles;
 use crate::registration::table::{Entry, Table};
 use crate::registration::{EndpointName, Location};
-use crate::transport::{Peer, SessionTable, Tls};
-use crate::{Authorizer, Interceptor, Listener, RequestError, ServerConfig};
+use crate::transport::Peer;
+use crate::{RequestError, ServerConfig};
 
 mod answers;
 pub(crate) mod bootstrapping;
@@ -51,6 +42,7 @@ mod routes;
 pub(crate) mod run;
 pub(crate) mod secure;
 mod sessions;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod uplink;
@@ -64,65 +56,11 @@ use refusal::RefusalRate;
 use routes::Routes;
 use secure::Secure;
 use sessions::Sessions;
+pub(crate) use shared::Shared;
 use wheel::Wheel;
 
 /// Events on one source whose datagrams the engine refuses, in a second.
 const NOISE_PER_SECOND: u32 = 10;
-
-/// What all shards share.
-pub(crate) struct Shared {
-    pub(crate) config: ServerConfig,
-    pub(crate) directory: Directory,
-    pub(crate) profiles: Profiles,
-    pub(crate) models: Arc<dyn ObjectModels>,
-    pub(crate) authorizer: Arc<dyn Authorizer>,
-    pub(crate) credentials: Option<Arc<dyn CredentialStore>>,
-    /// What is written into devices that bootstrap.
-    pub(crate) bootstrap: Option<Arc<dyn BootstrapStore>>,
-    pub(crate) bootstrap_sessions: BootstrapSessions,
-    /// The OSCORE contexts of the credentials; none without credentials.
-    pub(crate) oscore: Option<Arc<Oscore>>,
-    pub(crate) interceptors: Vec<Arc<dyn Interceptor>>,
-    /// The server's own keys.
-    pub(crate) keys: Option<Keys>,
-    /// How sessions are continued: alike on all shards, since a device may come back to any.
-    pub(crate) resumption: lwm2m_dtls::ServerResumption,
-    /// The listeners, which peers name by their indices.
-    pub(crate) listeners: Vec<Listener>,
-    /// The connections of all shards.
-    pub(crate) sessions: Arc<SessionTable>,
-    /// TLS of connections.
-    pub(crate) tls: Arc<Tls>,
-}
-
-impl Shared {
-    fn is_secure(&self, peer: &Peer) -> bool {
-        self.listener(peer).is_some_and(Listener::is_secure)
-    }
-
-    fn listener(&self, peer: &Peer) -> Option<&Listener> {
-        self.listeners.get(usize::from(peer.listener()))
-    }
-
-    /// What is served to a peer.
-    fn roles(&self, peer: &Peer) -> Roles {
-        self.listener(peer)
-            .map_or(Roles::default(), |listener| listener.roles)
-    }
-
-    fn scheme(&self, peer: &Peer) -> &'static str {
-        self.listener(peer).map_or("coap", Listener::scheme)
-    }
-
-    /// The DTLS of a shard; none when no listener has it.
-    fn secure(&self, shard: u16) -> Option<Secure> {
-        let any = self.listeners.iter().any(Listener::is_secure);
-        any.then(|| {
-            let keys = self.keys.clone();
-            Secure::new(shard, &self.config, keys, self.resumption.clone())
-        })
-    }
-}
 
 /// The time, as the loop reads it once for each batch.
 #[derive(Debug, Clone, Copy)]
