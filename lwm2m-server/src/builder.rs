@@ -267,6 +267,9 @@ pub enum StartError {
     /// The files of the keys cannot be followed.
     #[error("cannot follow the files of the keys: {0}")]
     Keys(std::io::Error),
+    /// OpenSSL cannot be set up for pre-shared keys over TLS.
+    #[error("cannot set OpenSSL up for pre-shared keys over TLS: {0}")]
+    PreSharedKeys(std::io::Error),
     /// More listeners or shards than the server can number.
     #[error("at most {listeners} listeners and {shards} shards are possible")]
     TooMany {

@@ -93,7 +93,7 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
             config.limits.connections_max,
             config.limits.connections_per_address_max,
         )),
-        tls: Arc::new(Tls::new(keys.clone(), config.client_authentication)),
+        tls: Arc::new(Tls::new(keys.clone(), &config)?),
         config,
     });
     // Subscribed before the first datagram is taken, so that nothing is missed.

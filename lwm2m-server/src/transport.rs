@@ -14,6 +14,8 @@ mod peer;
 mod session;
 pub(crate) mod stream;
 mod tls;
+#[cfg(feature = "tls-psk")]
+mod tls_psk;
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};

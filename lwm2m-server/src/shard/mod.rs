@@ -41,7 +41,7 @@ mod reporting;
 mod routes;
 pub(crate) mod run;
 pub(crate) mod secure;
-mod sessions;
+pub(crate) mod sessions;
 mod shared;
 #[cfg(test)]
 mod tests;

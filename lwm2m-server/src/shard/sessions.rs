@@ -227,7 +227,7 @@ impl Shard {
 }
 
 /// Why a session and a registration end whose credential is gone.
-pub(super) fn revoked() -> Reason {
+pub(crate) fn revoked() -> Reason {
     Reason::new(
         "credential-removed",
         "its credential was removed or has another key",

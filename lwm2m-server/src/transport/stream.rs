@@ -24,10 +24,9 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout};
-use tokio_rustls::server::TlsStream;
 
 use super::session::{SessionEnd, SessionTable};
-use super::tls::{HandshakeError, Tls};
+use super::tls::{Accepted, ByteStream, HandshakeError, Proof, Tls};
 use super::{Peer, SessionId};
 use crate::Reason;
 use crate::credentials::{Credential, CredentialStore};
@@ -157,24 +156,35 @@ async fn serve(io: TcpStream, peer: Peer, tls: Option<Arc<Tls>>, streams: Arc<St
 
 impl Streams {
     /// Finds out who the peer is; none when it is refused, or gone.
-    async fn handshake(
-        &self,
-        tls: &Tls,
-        io: TcpStream,
-        peer: Peer,
-    ) -> Option<TlsStream<TcpStream>> {
+    async fn handshake(&self, tls: &Tls, io: TcpStream, peer: Peer) -> Option<Box<dyn ByteStream>> {
         let address = peer.address();
-        let (io, presented) = match tls.accept(io).await {
+        let Accepted { io, proof } = match tls.accept(io, self.credentials.as_ref()).await {
             Ok(accepted) => accepted,
             Err(HandshakeError::Gone) => return None,
-            Err(HandshakeError::Refused(reason)) => {
+            Err(HandshakeError::Refused(reason) | HandshakeError::NothingInCommon(reason)) => {
                 self.tell_refused(address, "handshake", PeerIdentity::Anonymous, reason);
                 return None;
             }
         };
-        if presented.is_anonymous() {
-            return Some(io);
-        }
+        let authenticated = match proof {
+            Proof::Nothing => return Some(io),
+            Proof::Presented(presented) => self.authenticate(address, presented).await?,
+            Proof::Authenticated(authenticated) => authenticated,
+        };
+        let input = StreamInput::Authenticated {
+            peer,
+            authenticated: Arc::new(authenticated),
+        };
+        self.inputs.send(input).await.ok()?;
+        Some(io)
+    }
+
+    /// Looks up who has proven itself; none when nobody knows it.
+    async fn authenticate(
+        &self,
+        address: SocketAddr,
+        presented: PeerIdentity,
+    ) -> Option<Authenticated> {
         let candidates = match &self.credentials {
             Some(store) => store.look_up(&presented).await,
             None => Vec::new(),
@@ -192,16 +202,10 @@ impl Streams {
             self.tell_refused(address, "handshake", presented, reason);
             return None;
         };
-        let authenticated = Arc::new(Authenticated {
+        Some(Authenticated {
             identity,
             credentials,
-        });
-        let input = StreamInput::Authenticated {
-            peer,
-            authenticated,
-        };
-        self.inputs.send(input).await.ok()?;
-        Some(io)
+        })
     }
 
     /// Tells of a refusal, as far as there is room.
@@ -375,7 +379,7 @@ impl<'s, S: AsyncRead + AsyncWrite + Unpin> Exchange<'s, S> {
     }
 
     /// Gives the shard what came, and waits while it has no room.
-    async fn hand_on(&self, inputs: Vec<StreamInput>) -> Result<(), End> {
+    async fn hand_on(&mut self, inputs: Vec<StreamInput>) -> Result<(), End> {
         for input in inputs {
             let sent = self.streams.inputs.send(input).await;
             sent.map_err(|_| End::Ours)?;

@@ -1,58 +1,65 @@
-//! TLS below connections (`coaps+tcp`): certificates, and raw public keys of TLS 1.3.
+//! TLS below connections (`coaps+tcp`), all kinds of it on one port.
 //!
-//! The ClientHello says whether a client wants raw public keys; then it gets a configuration that
-//! has nothing else. Chains are checked as over DTLS. What a client has proven is looked up among
-//! the credentials after the handshake.
+//! ```text
+//! ClientHello ─┬─ offers a pre-shared key ─> tls_psk: OpenSSL, with the feature `tls-psk`
+//!              └─ offers none ─────────────> certificates: rustls
+//! ```
+//!
+//! A client offers a pre-shared key when it has one. Without the feature it is refused, with a
+//! reason that names the feature. What a certificate or a raw public key has proven is looked up
+//! among the credentials after the handshake, a pre-shared key before.
 
-use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+pub(super) mod alert;
+mod certificates;
+pub(super) mod hello;
 
-use lwm2m_dtls::{
-    Certificate, CertificateChain, CertificateError as ChainError, PublicKey, ServerCertificates,
-    TrustStore, verify_client,
-};
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature,
-    verify_tls13_signature, verify_tls13_signature_with_raw_key,
-};
-use rustls::pki_types::{
-    CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer, UnixTime,
-};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{Acceptor, CertificateType, ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
-use rustls::{
-    AlertDescription, CertificateError, DigitallySignedStruct, DistinguishedName, Error,
-    OtherError, ServerConfig, SignatureScheme,
-};
+use std::sync::Arc;
+
+use lwm2m_dtls::Failure;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::LazyConfigAcceptor;
-use tokio_rustls::server::TlsStream;
 
-use crate::identity::PeerIdentity;
-use crate::keys::{KeyMaterial, Keys, PrivateKey};
-use crate::shard::secure::certified;
-use crate::{ClientAuthentication, Reason};
-
-/// The protocol in ALPN (RFC 8323 §8.2).
-const ALPN: &[u8] = b"coap";
+use self::certificates::Certificates;
+use self::hello::ClientHello;
+#[cfg(feature = "tls-psk")]
+use super::tls_psk::PreSharedKeys;
+use crate::credentials::CredentialStore;
+use crate::identity::{Authenticated, PeerIdentity};
+use crate::keys::Keys;
+use crate::{Reason, ServerConfig, StartError};
 
 /// TLS for the listeners of all shards.
 #[derive(Debug)]
 pub(crate) struct Tls {
-    keys: Option<Keys>,
-    client_authentication: ClientAuthentication,
-    provider: Arc<CryptoProvider>,
-    /// For the keys of now.
-    current: Mutex<Option<(Arc<KeyMaterial>, Arc<Configs>)>>,
+    certificates: Certificates,
+    #[cfg(feature = "tls-psk")]
+    pre_shared_keys: PreSharedKeys,
 }
 
-/// How clients are answered.
+/// A client that was taken in.
+pub(super) struct Accepted {
+    pub(super) io: Box<dyn ByteStream>,
+    pub(super) proof: Proof,
+}
+
+/// A connection, whatever is below.
+pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
+
+/// What a handshake says of the peer.
 #[derive(Debug)]
-struct Configs {
-    certificates: Option<Arc<ServerConfig>>,
-    raw_public_key: Option<Arc<ServerConfig>>,
+pub(super) enum Proof {
+    /// The peer did not have to prove anything.
+    Nothing,
+    /// Who it is, not yet that we know it.
+    Presented(PeerIdentity),
+    /// It holds the key of a credential.
+    #[cfg_attr(
+        not(feature = "tls-psk"),
+        expect(dead_code, reason = "needs `tls-psk`")
+    )]
+    Authenticated(Authenticated),
 }
 
 /// Why a handshake did not succeed.
@@ -62,333 +69,84 @@ pub(super) enum HandshakeError {
     Gone,
     /// What the operator should know.
     Refused(Reason),
+    /// The peer cannot do what we can; with what is known when nothing better can be said.
+    NothingInCommon(Reason),
 }
 
 impl Tls {
-    pub(crate) fn new(keys: Option<Keys>, client_authentication: ClientAuthentication) -> Tls {
-        Tls {
-            keys,
-            client_authentication,
-            provider: Arc::new(aws_lc_rs::default_provider()),
-            current: Mutex::new(None),
-        }
+    pub(crate) fn new(keys: Option<Keys>, config: &ServerConfig) -> Result<Tls, StartError> {
+        Ok(Tls {
+            certificates: Certificates::new(keys, config.client_authentication),
+            #[cfg(feature = "tls-psk")]
+            pre_shared_keys: PreSharedKeys::new(config.dtls.unknown_psk_identity)
+                .map_err(|error| StartError::PreSharedKeys(error.into()))?,
+        })
     }
 
-    /// Takes a client in; answers what it has proven, which is nothing when it did not have to.
+    /// Takes a client in.
     pub(super) async fn accept(
         &self,
         io: TcpStream,
-    ) -> Result<(TlsStream<TcpStream>, PeerIdentity), HandshakeError> {
-        let configs = self.configs().map_err(tls_refused)?;
-        let start = LazyConfigAcceptor::new(Acceptor::default(), io).await;
-        let start = start.map_err(handshake_failed)?;
-        let config = configs.for_client(&start.client_hello());
-        let config = config.ok_or_else(no_keys)?;
-        let raw = configs.raw_public_key.as_ref();
-        let is_raw = raw.is_some_and(|raw| Arc::ptr_eq(raw, &config));
-        let stream = start.into_stream(config).await.map_err(handshake_failed)?;
-        let (_, connection) = stream.get_ref();
-        let shown = connection
-            .peer_certificates()
-            .and_then(|chain| chain.first());
-        let presented = match (shown, is_raw) {
-            (None, _) => PeerIdentity::Anonymous,
-            (Some(spki), true) => PeerIdentity::rpk(spki),
-            (Some(leaf), false) => {
-                let identity = Certificate::from_der(leaf)
-                    .and_then(|leaf| lwm2m_dtls::X509Identity::of(&leaf));
-                let identity = identity.map_err(|fault| {
-                    HandshakeError::Refused(Reason::new(fault.reason(), fault.to_string()))
-                })?;
-                PeerIdentity::x509(certified(&identity))
-            }
-        };
-        Ok((stream, presented))
-    }
-
-    /// The configurations for the keys of now.
-    fn configs(&self) -> Result<Arc<Configs>, Error> {
-        let material = self.keys.as_ref().map(Keys::current).unwrap_or_default();
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((of, configs)) = &*current
-            && Arc::ptr_eq(of, &material)
+        credentials: Option<&Arc<dyn CredentialStore>>,
+    ) -> Result<Accepted, HandshakeError> {
+        let read = ClientHello::read(io).await;
+        let (hello, io) = read.map_err(|_| HandshakeError::Gone)?;
+        #[cfg(feature = "tls-psk")]
+        if let (Some(hello), Some(credentials)) = (&hello, credentials)
+            && let Some(version) = PreSharedKeys::version_for(hello)
         {
-            return Ok(Arc::clone(configs));
+            let accepted = self.pre_shared_keys.accept(io, hello, version, credentials);
+            return accepted.await;
         }
-        let configs = Arc::new(Configs {
-            certificates: match &material.certificates {
-                Some(certificates) => Some(self.with_certificates(certificates, &material)?),
-                None => None,
-            },
-            raw_public_key: match &material.raw_public_key {
-                Some(key) => Some(self.with_raw_public_key(key)?),
-                None => None,
-            },
-        });
-        *current = Some((material, Arc::clone(&configs)));
-        Ok(configs)
+        let accepted = self.certificates.accept(io, hello.as_ref()).await;
+        accepted.map_err(|error| match (error, &hello) {
+            (HandshakeError::NothingInCommon(reason), Some(hello)) => {
+                HandshakeError::Refused(self.nothing_in_common(hello, credentials, reason))
+            }
+            (error, _) => error,
+        })
     }
 
-    fn with_certificates(
+    /// Why a client cannot be served.
+    fn nothing_in_common(
         &self,
-        certificates: &ServerCertificates,
-        material: &KeyMaterial,
-    ) -> Result<Arc<ServerConfig>, Error> {
-        let mut keys = Vec::new();
-        for certificate in certificates.all() {
-            let chain = certificate.chain().certificates().iter();
-            let chain = chain.map(|one| CertificateDer::from(one.as_der().to_vec()));
-            let key = self.certified_key(chain.collect(), certificate.key())?;
-            keys.push((certificate.leaf().clone(), key));
+        hello: &ClientHello,
+        credentials: Option<&Arc<dyn CredentialStore>>,
+        otherwise: Reason,
+    ) -> Reason {
+        if hello.offers_psk() && credentials.is_some() && !cfg!(feature = "tls-psk") {
+            return psk_not_built();
         }
-        let verifier = ChainVerifier {
-            trust: material.trust_store.clone(),
-            mandatory: self.client_authentication == ClientAuthentication::Required,
-            algorithms: self.provider.signature_verification_algorithms,
-        };
-        let resolver = ByName {
-            certificates: certificates.clone(),
-            keys,
-        };
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider));
-        let mut config = builder
-            .with_safe_default_protocol_versions()?
-            .with_client_cert_verifier(Arc::new(verifier))
-            .with_cert_resolver(Arc::new(resolver));
-        config.alpn_protocols = vec![ALPN.to_vec()];
-        Ok(Arc::new(config))
-    }
-
-    fn with_raw_public_key(&self, key: &PrivateKey) -> Result<Arc<ServerConfig>, Error> {
-        let spki = CertificateDer::from(key.public_key().as_spki().to_vec());
-        let key = self.certified_key(vec![spki], key)?;
-        let verifier = RawKeyVerifier {
-            algorithms: self.provider.signature_verification_algorithms,
-        };
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider));
-        let mut config = builder
-            .with_protocol_versions(&[&rustls::version::TLS13])?
-            .with_client_cert_verifier(Arc::new(verifier))
-            .with_cert_resolver(Arc::new(RawKey(key)));
-        config.alpn_protocols = vec![ALPN.to_vec()];
-        Ok(Arc::new(config))
-    }
-
-    fn certified_key(
-        &self,
-        chain: Vec<CertificateDer<'static>>,
-        key: &PrivateKey,
-    ) -> Result<Arc<CertifiedKey>, Error> {
-        let pkcs8 = key
-            .to_pkcs8()
-            .map_err(|error| Error::General(error.to_string()))?;
-        let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pkcs8.as_slice()));
-        let key = aws_lc_rs::sign::any_ecdsa_type(&der)?;
-        Ok(Arc::new(CertifiedKey::new(chain, key)))
+        let mut ours = credentials.map(|_| psk_suites()).unwrap_or_default();
+        ours.extend(self.certificates.suites());
+        if hello.suites.iter().any(|suite| ours.contains(suite)) {
+            return otherwise;
+        }
+        let peer = hello.suites.clone();
+        let failure = Failure::NoCommonSuite { peer, ours };
+        let reason = Reason::new("tls-no-common-suite", failure.to_string());
+        match failure.hint() {
+            Some(hint) => reason.hint(hint),
+            None => reason,
+        }
     }
 }
 
-impl Configs {
-    /// Raw public keys for a client that has and takes them, certificates for others.
-    fn for_client(&self, hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>> {
-        let has_raw = |types: Option<&[CertificateType]>| {
-            types.is_some_and(|types| types.contains(&CertificateType::RawPublicKey))
-        };
-        let wants_raw = has_raw(hello.server_cert_types()) && has_raw(hello.client_cert_types());
-        let raw = self.raw_public_key.clone().filter(|_| wants_raw);
-        raw.or_else(|| self.certificates.clone())
-    }
+/// Suites with a pre-shared key that can be agreed on.
+fn psk_suites() -> Vec<u16> {
+    #[cfg(feature = "tls-psk")]
+    return PreSharedKeys::suites();
+    #[cfg(not(feature = "tls-psk"))]
+    Vec::new()
 }
 
-/// Certificates by the name that a client asks for.
-#[derive(Debug)]
-struct ByName {
-    certificates: ServerCertificates,
-    keys: Vec<(Certificate, Arc<CertifiedKey>)>,
-}
-
-impl ResolvesServerCert for ByName {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let selected = self.certificates.select(hello.server_name()).certificate;
-        let found = self.keys.iter().find(|(leaf, _)| leaf == selected.leaf());
-        found.map(|(_, key)| Arc::clone(key))
-    }
-}
-
-/// The server's raw public key.
-#[derive(Debug)]
-struct RawKey(Arc<CertifiedKey>);
-
-impl ResolvesServerCert for RawKey {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0))
-    }
-
-    fn only_raw_public_keys(&self) -> bool {
-        true
-    }
-}
-
-/// Checks the chains of clients.
-#[derive(Debug)]
-struct ChainVerifier {
-    trust: TrustStore,
-    mandatory: bool,
-    algorithms: WebPkiSupportedAlgorithms,
-}
-
-impl ClientCertVerifier for ChainVerifier {
-    fn client_auth_mandatory(&self) -> bool {
-        self.mandatory
-    }
-
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        // Devices have one certificate, and a long list costs their radio.
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        leaf: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        let certificates = std::iter::once(leaf)
-            .chain(intermediates)
-            .map(|der| Certificate::from_der(der))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))?;
-        CertificateChain::new(certificates)
-            .and_then(|chain| verify_client(&chain, &self.trust, now.as_secs()))
-            .map_err(|error| {
-                let error = OtherError(Arc::new(Untrusted(error)));
-                Error::InvalidCertificate(CertificateError::Other(error))
-            })?;
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, leaf, signature, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, leaf, signature, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
-}
-
-/// Checks that clients have the private key behind the raw public key that they show.
-#[derive(Debug)]
-struct RawKeyVerifier {
-    algorithms: WebPkiSupportedAlgorithms,
-}
-
-impl ClientCertVerifier for RawKeyVerifier {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        spki: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        // Whose it is, the credentials say.
-        PublicKey::from_spki(spki)
-            .map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))?;
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _spki: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("raw public keys are for TLS 1.3".to_owned()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        spki: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let spki = SubjectPublicKeyInfoDer::from(spki.as_ref());
-        verify_tls13_signature_with_raw_key(message, &spki, signature, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
-
-    fn requires_raw_public_keys(&self) -> bool {
-        true
-    }
-}
-
-/// A chain that is not believed, on its way through rustls.
-#[derive(Debug)]
-struct Untrusted(ChainError);
-
-impl std::fmt::Display for Untrusted {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for Untrusted {}
-
-fn handshake_failed(error: io::Error) -> HandshakeError {
-    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
-        Some(error) => tls_refused(Error::clone(error)),
-        None => HandshakeError::Gone,
-    }
-}
-
-fn tls_refused(error: Error) -> HandshakeError {
-    if let Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) = &error
-        && let Some(Untrusted(chain)) = inner.downcast_ref()
-    {
-        let reason = Reason::new(chain.fault.reason(), chain.to_string());
-        return HandshakeError::Refused(reason.hint(chain.fault.hint()));
-    }
-    let text = error.to_string();
-    HandshakeError::Refused(match error {
-        Error::NoCertificatesPresented => Reason::new("certificate-missing", text)
-            .hint("give the device a certificate, or make client_authentication \"optional\""),
-        Error::NoApplicationProtocol => Reason::new("tls-no-coap", text)
-            .hint("CoAP over TLS is called \"coap\" in ALPN (RFC 8323 section 8.2)"),
-        Error::PeerIncompatible(_) => Reason::new("tls-no-common-parameter", text).hint(
-            "the server has TLS 1.2 and 1.3 with certificates, and TLS 1.3 with raw public keys",
-        ),
-        Error::AlertReceived(AlertDescription::UnknownCA) => Reason::new("tls-peer-alert", text)
-            .hint("the device does not believe the server's certificate: check /0/x/4"),
-        Error::AlertReceived(_) => Reason::new("tls-peer-alert", text),
-        _ => Reason::new("tls-handshake", text),
-    })
-}
-
-fn no_keys() -> HandshakeError {
-    HandshakeError::Refused(
-        Reason::new(
-            "tls-no-server-key",
-            "the server has no certificate, and the client no raw public key",
-        )
-        .hint("configure [dtls] server_certificate and server_private_key"),
+fn psk_not_built() -> Reason {
+    Reason::new(
+        "tls-psk-not-built",
+        "the device offers a pre-shared key over TLS, which this server was built without",
+    )
+    .hint(
+        "build the server with the feature tls-psk (cargo build --features tls-psk), or let the \
+         device use its key over coaps:// (DTLS)",
     )
 }

@@ -23,7 +23,7 @@ use crate::secure::{self, KEY};
 pub(crate) use Version::{V1_0, V1_1, V1_2};
 
 /// How long a test waits for what has to come.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 tokio::task_local! {
     /// How the sites of a test talk.

@@ -13,9 +13,16 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+#[cfg(feature = "tls-psk")]
+const AFTER_HELP: &str = "Start here: `lwm2m-server --demo`, then `lwm2m-server clients`.
+Pre-shared keys over coaps+tcp://: built in (feature tls-psk).";
+#[cfg(not(feature = "tls-psk"))]
+const AFTER_HELP: &str = "Start here: `lwm2m-server --demo`, then `lwm2m-server clients`.
+Pre-shared keys over coaps+tcp://: not built in; build with --features tls-psk to have them.";
+
 #[derive(Parser)]
 #[command(name = "lwm2m-server", version, about = "An LwM2M 1.0, 1.1 and 1.2 server", long_about = None)]
-#[command(after_help = "Start here: `lwm2m-server --demo`, then `lwm2m-server clients`.")]
+#[command(after_help = AFTER_HELP)]
 struct Program {
     #[command(flatten)]
     run: run::Arguments,

@@ -127,7 +127,7 @@ impl World {
             bootstrap_sessions: BootstrapSessions::new(config.bootstrap.sessions_max),
             interceptors: Vec::new(),
             sessions: Arc::new(SessionTable::new(9, 9)),
-            tls: Arc::new(Tls::new(None, crate::ClientAuthentication::Required)),
+            tls: Arc::new(Tls::new(None, &config).expect("no keys, no fault")),
             config,
         });
         let now = Now {

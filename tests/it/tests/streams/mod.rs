@@ -2,5 +2,8 @@
 
 mod devices;
 mod faults;
+mod hello;
 pub(crate) mod peer;
 mod tls;
+#[cfg(feature = "tls-psk")]
+mod tls_psk;

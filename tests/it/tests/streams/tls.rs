@@ -23,7 +23,7 @@ use rustls::pki_types::{
 };
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -243,11 +243,15 @@ impl ServerCertVerifier for KnownKey {
 }
 
 /// Registers, is read, observed and updates.
-async fn lives(site: &Site, device: &mut Peer<TlsStream<TcpStream>>, endpoint: &str) -> String {
+pub(super) async fn lives<S: AsyncRead + AsyncWrite + Unpin>(
+    server: &Server,
+    device: &mut Peer<S>,
+    endpoint: &str,
+) -> String {
     use lwm2m_coap::OptionNumber;
     let location = device.register(&format!("ep={endpoint}")).await;
     let path = Path::resource(3, 0, 0);
-    let handle = site.server.device(endpoint);
+    let handle = server.device(endpoint);
     let observing = tokio::spawn(async move { handle.observe_path(path).await });
     let request = device.next().await;
     let options = [
@@ -259,7 +263,7 @@ async fn lives(site: &Site, device: &mut Peer<TlsStream<TcpStream>>, endpoint: &
         .await;
     let response = observing.await.expect("no panic").expect("observed");
     assert_eq!(response.raw, &b"one"[..]);
-    let mut events = site.server.events();
+    let mut events = server.events();
     device
         .answer(&request, Code::CONTENT, &options, b"two")
         .await;
@@ -267,7 +271,7 @@ async fn lives(site: &Site, device: &mut Peer<TlsStream<TcpStream>>, endpoint: &
         matches!(event.kind, EventKind::Notification { .. }).then_some(())
     })
     .await;
-    let handle = site.server.device(endpoint);
+    let handle = server.device(endpoint);
     let reading = tokio::spawn(async move { handle.read_path(path).await });
     let request = device.next().await;
     // Larger than a record of TLS and than a message of ours.
@@ -290,7 +294,7 @@ async fn a_device_with_a_certificate_lives_its_life() {
     let config = site.with_certificate(Some(&certified));
     let mut device = site.connect(config.clone()).await.expect("connected");
     device.exchange_capabilities().await;
-    let location = lives(&site, &mut device, "urn:a").await;
+    let location = lives(&site.server, &mut device, "urn:a").await;
     let registration = site.server.registration("urn:a").await.expect("registered");
     assert_eq!(registration.identity.to_string(), "x509 CN=urn:a");
     // Not under the name of another.
@@ -325,7 +329,7 @@ async fn a_device_with_a_raw_public_key_lives_its_life() {
     let config = site.with_raw_key(&site.raw);
     let mut device = site.connect(config).await.expect("connected");
     device.exchange_capabilities().await;
-    lives(&site, &mut device, "urn:raw").await;
+    lives(&site.server, &mut device, "urn:raw").await;
     let registration = site
         .server
         .registration("urn:raw")
@@ -395,7 +399,7 @@ async fn a_device_may_stay_anonymous_where_that_is_allowed() {
         .await
         .expect("TLS");
     device.exchange_capabilities().await;
-    lives(&site, &mut device, "urn:free").await;
+    lives(&site.server, &mut device, "urn:free").await;
     // Names that credentials stand for are not for it.
     let answer = device
         .ask(
