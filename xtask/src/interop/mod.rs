@@ -15,6 +15,7 @@ mod secure;
 mod server;
 
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::bail;
 
@@ -49,6 +50,7 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
             bail!("no peer '{peer}': use libcoap, aiocoap, leshan, dtls or coaps");
         }
     }
+    let begun = Instant::now();
     let mut server = None;
     let mut report = Report::default();
     for (name, scenarios) in PEERS {
@@ -70,5 +72,5 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
             report.skip(name, "all", &format!("{reason:#}"));
         }
     }
-    report.finish()
+    report.finish(begun)
 }

@@ -59,13 +59,18 @@ impl Peer {
 
     /// Waits for a fact that starts with these words; facts before it are passed over.
     pub(crate) fn hear(&self, words: &str) -> anyhow::Result<String> {
+        self.hear_either(&[words])
+    }
+
+    /// Waits for a fact that starts with one of these words; facts before it are passed over.
+    pub(crate) fn hear_either(&self, words: &[&str]) -> anyhow::Result<String> {
         let mut before = Vec::new();
         loop {
             let fact = self
                 .facts
                 .recv_timeout(Duration::from_secs(30))
-                .with_context(|| format!("the peer never said '{words}', only {before:?}"))?;
-            if fact.starts_with(words) {
+                .with_context(|| format!("the peer never said {words:?}, only {before:?}"))?;
+            if words.iter().any(|words| fact.starts_with(words)) {
                 return Ok(fact);
             }
             before.push(fact);
@@ -89,4 +94,30 @@ pub(crate) fn free_port() -> anyhow::Result<u16> {
             return Ok(address.port());
         }
     }
+}
+
+/// The first of some ports in a row that are free.
+pub(crate) fn free_ports(count: u16) -> anyhow::Result<u16> {
+    loop {
+        let first = free_port()?;
+        let Some(end) = first.checked_add(count) else {
+            continue;
+        };
+        if (first..end).all(|port| std::net::UdpSocket::bind(("127.0.0.1", port)).is_ok()) {
+            return Ok(first);
+        }
+    }
+}
+
+/// True when some program listens on this UDP port.
+pub(crate) fn listens(port: u16) -> bool {
+    let wanted = format!(":{port:04X}");
+    ["/proc/net/udp", "/proc/net/udp6"].iter().any(|table| {
+        let table = std::fs::read_to_string(table).unwrap_or_default();
+        let mut lines = table.lines().skip(1);
+        lines.any(|line| {
+            let local = line.split_whitespace().nth(1);
+            local.is_some_and(|local| local.ends_with(&wanted))
+        })
+    })
 }

@@ -12,7 +12,7 @@ use super::exchange::{Exchange, created, register};
 use super::material::{Material, below};
 use super::programs::{Credential, KEY, Program, hex, libcoap};
 use super::relay::Relay;
-use super::{BAD_CERTIFICATES, BAD_KEYS, GOOD};
+use super::{BAD_CERTIFICATES, BAD_KEYS, GOOD, modes};
 
 const LESHAN: &str = "leshan";
 /// The endpoint name that all good credentials are for.
@@ -188,14 +188,6 @@ fn moving(root: &Path, server: &Server, credential: Credential) -> anyhow::Resul
     device.tell("stop")?;
     device.hear("deregistered")?;
     server.wait_registered(ENDPOINT, false)
-}
-
-fn modes() -> [(Credential, &'static str); 3] {
-    [
-        (GOOD, "psk"),
-        (Credential::Rpk("client"), "rpk"),
-        (Credential::X509("client"), "x509"),
-    ]
 }
 
 /// The registration was made in a session of this mode.

@@ -10,6 +10,9 @@ use anyhow::Context;
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Bytes of output that an error shows.
+const SAID_MAX: usize = 400;
+
 /// A running program whose input and output are application data.
 pub(super) struct Exchange {
     child: Child,
@@ -50,7 +53,7 @@ impl Exchange {
     }
 
     /// One more message on the same session.
-    fn send(&mut self, message: &[u8]) -> anyhow::Result<()> {
+    pub(super) fn send(&mut self, message: &[u8]) -> anyhow::Result<()> {
         let input = self.child.stdin.as_mut().context("no input")?;
         input.write_all(message).context("the program has ended")?;
         input.flush().context("the program has ended")
@@ -80,10 +83,12 @@ impl Exchange {
         find(&self.heard, bytes).is_some()
     }
 
-    /// All that it said so far, as text.
+    /// The last that it said so far, as text.
     pub(super) fn said(&mut self) -> String {
         self.heard.extend(self.output.try_iter().flatten());
-        String::from_utf8_lossy(&self.heard).trim().to_owned()
+        let start = self.heard.len().saturating_sub(SAID_MAX);
+        let last = self.heard.get(start..).unwrap_or_default();
+        String::from_utf8_lossy(last).trim().to_owned()
     }
 }
 

@@ -15,8 +15,9 @@ const PAST: &str = "-startdate 20200101000000Z -enddate 20210101000000Z";
 
 /// A folder of keys and certificates, gone at the end.
 ///
-/// `ca` signed `server`, `client` and `expired`; `stranger` signed `strange`. Each has its private
-/// key in `NAME.key`, its certificate in `NAME.pem`, its public key in `NAME.pub.pem`, the private and
+/// `ca` signed `server`, `client` and `expired`; `stranger` signed `strange`. Of the server there are
+/// also `server-expired`, `server-strange`, and `server-elsewhere` with another name. Each has its
+/// private key in `NAME.key`, its certificate in `NAME.pem`, its public key in `NAME.pub.pem`, the private and
 /// the public key in `NAME.pair.pem`, and the private key with the certificate in `NAME.full.pem`.
 pub(crate) struct Material {
     folder: tempfile::TempDir,
@@ -34,7 +35,11 @@ impl Material {
         material.authority("stranger")?;
         material.write("authority.conf", AUTHORITY)?;
         material.write("certificates.txt", "")?;
+        let elsewhere = server.replace("localhost,IP:127.0.0.1", "elsewhere");
         material.certificate("server", "ca", "localhost", server, VALID)?;
+        material.certificate("server-expired", "ca", "localhost", server, PAST)?;
+        material.certificate("server-strange", "stranger", "localhost", server, VALID)?;
+        material.certificate("server-elsewhere", "ca", "elsewhere", &elsewhere, VALID)?;
         material.certificate("client", "ca", "dev1", client, VALID)?;
         material.certificate("expired", "ca", "dev1", client, PAST)?;
         material.certificate("strange", "stranger", "dev1", client, VALID)?;

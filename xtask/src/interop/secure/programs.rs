@@ -79,7 +79,7 @@ fn openssl(material: &Material, port: u16, credential: Credential, suite: &str) 
             .args(["-cert", &material.file(&format!("{name}.pem"))])
             .args(["-key", &material.file(&format!("{name}.key"))])
             .args(["-CAfile", &material.file("ca.pem"), "-verify_return_error"])
-            .args(["-servername", "localhost"])
+            .args(["-servername", "localhost", "-verify_hostname", "localhost"])
             .args(["-cipher", &format!("ECDHE-ECDSA-{suite}:@SECLEVEL=0")]),
         Credential::NoCertificate | Credential::Rpk(_) => command
             .args(["-CAfile", &material.file("ca.pem"), "-verify_return_error"])
@@ -189,6 +189,7 @@ pub(super) fn java_options(material: &Material, credential: Credential) -> Vec<S
         ],
         Credential::X509(name) => vec![
             "mode=x509".to_owned(),
+            "subject=checked".to_owned(),
             file("credentials", &format!("{name}.full.pem")),
             file("trust", "ca.pem"),
         ],

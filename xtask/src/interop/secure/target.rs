@@ -1,14 +1,14 @@
 //! The server side: the example of `lwm2m-dtls`, which answers CoAP requests over DTLS.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, ensure};
 
 use super::super::peer::Peer;
 use super::material::Material;
+use super::ours::example;
 use super::programs::{KEY, hex};
-use crate::process;
 
 /// A running server, which says what happens to it.
 pub(super) struct Target {
@@ -17,29 +17,26 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Builds and starts it; it knows the device `dev1` by its key, its public key and its certificate.
-    pub(super) fn start(root: &Path, material: &Material) -> anyhow::Result<Target> {
-        process::run(
-            root,
-            "cargo",
-            &[
-                "build",
-                "--quiet",
-                "--package",
-                "lwm2m-dtls",
-                "--example",
-                "dtls_server",
-            ],
-        )?;
-        let target =
-            std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
-        let mut command = Command::new(target.join("debug/examples/dtls_server"));
+    /// Starts it; it knows the device `dev1` by its key, its public key and its certificate, and
+    /// shows the certificate of this name.
+    pub(super) fn start(
+        root: &Path,
+        material: &Material,
+        certificate: &str,
+    ) -> anyhow::Result<Target> {
+        let mut command = Command::new(example(root, "dtls_server"));
         command
             .arg("127.0.0.1:0")
             .arg(format!("psk=dev1:{}", hex(KEY)))
             .arg(format!("rpk=dev1:{}", material.file("client.pub.pem")))
-            .arg(format!("key={}", material.file("server.key")))
-            .arg(format!("certificate={}", material.file("server.pem")))
+            .arg(format!(
+                "key={}",
+                material.file(&format!("{certificate}.key"))
+            ))
+            .arg(format!(
+                "certificate={}",
+                material.file(&format!("{certificate}.pem"))
+            ))
             .arg(format!("trust={}", material.file("ca.pem")));
         let peer = Peer::start(command)?;
         let port = peer.hear("listening ")?;
@@ -69,6 +66,11 @@ impl Target {
             "expected {reason}, found '{line}'"
         );
         Ok(())
+    }
+
+    /// Waits until a handshake has ended, and says how.
+    pub(super) fn ended(&self) -> anyhow::Result<String> {
+        self.peer.hear_either(&["refused ", "up "])
     }
 
     /// Waits until a session has moved to another address.

@@ -46,8 +46,8 @@ import org.eclipse.californium.scandium.dtls.x509.StaticCertificateVerifier;
  * </pre>
  *
  * Arguments: host, port, then KEY=VALUE: mode (psk, rpk, x509), identity, key (of psk, in hex),
- * credentials (PEM of private and public key, or with the certificate), trust (PEM), suite, cid
- * (none, or the length of the own one, which may be 0).
+ * credentials (PEM of private and public key, or with the certificate), trust (PEM), subject (the
+ * name of the server is checked), suite, cid (none, or the length of the own one, which may be 0).
  */
 public final class DtlsPeer {
     private DtlsPeer() {
@@ -111,7 +111,7 @@ public final class DtlsPeer {
         configuration.set(DtlsConfig.DTLS_RECOMMENDED_CIPHER_SUITES_ONLY, false);
         configuration.set(DtlsConfig.DTLS_RETRANSMISSION_TIMEOUT, 2, TimeUnit.SECONDS);
         configuration.set(DtlsConfig.DTLS_MAX_RETRANSMISSIONS, 2);
-        configuration.set(DtlsConfig.DTLS_VERIFY_SERVER_CERTIFICATES_SUBJECT, false);
+        configuration.set(DtlsConfig.DTLS_VERIFY_SERVER_CERTIFICATES_SUBJECT, options.containsKey("subject"));
         if (options.containsKey("suite")) {
             configuration.setAsListFromText(DtlsConfig.DTLS_CIPHER_SUITES, options.get("suite"));
         }
@@ -121,7 +121,7 @@ public final class DtlsPeer {
         }
     }
 
-    private static void rpk(DtlsConnectorConfig.Builder builder, Map<String, String> options) throws Exception {
+    static void rpk(DtlsConnectorConfig.Builder builder, Map<String, String> options) throws Exception {
         Credentials own = SslContextUtil.loadCredentials(options.get("credentials"));
         PublicKey server = SslContextUtil.loadPublicKey(options.get("trust"), null, null);
         builder.setCertificateIdentityProvider(
@@ -130,7 +130,7 @@ public final class DtlsPeer {
                 .setTrustedRPKs(new RawPublicKeyIdentity(server)).build());
     }
 
-    private static void x509(DtlsConnectorConfig.Builder builder, Map<String, String> options)
+    static void x509(DtlsConnectorConfig.Builder builder, Map<String, String> options)
             throws java.io.IOException, GeneralSecurityException {
         if (options.containsKey("credentials")) {
             Credentials own = SslContextUtil.loadCredentials(options.get("credentials"));
