@@ -76,20 +76,27 @@ pub struct DtlsConfig {
     pub cid: bool,
     /// What a client hears whose identity nobody knows; the alert that says so.
     pub unknown_psk_identity: UnknownPskIdentity,
+    /// How much of a chain of certificates a device may show.
+    pub chain_limits: lwm2m_dtls::ChainLimits,
     /// Times.
     pub timing: lwm2m_dtls::Timing,
-    /// Limits, for each shard.
+    /// Limits, for each shard; those of the library, and 1000 handshakes in a second from one address.
     pub limits: lwm2m_dtls::Limits,
 }
 
 impl Default for DtlsConfig {
     fn default() -> DtlsConfig {
         let lwm2m_dtls::Config { timing, limits, .. } = lwm2m_dtls::Config::default();
+        let limits = lwm2m_dtls::Limits {
+            handshakes_per_address_per_second_max: 1000,
+            ..limits
+        };
         DtlsConfig {
             suites: CipherSuite::ALL.to_vec(),
             extended_master_secret: ExtendedMasterSecret::Preferred,
             cid: true,
             unknown_psk_identity: UnknownPskIdentity::Alert,
+            chain_limits: lwm2m_dtls::ChainLimits::default(),
             timing,
             limits,
         }

@@ -41,6 +41,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         &[
             "lwm2m-core",
             "lwm2m-coap",
+            "lwm2m-dtls",
             "lwm2m-registry",
             "lwm2m-server",
             "lwm2m-admin",

@@ -151,6 +151,13 @@ pub enum SecureEvent<P> {
         /// Why.
         reason: Reason,
     },
+    /// A handshake was not begun since a limit is reached.
+    Dropped {
+        /// Where its peer is.
+        path: P,
+        /// Which limit.
+        reason: Reason,
+    },
 }
 
 /// Where decrypted data is.

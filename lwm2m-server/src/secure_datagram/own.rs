@@ -132,6 +132,10 @@ fn translate<P>(event: Event<P>) -> Option<SecureEvent<P>> {
             path,
             reason: failed(&failure),
         },
+        Event::Dropped { path, overload } => SecureEvent::Dropped {
+            path,
+            reason: Reason::new(overload.reason(), overload.to_string()).hint(overload.hint()),
+        },
         _ => return None,
     })
 }

@@ -309,7 +309,13 @@ impl Shard {
                     session,
                     path,
                     reason,
-                } => self.handshake_failed(now, session, path, reason),
+                } => {
+                    if let Some(secure) = &mut self.secure {
+                        secure.found.remove(&session);
+                    }
+                    self.handshake_failed(now, path, reason);
+                }
+                SecureEvent::Dropped { path, reason } => self.handshake_failed(now, path, reason),
             }
         }
     }
@@ -458,10 +464,7 @@ impl Shard {
         self.endpoint.forget_peer(peer);
     }
 
-    fn handshake_failed(&mut self, now: Now, session: SessionId, path: Peer, reason: Reason) {
-        if let Some(secure) = &mut self.secure {
-            secure.found.remove(&session);
-        }
+    fn handshake_failed(&mut self, now: Now, path: Peer, reason: Reason) {
         let now_ms = self.ms(now.instant);
         if !self.noise.allow(now_ms, &path) {
             return;

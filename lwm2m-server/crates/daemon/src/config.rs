@@ -2,6 +2,7 @@
 
 mod credentials;
 mod dtls;
+mod hint;
 mod tcp;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -181,6 +182,7 @@ impl Config {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read the configuration {}", path.display()))?;
         let config = toml::from_str(&text);
+        let config = config.map_err(|error| hint::explained(error, REFERENCE));
         let mut config: Config = config.with_context(|| format!("in {}", path.display()))?;
         if let Some(folder) = path.parent() {
             config.models.directory = folder.join(&config.models.directory);
@@ -231,6 +233,7 @@ impl Config {
             config.shards = shards;
         }
         config.client_authentication = self.dtls.client_authentication();
+        self.dtls.apply(&mut config.dtls)?;
         set(&mut config.retry_after_s, self.server.retry_after_s);
         self.coap.apply(&mut config.coap)?;
         self.tcp.apply(&mut config.tcp)?;

@@ -291,16 +291,25 @@ pub struct Limits {
     pub mtu: usize,
     /// Handshakes in flight; 4096. ClientHellos above are dropped in silence.
     pub handshakes_max: usize,
+    /// Handshakes that one address, or one IPv6 network of 64 bits, begins in a second; 0: no limit.
+    /// ClientHellos above are dropped, see [`Event::Dropped`](crate::Event::Dropped).
+    pub handshakes_per_address_per_second_max: u32,
     /// Sessions that are up or on their way; 1 048 576, at most 16 777 216.
     pub sessions_max: usize,
     /// Bytes of one handshake message; 16 384.
     pub handshake_message_max: usize,
+    /// Pieces of one handshake message that came apart from each other; 64. Further ones are
+    /// dropped, and come again.
+    pub handshake_fragments_max: usize,
     /// Bytes of messages in reception at once in one handshake; 32 768.
     pub reassembly_bytes_max: usize,
     /// Bytes of all messages of a handshake; 65 536.
     pub transcript_bytes_max: usize,
     /// Bytes of protected records that wait until their keys are there; 1024.
     pub early_bytes_max: usize,
+    /// Bytes of application data in a record that we take, 64 to 16 384; 16 384. Clients that ask
+    /// are told (RFC 8449); longer records are dropped.
+    pub record_size_max: u16,
     /// Bytes of a psk identity; 1024.
     pub psk_identity_max: usize,
     /// Sessions that are remembered by their id, to be continued; 65 536. 0: none.
@@ -322,11 +331,14 @@ impl Default for Limits {
         Limits {
             mtu: 1200,
             handshakes_max: 4096,
+            handshakes_per_address_per_second_max: 0,
             sessions_max: 1 << 20,
             handshake_message_max: 16 << 10,
+            handshake_fragments_max: 64,
             reassembly_bytes_max: 32 << 10,
             transcript_bytes_max: 64 << 10,
             early_bytes_max: 1024,
+            record_size_max: 1 << 14,
             psk_identity_max: 1024,
             resumable_sessions_max: 1 << 16,
             session_idle: None,

@@ -284,6 +284,58 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
+/// Which limit kept a handshake from beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Overload {
+    /// [`Limits::handshakes_per_address_per_second_max`](crate::Limits::handshakes_per_address_per_second_max)
+    #[error("more than {max} handshakes in a second from one address")]
+    HandshakesOfAddress {
+        /// The limit.
+        max: u32,
+    },
+    /// [`Limits::handshakes_max`](crate::Limits::handshakes_max)
+    #[error("more than {max} handshakes in flight")]
+    Handshakes {
+        /// The limit.
+        max: usize,
+    },
+    /// [`Limits::sessions_max`](crate::Limits::sessions_max)
+    #[error("more than {max} sessions")]
+    Sessions {
+        /// The limit.
+        max: usize,
+    },
+}
+
+impl Overload {
+    /// A stable word for programs.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Overload::HandshakesOfAddress { .. } => "dtls-handshakes-per-address",
+            Overload::Handshakes { .. } => "dtls-handshakes",
+            Overload::Sessions { .. } => "dtls-sessions",
+        }
+    }
+
+    /// How to mend it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Overload::HandshakesOfAddress { .. } => {
+                "raise handshakes_per_address_per_second_max where many devices share an address; \
+                 otherwise somebody there begins handshakes for their own sake"
+            }
+            Overload::Handshakes { .. } => {
+                "raise handshakes_max, or find out why handshakes are begun and not ended: a \
+                 store of credentials that is slow, or somebody who floods the server"
+            }
+            Overload::Sessions { .. } => {
+                "raise sessions_max, or let sessions that nobody uses end (session_idle)"
+            }
+        }
+    }
+}
+
 /// Why a session ended that was up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

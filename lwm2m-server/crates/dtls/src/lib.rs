@@ -127,7 +127,7 @@ pub use endpoint::{
     Capabilities, ConnectError, Endpoint, Event, ImportError, Path, SendError, SessionId,
     Statistics, Transmit,
 };
-pub use failure::{DownReason, Failure};
+pub use failure::{DownReason, Failure, Overload};
 pub use key::{KeyError, PrivateKey, PublicKey};
 pub use peer::{Identity, Lookup, Peer, Verdict};
 pub use psk::{Psk, PskError};

@@ -26,6 +26,7 @@ pub(super) fn answers(
         extended_master_secret: dtls.extended_master_secret,
         cid: dtls.cid,
         unknown_psk_identity: dtls.unknown_psk_identity,
+        chain_limits: dtls.chain_limits,
         raw_public_key: keys.raw_public_key.clone(),
         certificates: keys.certificates.clone().map(Arc::new),
         client_authentication: match config.client_authentication {

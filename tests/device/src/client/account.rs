@@ -20,6 +20,7 @@ pub struct DtlsAccount {
     pub(super) client: Arc<ClientConfig>,
     pub(super) timing: Timing,
     pub(super) resumes: bool,
+    pub(super) waiting_max: usize,
 }
 
 impl DtlsAccount {
@@ -46,6 +47,7 @@ impl DtlsAccount {
                 ..Timing::default()
             },
             resumes: true,
+            waiting_max: 16,
         }
     }
 
@@ -76,6 +78,12 @@ impl DtlsAccount {
     /// When flights are repeated and handshakes given up.
     pub fn timing(mut self, timing: Timing) -> DtlsAccount {
         self.timing = timing;
+        self
+    }
+
+    /// How many messages wait for a session at most; 16, and 1 at least. The oldest goes.
+    pub fn waiting_max(mut self, max: usize) -> DtlsAccount {
+        self.waiting_max = max;
         self
     }
 

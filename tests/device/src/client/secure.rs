@@ -26,9 +26,6 @@ use lwm2m_dtls::{
 
 use super::{Client, DeviceEvent, DtlsAccount, RegistrationError};
 
-/// Messages that wait for a session; the oldest goes, as on a network that loses it.
-const WAITING_MAX: usize = 16;
-
 /// `/1/x/11`, the last alert that the server sent.
 const LAST_ALERT: u16 = 11;
 
@@ -136,7 +133,8 @@ impl Secure {
         if self.waiting.contains(&message) {
             return;
         }
-        if self.waiting.len() >= WAITING_MAX {
+        // The oldest goes, as on a network that loses it.
+        if self.waiting.len() >= self.account.waiting_max.max(1) {
             self.waiting.pop_front();
         }
         self.waiting.push_back(message);
@@ -278,5 +276,23 @@ impl Client {
             self.tree.set(&path, Value::Unsigned(u64::from(alert.0)));
         }
         self.give_up(now, RegistrationError::Handshake(failure));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_message_above_the_limit_takes_the_place_of_the_oldest() {
+        let account = DtlsAccount::psk(b"a", b"sixteen bytes ok").expect("a key");
+        let mut secure = Secure::new(account.waiting_max(2));
+        let server = SocketAddr::from(([192, 0, 2, 1], 5684));
+        let now = Instant::now();
+        for message in [&b"1"[..], b"2", b"2", b"3"] {
+            let sent = secure.send(now, server, Bytes::from_static(message));
+            sent.expect("an account of use");
+        }
+        assert_eq!(secure.waiting, [&b"2"[..], b"3"]);
     }
 }

@@ -55,6 +55,36 @@ async fn a_session_that_was_idle_for_too_long_is_told_of() {
 }
 
 #[tokio::test]
+async fn a_handshake_too_many_of_one_address_is_told_of() {
+    let (server, _store) = server_with(
+        |config| {
+            config.shards = 1;
+            config.dtls.limits.handshakes_per_address_per_second_max = 1;
+        },
+        vec![psk("a", b"urn:a", KEY)],
+    )
+    .await;
+    let mut events = server.events();
+    let mut refused = None;
+    // Under load, a second may pass between two of them.
+    while refused.is_none() {
+        SecurePeer::connected(&server, b"urn:a", KEY).await;
+        let mut knocking = SecurePeer::new(&server).await;
+        let knock = knocking.connect(b"urn:a", KEY);
+        refused = tokio::select! {
+            _ = knock => None,
+            reason = event(&mut events, |event| match &event.kind {
+                EventKind::Refused { operation: "handshake", reason, .. } => {
+                    Some((reason.code, reason.hint.is_some()))
+                }
+                _ => None,
+            }) => Some(reason),
+        };
+    }
+    assert_eq!(refused, Some(("dtls-handshakes-per-address", true)));
+}
+
+#[tokio::test]
 async fn a_session_whose_credential_goes_while_it_comes_up_is_refused_with_a_reason() {
     let one_shard = |config: &mut lwm2m_server::ServerConfig| config.shards = 1;
     let (server, store) = server_with(one_shard, vec![psk("a", b"urn:a", KEY)]).await;

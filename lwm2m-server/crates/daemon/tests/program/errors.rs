@@ -34,7 +34,12 @@ fn a_configuration_error_names_file_line_and_key() {
     let file = folder.path().join("wrong.toml");
     std::fs::write(&file, "[server]\nbind_port = 5683\nbind_prot = 1\n").expect("written");
     let output = run(&["--config", &file.to_string_lossy()]);
-    for part in ["wrong.toml", "line 3", "bind_prot"] {
+    for part in [
+        "wrong.toml",
+        "line 3",
+        "bind_prot",
+        "did you mean `bind_port`?",
+    ] {
         fails_with(&output, part);
     }
     fails_with(

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::Endpoint;
 use super::clock::{NEVER, millis};
 use super::handshaking::Handshake;
-use super::types::{ConnectError, Path, SessionId};
+use super::types::{ConnectError, Event, Path, SessionId};
 use crate::cid::Cid;
 use crate::config::ClientConfig;
+use crate::failure::Overload;
 use crate::handshake::{
     Client, Conversation, Environment, Fragment, HelloStart, HelloVerifyRequest, Message,
     MessageType, Role, Server, Step,
@@ -66,10 +67,22 @@ impl<P: Path> Endpoint<P> {
         if self.is_repeated(path, &hello) {
             return self.handshake_fragment(path, fragment);
         }
+        if !self.rate.allow(self.clock.now(), path.host()) {
+            let max = self.config.limits.handshakes_per_address_per_second_max;
+            return self.drop_hello(path, Overload::HandshakesOfAddress { max });
+        }
         self.give_up(path);
         let Some(id) = self.reserve(path) else {
-            self.statistics.overloaded += 1;
-            return;
+            let limits = &self.config.limits;
+            let overload = match self.slots.handshakes() >= limits.handshakes_max {
+                true => Overload::Handshakes {
+                    max: limits.handshakes_max,
+                },
+                false => Overload::Sessions {
+                    max: limits.sessions_max,
+                },
+            };
+            return self.drop_hello(path, overload);
         };
         let own_cid = self.new_cid(id);
         let role = Role::Server(Box::new(Server::new(server, own_cid, *hello.random)));
@@ -79,6 +92,13 @@ impl<P: Path> Endpoint<P> {
         let handshake = self.new_handshake(path, role, conversation, fingerprint(&hello));
         self.slots.put(id, handshake);
         self.handshake_fragment(path, fragment);
+    }
+
+    fn drop_hello(&mut self, path: P, overload: Overload) {
+        self.statistics.overloaded += 1;
+        self.outbox
+            .events
+            .push_back(Event::Dropped { path, overload });
     }
 
     /// Answers a ClientHello without a good cookie, and forgets it.

@@ -5,6 +5,7 @@ mod clock;
 mod exporting;
 mod handshaking;
 mod outbox;
+mod rate;
 mod session;
 mod slots;
 mod types;
@@ -22,6 +23,7 @@ use zeroize::Zeroizing;
 
 use self::clock::{Clock, NEVER, Timers, millis};
 use self::outbox::Outbox;
+use self::rate::HandshakeRate;
 use self::slots::{Occupant, Slots};
 use crate::alert::{Alert, Level};
 use crate::cid::Cid;
@@ -49,6 +51,7 @@ pub struct Endpoint<P> {
     /// A time, and the second since 1970 that it was.
     calendar: Option<(Instant, u64)>,
     cache: SessionCache,
+    rate: HandshakeRate,
 }
 
 impl<P: Path> fmt::Debug for Endpoint<P> {
@@ -68,6 +71,7 @@ impl<P: Path> Endpoint<P> {
         let mut random: Box<dyn Random> = Box::new(random);
         Endpoint {
             cache: SessionCache::new(config.limits.resumable_sessions_max),
+            rate: HandshakeRate::new(config.limits.handshakes_per_address_per_second_max),
             config,
             cookies: Cookies::new(&mut *random),
             random,

@@ -110,6 +110,12 @@ impl<P: Path> Endpoint<P> {
             *allowance = allowance.saturating_add(3 * received);
         }
         match opened.content_type {
+            ContentType::ApplicationData
+                if opened.end - opened.start > usize::from(self.config.limits.record_size_max) =>
+            {
+                // RFC 8449 §4 lets us drop what exceeds the limit that the peer was told.
+                self.statistics.discarded += 1;
+            }
             ContentType::ApplicationData => {
                 // Whoever has our last flight only can send this.
                 session.last_flight = None;

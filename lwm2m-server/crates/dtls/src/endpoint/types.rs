@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::failure::{DownReason, Failure};
+use crate::failure::{DownReason, Failure, Overload};
 use crate::peer::{Lookup, Peer};
 
 /// How a peer is reached: its address, and whatever else tells one way from another.
@@ -16,6 +16,14 @@ pub trait Path: Copy + Eq + Hash + Debug {
     /// What cookies are bound to: equal for equal paths, different for others, as far as it can
     /// be said in 24 bytes.
     fn octets(&self) -> [u8; 24];
+
+    /// What limits for each address go by, whatever the port: an IPv6 address, or an IPv4 one in
+    /// its mapped form. The beginning of [`Path::octets`] unless said otherwise.
+    fn host(&self) -> [u8; 16] {
+        let mut host = [0; 16];
+        host.copy_from_slice(&self.octets()[..16]);
+        host
+    }
 }
 
 impl Path for SocketAddr {
@@ -116,6 +124,13 @@ pub enum Event<P> {
         path: P,
         /// Why.
         failure: Failure,
+    },
+    /// A ClientHello with a good cookie was dropped in silence: the peer tries again.
+    Dropped {
+        /// Where its peer is.
+        path: P,
+        /// Why.
+        overload: Overload,
     },
 }
 

@@ -10,7 +10,9 @@ use super::hello::ClientHello;
 use crate::certificate::ServerCertificate;
 use crate::cid::{Cid, PeerCid};
 use crate::codec::numbers;
-use crate::config::{ClientAuthentication, ExtendedMasterSecret, ServerConfig, UnknownServerName};
+use crate::config::{
+    ClientAuthentication, ExtendedMasterSecret, Limits, ServerConfig, UnknownServerName,
+};
 use crate::failure::Failure;
 use crate::random::{Random, random_array};
 use crate::record::{PLAINTEXT_MAX, VERSION_1_2};
@@ -145,8 +147,8 @@ impl Agreed {
         max_fragment_bytes(code).ok_or(Failure::IllegalParameter("max_fragment_length"))
     }
 
-    /// The extensions of the ServerHello.
-    pub(super) fn extensions(&self) -> ServerExtensions<'_> {
+    /// The extensions of the ServerHello; `limits` are ours.
+    pub(super) fn extensions(&self, limits: &Limits) -> ServerExtensions<'_> {
         let proofs = self.proofs.as_ref();
         let own_type = proofs.filter(|proofs| proofs.server_type_offered);
         let client_type = proofs.filter(|proofs| proofs.client_type_offered);
@@ -160,7 +162,7 @@ impl Agreed {
             server_certificate_type: own_type.map(|proofs| proofs.own_type().code()),
             extended_master_secret: self.extended_master_secret,
             cid: self.own_cid.as_ref().map(|cid| &cid.as_bytes()[..]),
-            record_size_limit: self.record_size_limit.map(|_| PLAINTEXT_MAX as u16),
+            record_size_limit: self.record_size_limit.map(|_| limits.record_size_max),
             session_ticket: self.ticket,
             renegotiation_info: self.renegotiation,
             unknown: None,
@@ -328,7 +330,7 @@ mod tests {
                 cid,
                 ..ClientExtensions::default()
             })?;
-            let granted = agreed.extensions();
+            let granted = agreed.extensions(&Limits::default());
             let echoed = (granted.max_fragment_length, granted.record_size_limit);
             Ok((agreed.fragment_max()?, echoed))
         };

@@ -27,8 +27,6 @@ struct Partial {
 impl Reassembly {
     /// Messages kept ahead of the one that is due.
     const AHEAD_MAX: u16 = 8;
-    /// Ranges of one message that are apart from each other.
-    const RANGES_MAX: usize = 64;
 
     pub(crate) fn new(next: u16) -> Reassembly {
         Reassembly {
@@ -76,7 +74,7 @@ impl Reassembly {
             }
         };
         if partial.message_type == fragment.message_type && partial.body.len() == fragment.length {
-            partial.add(fragment);
+            partial.add(fragment, limits.handshake_fragments_max);
         }
         Ok(())
     }
@@ -96,11 +94,11 @@ impl Reassembly {
 }
 
 impl Partial {
-    fn add(&mut self, fragment: &Fragment<'_>) {
+    fn add(&mut self, fragment: &Fragment<'_>, ranges_max: usize) {
         let (start, end) = (fragment.offset, fragment.offset + fragment.data.len());
         let first = self.ranges.partition_point(|range| range.1 < start);
         let last = self.ranges.partition_point(|range| range.0 <= end);
-        if first == last && self.ranges.len() == Reassembly::RANGES_MAX {
+        if first == last && self.ranges.len() >= ranges_max.max(1) {
             return;
         }
         self.body[start..end].copy_from_slice(fragment.data);
@@ -205,13 +203,24 @@ mod tests {
     }
 
     #[test]
-    fn scattered_pieces_do_not_grow_the_list_without_end() {
+    fn one_piece_apart_above_the_limit_is_passed_over() {
+        let limits = Limits {
+            handshake_fragments_max: 5,
+            ..limits()
+        };
         let mut reassembly = Reassembly::new(0);
-        for at in 0..200 {
+        for at in 0..6 {
             let piece = fragment(0, 400, 2 * at, &[7]);
-            reassembly.add(&piece, &limits()).expect("within limits");
+            reassembly.add(&piece, &limits).expect("within limits");
         }
-        let partial = reassembly.partial[0].as_ref().expect("in reception");
-        assert_eq!(partial.ranges.len(), Reassembly::RANGES_MAX);
+        let ranges = |reassembly: &Reassembly| {
+            let partial = reassembly.partial[0].as_ref().expect("in reception");
+            partial.ranges.len()
+        };
+        assert_eq!(ranges(&reassembly), 5);
+        // What joins others is no further piece.
+        let piece = fragment(0, 400, 1, &[7; 300]);
+        reassembly.add(&piece, &limits).expect("within limits");
+        assert_eq!(ranges(&reassembly), 1);
     }
 }

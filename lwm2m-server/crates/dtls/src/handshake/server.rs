@@ -252,7 +252,8 @@ impl Server {
         }
         let id = self.session_id.as_ref().map_or(&[][..], |id| &id[..]);
         let (suite, random) = (agreed.suite.code(), &agreed.server_random);
-        let server_hello = ServerHello::new(random, id, suite, agreed.extensions());
+        let server_hello =
+            ServerHello::new(random, id, suite, agreed.extensions(environment.limits));
         conversation.begin_flight();
         conversation.say(MessageType::ServerHello, |body| server_hello.write(body));
         self.state = State::ClientKeyExchange;

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use lwm2m_dtls::{
-    Alert, CidOffer, ClientConfig, Config, DownReason, Event, Failure, Limits, Psk, Timing,
-};
+use lwm2m_dtls::{Alert, CidOffer, ClientConfig, DownReason, Event, Failure, Psk, Timing};
 
 use crate::pair::{IDENTITY, Pair, client_config, key, known};
 
@@ -219,50 +217,6 @@ fn dtls_1_0_is_refused() {
     );
     let alert = pair.server.sent.last().expect("an alert");
     assert_eq!(alert[13..], [2, Alert::PROTOCOL_VERSION.0]);
-}
-
-#[test]
-fn handshakes_have_a_limit() {
-    let limits = Limits {
-        handshakes_max: 3,
-        ..Limits::default()
-    };
-    let mut pair = Pair::with_server(Config {
-        limits,
-        ..Config::default()
-    });
-    pair.lookup_takes = Duration::from_secs(30);
-    for port in 0..4_u16 {
-        pair.client.address = std::net::SocketAddr::from(([203, 0, 113, 1], 1000 + port));
-        pair.connect(client_config());
-        pair.pass(Duration::from_millis(200));
-    }
-    assert_eq!(pair.server.endpoint.handshakes(), 3);
-    assert_eq!(pair.server.endpoint.statistics().overloaded, 1);
-    assert_eq!(
-        pair.server.failures(),
-        [],
-        "no alert: the device will try again"
-    );
-}
-
-#[test]
-fn sessions_have_a_limit() {
-    let limits = Limits {
-        sessions_max: 2,
-        ..Limits::default()
-    };
-    let mut pair = Pair::with_server(Config {
-        limits,
-        ..Config::default()
-    });
-    for port in 0..3_u16 {
-        pair.client.address = std::net::SocketAddr::from(([203, 0, 113, 1], 1000 + port));
-        pair.connect(client_config());
-        pair.pass(Duration::from_millis(200));
-    }
-    assert_eq!(pair.server.endpoint.sessions(), 2);
-    assert!(pair.server.endpoint.statistics().overloaded > 0);
 }
 
 #[test]

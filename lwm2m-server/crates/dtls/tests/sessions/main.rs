@@ -3,6 +3,7 @@
 mod attacks;
 mod certificates;
 mod exporting;
+mod limits;
 #[allow(
     dead_code,
     reason = "what the tests of certificates make, and more than we need"

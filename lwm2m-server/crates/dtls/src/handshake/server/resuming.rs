@@ -93,7 +93,8 @@ impl Server {
         conversation.fragment_max = agreed.fragment_max()?;
         let (code, random) = (agreed.suite.code(), &agreed.server_random);
         let id = hello.start.session_id;
-        let server_hello = ServerHello::new(random, id, code, agreed.extensions());
+        let server_hello =
+            ServerHello::new(random, id, code, agreed.extensions(environment.limits));
         conversation.begin_flight();
         conversation.say(MessageType::ServerHello, |body| server_hello.write(body));
         self.candidates = vec![self.candidate(&agreed, session.master.clone())];
