@@ -115,6 +115,7 @@ pub trait Interceptor: Send + Sync + 'static {
     fn observe_failed(
         &self,
         _registration: &Arc<Registration>,
+        _plan: &ObservePlan,
         _paths: &[Path],
         _failure: ObserveFailure,
     ) -> Answer<Repair> {

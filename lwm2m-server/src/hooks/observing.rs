@@ -1,7 +1,9 @@
 //! What interceptors want observed.
 
-use lwm2m_core::{Attributes, ContentFormat, Path};
+use std::sync::Arc;
 use std::time::Duration;
+
+use lwm2m_core::{Attributes, ContentFormat, Path};
 
 /// What to observe on a device, and in which observations.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -14,6 +16,9 @@ pub struct ObservePlan {
     pub format: Option<ContentFormat>,
     /// When to start, after the registration; for fleets that come back all at once.
     pub delay: Duration,
+    /// Who made it, where an interceptor speaks for several; the server hands it back with
+    /// [`Interceptor::observe_failed`](crate::Interceptor::observe_failed).
+    pub owner: Option<Arc<str>>,
 }
 
 /// A path that is observed.

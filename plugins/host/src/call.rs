@@ -1,0 +1,95 @@
+//! What a plugin is asked, and what it answers.
+
+use std::sync::Arc;
+
+use lwm2m_core::Path;
+use lwm2m_server::hooks::{
+    Batch, CredentialAnswer, CredentialRequest, EndReason, FirmwareChoice, FirmwareEvent,
+    FirmwareJob, FirmwareStep, ObserveFailure, ObservePlan, Outcome, Repair, Update,
+};
+use lwm2m_server::{Decision, Hook, Registration};
+
+/// One call of a hook, with its input.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Call {
+    /// *credentials.lookup*
+    Credentials(Arc<CredentialRequest>),
+    /// *registration.on-register*
+    OnRegister(Arc<Registration>),
+    /// *registration.on-update*
+    OnUpdate(Arc<Registration>, Arc<Update>),
+    /// *devices.on-registered*
+    OnRegistered(Arc<Registration>),
+    /// *devices.on-updated*
+    OnUpdated(Arc<Registration>, Arc<Update>),
+    /// *devices.on-gone*
+    OnGone(Arc<Registration>, EndReason),
+    /// *observe.plan*
+    ObservePlan(Arc<Registration>),
+    /// *observe.on-failure*
+    ObserveFailed(Arc<Registration>, Arc<[Path]>, ObserveFailure),
+    /// *telemetry.transform*
+    Transform(Arc<Batch>),
+    /// *firmware.select*
+    Firmware(Arc<FirmwareJob>),
+    /// *firmware-driver.step*, with the state of the step before
+    FirmwareStep(Arc<FirmwareJob>, Arc<[u8]>, Arc<FirmwareEvent>),
+}
+
+/// The answer to a [`Call`], of the kind that belongs to its hook.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Reply {
+    /// To *credentials.lookup*.
+    Credentials(CredentialAnswer),
+    /// To *registration.on-register* and *on-update*.
+    Decision(Decision),
+    /// To the hooks of *devices*.
+    Done,
+    /// To *observe.plan*.
+    Plan(Option<ObservePlan>),
+    /// To *observe.on-failure*.
+    Repair(Repair),
+    /// To *telemetry.transform*.
+    Outcome(Outcome),
+    /// To *firmware.select*.
+    Choice(FirmwareChoice),
+    /// To *firmware-driver.step*.
+    Step(Option<FirmwareStep>),
+}
+
+impl Call {
+    /// The hook.
+    pub fn hook(&self) -> Hook {
+        match self {
+            Call::Credentials(_) => Hook::Credentials,
+            Call::OnRegister(_) => Hook::OnRegister,
+            Call::OnUpdate(..) => Hook::OnUpdate,
+            Call::OnRegistered(_) => Hook::OnRegistered,
+            Call::OnUpdated(..) => Hook::OnUpdated,
+            Call::OnGone(..) => Hook::OnGone,
+            Call::ObservePlan(_) => Hook::ObservePlan,
+            Call::ObserveFailed(..) => Hook::ObserveFailed,
+            Call::Transform(_) => Hook::Transform,
+            Call::Firmware(_) => Hook::Firmware,
+            Call::FirmwareStep(..) => Hook::FirmwareStep,
+        }
+    }
+
+    /// The device that it is about; none before it has a name.
+    pub fn endpoint(&self) -> Option<&str> {
+        match self {
+            Call::Credentials(_) => None,
+            Call::OnRegister(registration)
+            | Call::OnUpdate(registration, _)
+            | Call::OnRegistered(registration)
+            | Call::OnUpdated(registration, _)
+            | Call::OnGone(registration, _)
+            | Call::ObservePlan(registration)
+            | Call::ObserveFailed(registration, ..) => Some(registration.endpoint.as_str()),
+            Call::Transform(batch) => Some(batch.endpoint.as_str()),
+            Call::Firmware(job) | Call::FirmwareStep(job, ..) => Some(job.target.endpoint.as_str()),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! What is fixed for each hook: its names, its default time limit, what a failure means by default.
+
+use std::time::Duration;
+
+use lwm2m_server::Hook;
+use serde::Deserialize;
+
+/// What the failure of a plugin means for what it was asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fail {
+    /// It goes on as if the plugin had no opinion.
+    Open,
+    /// It is refused: a Register or Update with 5.03, a handshake; values are dropped.
+    Closed,
+}
+
+/// Facts of a hook.
+pub(crate) struct Facts {
+    /// Interface and function of the contract.
+    pub(crate) wit: (&'static str, &'static str),
+    /// How many arguments the function of a script has.
+    pub(crate) arity: usize,
+    /// How long an answer may take unless the configuration says otherwise.
+    pub(crate) timeout: Duration,
+    /// What a failure means unless the configuration says otherwise.
+    pub(crate) fail: Fail,
+    /// Whether it may talk to devices and to HTTP servers, and so take its time.
+    pub(crate) waits: bool,
+}
+
+/// The facts of a hook.
+pub(crate) fn facts(hook: Hook) -> Facts {
+    let facts = |interface, function, arity, timeout_ms, fail, waits| Facts {
+        wit: (interface, function),
+        arity,
+        timeout: Duration::from_millis(timeout_ms),
+        fail,
+        waits,
+    };
+    use Fail::{Closed, Open};
+    match hook {
+        Hook::Credentials => facts("credentials", "lookup", 1, 2_000, Closed, true),
+        Hook::OnRegister => facts("registration", "on-register", 1, 50, Closed, false),
+        Hook::OnUpdate => facts("registration", "on-update", 2, 50, Closed, false),
+        Hook::OnRegistered => facts("devices", "on-registered", 1, 30_000, Open, true),
+        Hook::OnUpdated => facts("devices", "on-updated", 2, 30_000, Open, true),
+        Hook::OnGone => facts("devices", "on-gone", 2, 30_000, Open, true),
+        Hook::ObservePlan => facts("observe", "plan", 1, 100, Open, false),
+        Hook::ObserveFailed => facts("observe", "on-failure", 3, 100, Open, false),
+        Hook::Transform => facts("telemetry", "transform", 1, 20, Open, false),
+        Hook::Firmware => facts("firmware", "select", 1, 500, Open, false),
+        Hook::FirmwareStep => facts("firmware-driver", "step", 3, 500, Closed, false),
+        // One that a later version of the server adds is not asked of plugins.
+        _ => facts("", "", 0, 0, Open, false),
+    }
+}
+
+/// The hook of this name, as in `on_register`.
+pub(crate) fn named(name: &str) -> Option<Hook> {
+    Hook::ALL.into_iter().find(|hook| hook.name() == name)
+}
+
+/// The known name that is most like a wrong one; none when none is.
+pub(crate) fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let likeness = |name: &'a str| (distance(wrong, name), name);
+    let (distance, name) = known.map(likeness).min()?;
+    (distance <= 1 + name.len() / 4).then_some(name)
+}
+
+/// How many letters must be changed, added or taken away (Levenshtein), case aside.
+fn distance(a: &str, b: &str) -> usize {
+    let letters = |text: &str| text.to_ascii_lowercase().replace('-', "_").into_bytes();
+    let (a, b) = (letters(a), letters(b));
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.iter().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, to) in b.iter().enumerate() {
+            let above = row[j + 1];
+            row[j + 1] = (above.min(row[j]) + 1).min(diagonal + usize::from(from != to));
+            diagonal = above;
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_near_miss_finds_its_name() {
+        let names = || Hook::ALL.into_iter().map(Hook::name);
+        for (wrong, right) in [
+            ("on_registr", Some("on_register")),
+            ("onRegister", Some("on_register")),
+            ("on-gone", Some("on_gone")),
+            ("transfrom", Some("transform")),
+            ("helper", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(wrong, names()), right, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_hook_has_its_facts() {
+        for hook in Hook::ALL {
+            let facts = facts(hook);
+            assert!(!facts.wit.0.is_empty() && facts.arity > 0 && !facts.timeout.is_zero());
+            assert_eq!(named(hook.name()), Some(hook));
+        }
+        assert_eq!(named("on_reboot"), None);
+    }
+}

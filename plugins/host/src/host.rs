@@ -1,0 +1,370 @@
+//! All plugins of a server, as one interceptor of it.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use lwm2m_core::Path;
+use lwm2m_server::hooks::{
+    Batch, CredentialAnswer, CredentialRequest, EndReason, FirmwareChoice, FirmwareEvent,
+    FirmwareJob, FirmwareStep, ObserveFailure, ObservePlan, Outcome, Repair, Update,
+};
+use lwm2m_server::{
+    Answer, Decision, EventKind, Hook, HookSet, Interceptor, Registration, WeakServer,
+};
+
+use crate::chain::{Asking, Chain};
+use crate::config::PluginsConfig;
+use crate::load::{self, Loader};
+use crate::plugin::Plugin;
+use crate::services::Services;
+use crate::statistics::HookFigures;
+use crate::watch::Watch;
+use crate::workers::Workers;
+use crate::LoadError;
+
+/// All plugins of a server. Clones are handles to the same ones.
+///
+/// ```no_run
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// use lwm2m_plugins::PluginHost;
+/// use lwm2m_server::{Listener, Server};
+///
+/// let server = Server::builder()
+///     .listen(Listener::coap("127.0.0.1:5683".parse()?))
+///     .intercept(PluginHost::open("plugins").await?)
+///     .start()
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct PluginHost {
+    inner: Arc<Inner>,
+    /// None for hosts that are not told of changes.
+    _watch: Option<Arc<Watch>>,
+}
+
+pub(crate) struct Inner {
+    config: PluginsConfig,
+    loader: Loader,
+    chain: ArcSwap<Chain>,
+    /// Those of the chain, to look at without loading it.
+    hooks: AtomicU32,
+    workers: Arc<Workers>,
+    services: Arc<Services>,
+    /// What the last look at the files found wrong, by plugin.
+    refused: Mutex<Vec<(String, LoadError)>>,
+}
+
+/// Why plugins cannot be hosted at all. A single plugin that cannot be loaded is no such reason: see
+/// [`PluginHost::list`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// A setting that cannot be.
+    #[error(transparent)]
+    Config(#[from] crate::ConfigError),
+    /// The system gives no threads, or does not tell of changed files.
+    #[error("plugins cannot be run here")]
+    System(#[source] std::io::Error),
+    /// The runtime of the components does not start.
+    #[error("components cannot be run here: {0}")]
+    Engine(String),
+}
+
+/// A plugin as it is now.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct PluginStatus {
+    /// Its name.
+    pub name: String,
+    /// Its version, as its manifest has it.
+    pub version: String,
+    /// What it is for.
+    pub description: String,
+    /// `rhai` or `wasm`; empty when no version of it could be loaded.
+    pub language: &'static str,
+    /// The hooks that it has.
+    pub hooks: Vec<Hook>,
+    /// From 1, one more with each reload; 0 when no version of it could be loaded.
+    pub generation: u64,
+    /// When the version in service was loaded.
+    pub loaded_at: Option<SystemTime>,
+    /// True while it is switched off after failures.
+    pub off: bool,
+    /// Why its newest version is not in service.
+    pub error: Option<LoadError>,
+    /// Bytes that its instances hold.
+    pub memory: u64,
+    /// Its figures.
+    pub figures: Vec<HookFigures>,
+}
+
+impl PluginHost {
+    /// The plugins of a folder, with default settings; it is watched from now on.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open(directory: impl Into<std::path::PathBuf>) -> Result<PluginHost, OpenError> {
+        PluginHost::with(PluginsConfig {
+            directory: Some(directory.into()),
+            ..PluginsConfig::default()
+        })
+        .await
+    }
+
+    /// The plugins that a configuration names and those in its folder; they are watched from now on.
+    ///
+    /// A plugin that cannot be loaded is left out, with an event once the server runs; the others
+    /// are in service.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn with(config: PluginsConfig) -> Result<PluginHost, OpenError> {
+        for plugin in &config.plugin {
+            plugin.check()?;
+        }
+        let services = Arc::new(Services::open(&config).map_err(OpenError::System)?);
+        let loader = Loader::new(&config, Arc::clone(&services))?;
+        let workers = Workers::new(config.threads).map_err(OpenError::System)?;
+        let inner = Arc::new(Inner {
+            config,
+            loader,
+            chain: ArcSwap::default(),
+            hooks: AtomicU32::new(0),
+            workers: Arc::new(workers),
+            services,
+            refused: Mutex::default(),
+        });
+        let first = Arc::clone(&inner);
+        // Compiling takes seconds for components of some languages.
+        let loaded = tokio::task::spawn_blocking(move || first.reload()).await;
+        loaded.map_err(|error| OpenError::Engine(error.to_string()))?;
+        let watch = Watch::new(&inner).map_err(OpenError::System)?;
+        Ok(PluginHost {
+            inner,
+            _watch: Some(Arc::new(watch)),
+        })
+    }
+
+    /// The plugins, by name: those in service and those that could not be loaded.
+    pub fn list(&self) -> Vec<PluginStatus> {
+        self.inner.list()
+    }
+
+    /// Looks at the files now, instead of when the system tells that they changed; true when
+    /// anything did. Blocks while plugins are compiled.
+    pub fn reload(&self) -> bool {
+        self.inner.reload()
+    }
+}
+
+impl Inner {
+    /// Looks at all files, loads what has changed, and puts it into service; true when anything
+    /// changed.
+    pub(crate) fn reload(&self) -> bool {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.chain.load_full();
+        let (found, mut errors) = load::find(&self.config);
+        let mut changed = false;
+        let mut plugins = Vec::new();
+        for source in found {
+            let known = before.plugins.iter().find(|p| *p.name == *source.name);
+            if let Some(plugin) = known
+                && plugin.version().digest == source.digest
+            {
+                plugins.push(Arc::clone(plugin));
+                continue;
+            }
+            let generation = known.map_or(0, |plugin| plugin.version().generation) + 1;
+            match (self.loader.load(&source, generation), known) {
+                (Ok(version), known) => {
+                    changed = true;
+                    let language = source.language.name();
+                    tracing::info!(plugin = source.name, language, generation, "plugin loaded");
+                    plugins.push(match known {
+                        Some(plugin) => {
+                            plugin.replace(version);
+                            Arc::clone(plugin)
+                        }
+                        None => {
+                            Arc::new(Plugin::new(&source.name, version, self.workers.threads))
+                        }
+                    });
+                }
+                (Err(error), known) => {
+                    errors.push((source.name.clone(), error));
+                    plugins.extend(known.map(Arc::clone));
+                }
+            }
+        }
+        changed |= plugins.len() != before.plugins.len();
+        plugins.sort_by(|a, b| a.name.cmp(&b.name));
+        let chain = Chain::new(plugins);
+        self.hooks.store(chain.hooks().bits(), Ordering::Release);
+        self.chain.store(Arc::new(chain));
+        for (name, error) in &errors {
+            if !refused.contains(&(name.clone(), error.clone())) {
+                self.tell(name, error);
+                changed = true;
+            }
+        }
+        *refused = errors;
+        changed
+    }
+
+    fn tell(&self, name: &str, error: &LoadError) {
+        tracing::error!(plugin = name, "{error}");
+        self.services.publish(EventKind::ExtensionFailed {
+            extension: name.to_owned(),
+            hook: None,
+            reason: error.reason(),
+        });
+    }
+
+    fn list(&self) -> Vec<PluginStatus> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let error = |name: &str| {
+            let own = refused.iter().find(|(other, _)| other == name);
+            own.map(|(_, error)| error.clone())
+        };
+        let chain = self.chain.load();
+        let status = |plugin: &Arc<Plugin>| {
+            let version = plugin.version();
+            let has = version.guest.hooks();
+            PluginStatus {
+                name: plugin.name.to_string(),
+                version: version.manifest.version.clone(),
+                description: version.manifest.description.clone(),
+                language: version.language.name(),
+                hooks: Hook::ALL.into_iter().filter(|h| has.contains(*h)).collect(),
+                generation: version.generation,
+                loaded_at: Some(version.loaded_at),
+                off: plugin.is_off(),
+                error: error(&plugin.name),
+                memory: version.guest.memory(),
+                figures: plugin.statistics.figures(),
+            }
+        };
+        let mut list: Vec<_> = chain.plugins.iter().map(status).collect();
+        for (name, error) in refused.iter() {
+            if list.iter().any(|status| status.name == *name) {
+                continue;
+            }
+            list.push(PluginStatus {
+                name: name.clone(),
+                version: String::new(),
+                description: String::new(),
+                language: "",
+                hooks: Vec::new(),
+                generation: 0,
+                loaded_at: None,
+                off: false,
+                error: Some(error.clone()),
+                memory: 0,
+                figures: Vec::new(),
+            });
+        }
+        list.sort_by(|a, b| a.name.cmp(&b.name));
+        list
+    }
+
+    fn asking(&self) -> Asking {
+        Asking {
+            chain: self.chain.load_full(),
+            workers: Arc::clone(&self.workers),
+            services: Arc::clone(&self.services),
+        }
+    }
+
+    /// Directories and files whose changes matter.
+    pub(crate) fn places(&self) -> Vec<std::path::PathBuf> {
+        load::places(&self.config)
+    }
+}
+
+impl Interceptor for PluginHost {
+    fn name(&self) -> &str {
+        "plugins"
+    }
+
+    fn hooks(&self) -> HookSet {
+        HookSet::from_bits(self.inner.hooks.load(Ordering::Acquire))
+    }
+
+    fn on_started(&self, server: &WeakServer) {
+        self.inner.services.started(server.clone());
+        let refused = self.inner.refused.lock();
+        for (name, error) in refused.unwrap_or_else(PoisonError::into_inner).iter() {
+            self.inner.tell(name, error);
+        }
+    }
+
+    fn credentials(&self, request: &Arc<CredentialRequest>) -> Answer<CredentialAnswer> {
+        Answer::later(self.inner.asking().credentials(Arc::clone(request)))
+    }
+
+    fn on_register(&self, registration: &Arc<Registration>) -> Answer<Decision> {
+        Answer::later(self.inner.asking().on_register(Arc::clone(registration)))
+    }
+
+    fn on_update(
+        &self,
+        registration: &Arc<Registration>,
+        update: &Arc<Update>,
+    ) -> Answer<Decision> {
+        let (registration, update) = (Arc::clone(registration), Arc::clone(update));
+        Answer::later(self.inner.asking().on_update(registration, update))
+    }
+
+    fn on_registered(&self, registration: &Arc<Registration>) -> Answer<()> {
+        Answer::later(self.inner.asking().on_registered(Arc::clone(registration)))
+    }
+
+    fn on_updated(&self, registration: &Arc<Registration>, update: &Arc<Update>) -> Answer<()> {
+        let (registration, update) = (Arc::clone(registration), Arc::clone(update));
+        Answer::later(self.inner.asking().on_updated(registration, update))
+    }
+
+    fn on_gone(&self, registration: &Arc<Registration>, reason: EndReason) -> Answer<()> {
+        Answer::later(self.inner.asking().on_gone(Arc::clone(registration), reason))
+    }
+
+    fn observe_plan(&self, registration: &Arc<Registration>) -> Answer<Option<ObservePlan>> {
+        Answer::later(self.inner.asking().observe_plan(Arc::clone(registration)))
+    }
+
+    fn observe_failed(
+        &self,
+        registration: &Arc<Registration>,
+        plan: &ObservePlan,
+        paths: &[Path],
+        failure: ObserveFailure,
+    ) -> Answer<Repair> {
+        let registration = Arc::clone(registration);
+        let (owner, paths) = (plan.owner.clone(), paths.into());
+        let asking = self.inner.asking();
+        Answer::later(asking.observe_failed(registration, owner, paths, failure))
+    }
+
+    fn transform(&self, batch: &Arc<Batch>) -> Answer<Outcome> {
+        Answer::later(self.inner.asking().transform(Arc::clone(batch)))
+    }
+
+    fn firmware(&self, job: &Arc<FirmwareJob>) -> Answer<FirmwareChoice> {
+        Answer::later(self.inner.asking().firmware(Arc::clone(job)))
+    }
+
+    fn firmware_step(
+        &self,
+        job: &Arc<FirmwareJob>,
+        state: &[u8],
+        event: &FirmwareEvent,
+    ) -> Answer<Option<FirmwareStep>> {
+        let asking = self.inner.asking();
+        let (job, event) = (Arc::clone(job), Arc::new(event.clone()));
+        Answer::later(asking.firmware_step(job, state.into(), event))
+    }
+}

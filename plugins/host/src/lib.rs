@@ -1,0 +1,53 @@
+//! Plugins in WASM and Rhai behind the hooks of `lwm2m-server`.
+//!
+//! ```text
+//! server ─> PluginHost (an Interceptor) ─> chain: plugins in their order for this hook
+//!                                            └─> plugin: breaker, statistics, time limit
+//!                                                 └─> workers ─> Guest::call(Call) ─> Reply
+//!                                                                 ├─ wasm: pool of instances, WIT
+//!                                                                 └─ rhai: one engine, one script
+//!                      host functions <── CallContext (who asks, what it may, what is left)
+//! directory ─> watch ─> read manifest, compile, check, init ─> swap between two calls
+//! ```
+//!
+//! A guest answers one [`Call`] with one [`Reply`], or fails with a [`Failure`]; it knows nothing
+//! of the server, of order, of other plugins. What a failure means is decided once, here: `fail =
+//! "open"` goes on as if the plugin had no opinion, `fail = "closed"` refuses. After several in a
+//! row the plugin is switched off for a while.
+//!
+//! No guest runs on the thread of a shard. Waiting for an answer is bounded by the time limit of the
+//! hook, from the moment that the server asks: a plugin that holds all its workers costs those who
+//! ask it their time limit, and nobody else anything.
+
+mod breaker;
+mod call;
+mod chain;
+mod config;
+mod context;
+mod failure;
+mod guest;
+mod hook;
+mod host;
+mod load;
+mod manifest;
+mod permission;
+mod plugin;
+#[cfg(feature = "rhai")]
+mod rhai;
+mod services;
+mod statistics;
+#[cfg(feature = "wasm")]
+mod wasm;
+mod watch;
+mod workers;
+
+pub use breaker::BreakerConfig;
+pub use call::{Call, Reply};
+pub use config::{ConfigError, FailPolicy, PluginConfig, PluginLimits, PluginsConfig};
+pub use failure::Failure;
+pub use hook::Fail;
+pub use host::{OpenError, PluginHost, PluginStatus};
+pub use load::LoadError;
+pub use manifest::Manifest;
+pub use permission::{DeviceOperation, PathPattern, Permission, PermissionError, UrlPrefix};
+pub use statistics::HookFigures;

@@ -1,0 +1,63 @@
+//! The threads that run plugins.
+
+use std::future::Future;
+
+use tokio::runtime::{Builder, Runtime};
+
+/// The threads that run plugins: a runtime of their own, so that shards never run one.
+pub(crate) struct Workers {
+    /// None only while it is dropped.
+    runtime: Option<Runtime>,
+    pub(crate) threads: usize,
+}
+
+/// Threads for scripts that wait for devices or for HTTP, at most.
+const BLOCKING_MAX: usize = 64;
+
+impl Workers {
+    /// Starts them; 0 threads for one for each core, at least two in any case.
+    ///
+    /// # Errors
+    /// The system gives no threads.
+    pub(crate) fn new(threads: usize) -> std::io::Result<Workers> {
+        let cores = || std::thread::available_parallelism().map_or(2, usize::from);
+        let threads = match threads {
+            0 => cores(),
+            threads => threads,
+        };
+        let threads = threads.max(2);
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(threads)
+            .max_blocking_threads(BLOCKING_MAX)
+            .thread_name("lwm2m-plugins")
+            .enable_all()
+            .build()?;
+        Ok(Workers {
+            runtime: Some(runtime),
+            threads,
+        })
+    }
+
+    /// Runs something; on a thread of its own when it waits by blocking.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static, blocks: bool) {
+        let Some(runtime) = &self.runtime else {
+            return;
+        };
+        if blocks {
+            let handle = runtime.handle().clone();
+            runtime.spawn_blocking(move || handle.block_on(work));
+        } else {
+            runtime.spawn(work);
+        }
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        // Not waiting: a runtime must not be waited for within another, and what still runs has
+        // nobody left to answer to.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
