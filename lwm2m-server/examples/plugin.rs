@@ -42,7 +42,7 @@ impl Interceptor for Installed {
     fn transform(&self, batch: &Arc<Batch>) -> Answer<Outcome> {
         let mut records = batch.records.clone();
         for record in &mut records {
-            let place = record.path.clone();
+            let place = record.path;
             let meter = place.ids()[1];
             if place == Volume::path(meter)
                 && let Ok(volume) = Volume::read_records(meter, &batch.records)

@@ -152,6 +152,14 @@ pub struct Limits {
     pub observation_queue_max: usize,
     /// Parameters of one Register that the server does not know and keeps; 16.
     pub annotations_max: usize,
+    /// Register and Update requests of one shard that wait for interceptors; 10 000. One more is
+    /// answered 5.03, with a Max-Age.
+    pub parked_requests_max: usize,
+    /// Those of one device among them; 8.
+    pub parked_per_device_max: usize,
+    /// The last resort for an interceptor that answers later: how long the server waits for an answer
+    /// that a device or its values wait for; 10 s.
+    pub hook_timeout: Duration,
     /// Profile ids that are known or learnt; 1024.
     pub profiles_max: usize,
     /// Peers of one shard whose device lives on another shard; 65536.
@@ -182,6 +190,9 @@ impl Default for Limits {
             subscriber_queue_max: 4096,
             observation_queue_max: 16,
             annotations_max: 16,
+            parked_requests_max: 10_000,
+            parked_per_device_max: 8,
+            hook_timeout: Duration::from_secs(10),
             profiles_max: 1024,
             routes_max: 1 << 16,
             refusals_per_second: 1000,

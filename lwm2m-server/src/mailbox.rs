@@ -11,10 +11,12 @@ use lwm2m_core::Request;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::credentials::CredentialRevision;
+use crate::hooks::Decision;
 use crate::identity::Authenticated;
 use crate::registration::Location;
 use crate::shard::bootstrapping::FoundPlan;
 use crate::shard::connections::Link;
+use crate::shard::lines::Ticket;
 use crate::shard::secure::FoundCredentials;
 use crate::transport::{Local, Peer};
 use crate::{
@@ -55,6 +57,11 @@ pub(crate) enum Command {
     PlanFound(FoundPlan),
     /// Credentials have changed.
     Revise(Arc<CredentialRevision>),
+    /// What an interceptor says of a Register or Update; none when it panicked.
+    Decided {
+        ticket: Ticket,
+        decision: Option<Decision>,
+    },
     /// The end of a registration, without a word to the device.
     Forget {
         device: Location,

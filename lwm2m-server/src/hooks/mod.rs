@@ -18,6 +18,7 @@
 //! later; as a last resort the server waits no longer than `limits.hook_timeout`.
 
 mod answer;
+mod chain;
 mod credentials;
 mod decision;
 mod devices;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 use lwm2m_core::Path;
 
 pub use answer::Answer;
+pub(crate) use chain::{any_with, next_with};
 pub use credentials::{CredentialAnswer, CredentialRequest};
 pub use decision::{Annotations, Decision, Update};
 pub use devices::EndReason;

@@ -58,8 +58,7 @@ impl<'q> RegisterParameters<'q> {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct UpdateParameters<'q> {
     pub(crate) lifetime_s: Option<u32>,
-    binding: Option<&'q str>,
-    queue: Option<bool>,
+    pub(crate) binding: BindingChange,
     pub(crate) sms: Option<&'q str>,
     pub(crate) profiles: Vec<&'q str>,
     pub(crate) others: Vec<(&'q str, &'q str)>,
@@ -84,23 +83,33 @@ impl<'q> UpdateParameters<'q> {
         }
         Ok(UpdateParameters {
             lifetime_s: query.lifetime_s,
-            binding: query.binding,
-            queue: query.queue,
+            binding: BindingChange {
+                letters: query.binding.map(Binding::from_letters),
+                queue: query.queue,
+            },
             sms: query.sms,
             profiles: query.profiles()?,
             others: query.others,
         })
     }
+}
 
-    /// The binding after this Update.
+/// What `b` and `Q` of an Update say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct BindingChange {
+    letters: Option<Binding>,
+    queue: Option<bool>,
+}
+
+impl BindingChange {
+    /// The binding after it.
     ///
     /// In 1.0 `b` says everything. From 1.1 on queue mode is a parameter of its own, and its
     /// absence does not switch it off.
-    pub(crate) fn binding(&self, before: Binding, version: Version) -> Binding {
-        let mut binding = match self.binding {
+    pub(crate) fn after(self, before: Binding, version: Version) -> Binding {
+        let mut binding = match self.letters {
             None => before,
-            Some(letters) => {
-                let mut binding = Binding::from_letters(letters);
+            Some(mut binding) => {
                 binding.queue |= version > Version::V1_0 && before.queue;
                 binding
             }
@@ -423,13 +432,19 @@ mod tests {
         let sleepy = Binding::from_letters("UQ");
         let keep = update("lt=20").expect("ok");
         assert_eq!(keep.lifetime_s, Some(20));
-        assert_eq!(keep.binding(sleepy, Version::V1_1), sleepy);
+        assert_eq!(keep.binding.after(sleepy, Version::V1_1), sleepy);
 
         let letters = update("b=UT").expect("ok");
-        assert_eq!(letters.binding(sleepy, Version::V1_1).to_string(), "UTQ");
-        assert_eq!(letters.binding(sleepy, Version::V1_0).to_string(), "UT");
+        assert_eq!(
+            letters.binding.after(sleepy, Version::V1_1).to_string(),
+            "UTQ"
+        );
+        assert_eq!(
+            letters.binding.after(sleepy, Version::V1_0).to_string(),
+            "UT"
+        );
         let off = update("Q=0").expect("ok");
-        assert_eq!(off.binding(sleepy, Version::V1_1), Binding::UDP);
+        assert_eq!(off.binding.after(sleepy, Version::V1_1), Binding::UDP);
 
         assert!(update("ep=a&lwm2m=1.1").is_ok());
         assert_eq!(update("ep=b"), Err(ParameterError::Fixed("ep")));

@@ -238,7 +238,7 @@ impl Shard {
             registration: snapshot.id,
             annotations: snapshot.annotations,
             source,
-            path: path.clone(),
+            path: *path,
             received: now.wall,
             records: std::mem::take(records),
         });

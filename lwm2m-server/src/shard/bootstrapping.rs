@@ -155,7 +155,7 @@ impl Shard {
             endpoint,
         };
         let allowed = hook(|| self.shared.authorizer.authorize_bootstrap(&asked));
-        let allowed = allowed.unwrap_or_else(|| Err(super::registering::panicked()));
+        let allowed = allowed.unwrap_or_else(|| Err(super::admitting::panicked()));
         let begun = allowed
             .and_then(|()| packs_are_for_proven_peers(&wanted, &asked))
             .and_then(|()| self.begin_bootstrap(now, &asked.endpoint));
@@ -219,8 +219,7 @@ impl Shard {
             return LookUp::Now(BootstrapAnswer::Unknown);
         };
         let answer = hook(|| store.configure(request));
-        answer
-            .unwrap_or_else(|| LookUp::Now(BootstrapAnswer::Refuse(super::registering::panicked())))
+        answer.unwrap_or_else(|| LookUp::Now(BootstrapAnswer::Refuse(super::admitting::panicked())))
     }
 
     /// The next question to the bootstrap store that takes its time.

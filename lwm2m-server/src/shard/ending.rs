@@ -6,7 +6,7 @@ use super::{Now, Shard, ended, sessions};
 use crate::event::EventKind;
 use crate::registration::Location;
 use crate::registration::table::Entry;
-use crate::{Reason, RequestError};
+use crate::{Reason, RequestError, ServerConfig};
 
 impl Shard {
     /// The lifetime of a registration has passed.
@@ -131,5 +131,31 @@ impl Shard {
             true => EventKind::Asleep,
             false => EventKind::Awake,
         });
+    }
+}
+
+impl Entry {
+    /// When the registration expires, grace included; never for the lifetime 0.
+    pub(super) fn expires_ms(&self, config: &ServerConfig) -> u64 {
+        match self.lifetime_s {
+            0 => u64::MAX,
+            seconds => {
+                let lifetime = u64::from(seconds) * 1000;
+                self.last_seen + lifetime + config.expiry_grace.as_millis() as u64
+            }
+        }
+    }
+
+    /// When something of this registration is due next.
+    pub(super) fn next_due_ms(&self, config: &ServerConfig) -> u64 {
+        let sleep = match self.binding.queue && !self.asleep {
+            true => self.awake_until,
+            false => u64::MAX,
+        };
+        let deadline = self
+            .downlink
+            .as_ref()
+            .map_or(u64::MAX, |downlink| downlink.next_deadline_ms());
+        self.expires_ms(config).min(sleep).min(deadline)
     }
 }

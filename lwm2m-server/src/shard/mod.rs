@@ -18,6 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 use hashbrown::HashMap;
 use lwm2m_coap::{Endpoint, Event, RequestId, Transmit};
 
+use crate::RequestError;
 use crate::event::{EventKind, EventSender};
 use crate::follower::Follower;
 use crate::mailbox::{Command, Relay};
@@ -26,15 +27,17 @@ use crate::registration::objects::ObjectLists;
 use crate::registration::table::{Entry, Table};
 use crate::registration::{EndpointName, Location};
 use crate::transport::Peer;
-use crate::{RequestError, ServerConfig};
 
+mod admitting;
 mod answers;
 pub(crate) mod bootstrapping;
 pub(crate) mod connections;
 pub(crate) mod counters;
 pub(crate) mod downlink;
 mod ending;
+pub(crate) mod lines;
 pub(crate) mod observations;
+mod questions;
 mod refusal;
 mod registering;
 mod reporting;
@@ -45,13 +48,17 @@ pub(crate) mod sessions;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod updating;
 mod uplink;
 mod visiting;
 mod wheel;
 
+use admitting::{Line, Petition};
 use bootstrapping::Bootstraps;
 use counters::Counters;
+use lines::Lines;
 use observations::Observations;
+use questions::Question;
 use refusal::RefusalRate;
 use routes::Routes;
 use secure::Secure;
@@ -101,6 +108,9 @@ pub(crate) struct Shard {
     relayed_from: Option<u16>,
     /// What waits to be told to other shards.
     outbox: VecDeque<(u16, Relay)>,
+    /// What waits for interceptors.
+    parked: Lines<Line, Petition>,
+    questions: VecDeque<Question>,
     refusals: RefusalRate,
     /// How often one source is told of in events for what is no message.
     noise: RefusalRate,
@@ -141,6 +151,8 @@ impl Shard {
             linked: HashMap::new(),
             relayed_from: None,
             outbox: VecDeque::new(),
+            parked: Lines::new(limits.parked_requests_max, limits.parked_per_device_max),
+            questions: VecDeque::new(),
             refusals: RefusalRate::new(limits.refusals_per_second),
             noise: RefusalRate::new(NOISE_PER_SECOND),
             counters: Counters::default(),
@@ -187,6 +199,7 @@ impl Shard {
             }
             Command::Found(found) => self.credentials_found(now, found),
             Command::PlanFound(found) => self.plan_found(now, found),
+            Command::Decided { ticket, decision } => self.decided(now, ticket, decision),
             Command::Revise(revision) => {
                 self.revise(now, &revision);
                 self.close_sessions(now);
@@ -254,6 +267,7 @@ impl Shard {
     pub(crate) fn timers(&mut self, now: Now) {
         self.secure_timers(now);
         self.bootstrap_timers(now);
+        self.pass_hook_deadlines(now);
         let now_ms = self.ms(now.instant);
         while let Some(slot) = self.wheel.fire(now_ms) {
             if let Some(location) = self.table.at(slot) {
@@ -272,13 +286,19 @@ impl Shard {
 
     /// When [`Shard::timers`] has something to do.
     pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
-        let wheel = self.wheel.next_ms();
-        let wheel = wheel.map(|due| self.origin + Duration::from_millis(due));
+        let own = self.wheel.next_ms().into_iter();
+        let own = own.chain(self.parked.next_deadline_ms()).min();
+        let own = own.map(|due| self.origin + Duration::from_millis(due));
         let endpoint = self.endpoint.poll_timeout();
         let secure = self.secure.as_ref().and_then(Secure::poll_timeout);
         let bootstrap = self.bootstraps.next_deadline();
-        let due = [wheel, endpoint, secure, bootstrap];
+        let due = [own, endpoint, secure, bootstrap];
         due.into_iter().flatten().min()
+    }
+
+    /// The next question to an interceptor that answers later.
+    pub(crate) fn poll_question(&mut self) -> Option<Question> {
+        self.questions.pop_front()
     }
 
     /// The next datagram to send.
@@ -413,32 +433,6 @@ impl Shard {
 
     fn emit(&self, now: Now, endpoint: Option<&EndpointName>, kind: impl FnOnce() -> EventKind) {
         self.events.emit(now.wall, endpoint, kind);
-    }
-}
-
-impl Entry {
-    /// When the registration expires, grace included; never for the lifetime 0.
-    fn expires_ms(&self, config: &ServerConfig) -> u64 {
-        match self.lifetime_s {
-            0 => u64::MAX,
-            seconds => {
-                let lifetime = u64::from(seconds) * 1000;
-                self.last_seen + lifetime + config.expiry_grace.as_millis() as u64
-            }
-        }
-    }
-
-    /// When something of this registration is due next.
-    fn next_due_ms(&self, config: &ServerConfig) -> u64 {
-        let sleep = match self.binding.queue && !self.asleep {
-            true => self.awake_until,
-            false => u64::MAX,
-        };
-        let deadline = self
-            .downlink
-            .as_ref()
-            .map_or(u64::MAX, |downlink| downlink.next_deadline_ms());
-        self.expires_ms(config).min(sleep).min(deadline)
     }
 }
 

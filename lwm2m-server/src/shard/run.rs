@@ -171,7 +171,8 @@ impl Loop {
         }
     }
 
-    /// Waits for answers of the credential store beside the loop; each comes back as a command.
+    /// Waits for answers of the credential store and of interceptors beside the loop; each comes
+    /// back as a command.
     fn search(&mut self) {
         while let Some(search) = self.shard.poll_search() {
             let answers = self.answers.clone();
@@ -180,6 +181,16 @@ impl Loop {
                 if let Some(answers) = answers.upgrade() {
                     // The server has stopped otherwise.
                     let _ = answers.send(Command::Found(found)).await;
+                }
+            });
+        }
+        while let Some(question) = self.shard.poll_question() {
+            let answers = self.answers.clone();
+            tokio::spawn(async move {
+                if let Some(answer) = question.run().await
+                    && let Some(answers) = answers.upgrade()
+                {
+                    let _ = answers.send(answer).await;
                 }
             });
         }

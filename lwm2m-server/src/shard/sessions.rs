@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use lwm2m_coap::{Code, IncomingRequest, SecurityContextId};
+use lwm2m_coap::{Code, IncomingRequest, ResponseHandle, SecurityContextId};
 
 use super::{Now, Shard};
 use crate::credentials::CredentialRevision;
@@ -31,9 +31,13 @@ pub(super) struct Origin {
 
 impl Origin {
     pub(super) fn of(request: &IncomingRequest<'_, Peer>) -> Origin {
+        Origin::of_handle(&request.handle)
+    }
+
+    pub(super) fn of_handle(handle: &ResponseHandle<Peer>) -> Origin {
         Origin {
-            peer: request.peer,
-            context: request.handle.security(),
+            peer: handle.peer(),
+            context: handle.security(),
         }
     }
 }

@@ -117,9 +117,21 @@ impl Shard {
         request: &IncomingRequest<'_, Peer>,
         refusal: Refusal,
     ) {
-        let identity = self.identity(Origin::of(request));
-        let peer = (request.peer.address(), identity);
-        self.refuse_handle(now, operation, endpoint, peer, request.handle, refusal);
+        self.refuse_to(now, operation, endpoint, request.handle, refusal);
+    }
+
+    /// The same for a request that is not at hand any more, of whoever its peer is now.
+    pub(super) fn refuse_to(
+        &mut self,
+        now: Now,
+        operation: &'static str,
+        endpoint: Option<&EndpointName>,
+        handle: ResponseHandle<Peer>,
+        refusal: Refusal,
+    ) {
+        let identity = self.identity(Origin::of_handle(&handle));
+        let peer = (handle.peer().address(), identity);
+        self.refuse_handle(now, operation, endpoint, peer, handle, refusal);
     }
 
     /// The same for a request that is not at hand any more.

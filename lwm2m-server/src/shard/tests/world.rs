@@ -1,7 +1,10 @@
 //! Some shards, their clock, and the datagrams between them and scripted devices.
 
 use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
 use lwm2m_coap::{Code, Message, MessageBuilder, MessageType, OptionNumber, Token};
@@ -22,8 +25,9 @@ use crate::registration::profile::Profiles;
 use crate::registration::{EndpointName, Location};
 use crate::transport::{Peer, SessionTable, Tls};
 use crate::{
-    AllowAll, Authenticated, CancelMode, Event, EventKind, Events, Listener, ObservationId,
-    ObservationInfo, Registration, RequestError, RequestOptions, Response, ServerConfig,
+    AllowAll, Authenticated, CancelMode, Event, EventKind, Events, Interceptor, Listener,
+    ObservationId, ObservationInfo, Registration, RequestError, RequestOptions, Response,
+    ServerConfig,
 };
 
 pub(super) type Answer<T> = oneshot::Receiver<Result<T, RequestError>>;
@@ -38,7 +42,12 @@ pub(super) struct World {
     /// False holds back what shards tell each other.
     pub(super) relaying: bool,
     pub(super) message_id: u16,
+    /// What shards wait for: the shard, and the answer that comes.
+    questions: Vec<(usize, Coming)>,
 }
+
+/// An answer of an interceptor that comes.
+type Coming = Pin<Box<dyn Future<Output = Option<Command>>>>;
 
 /// OSCORE sequence numbers of a server that is never started again.
 #[derive(Debug)]
@@ -69,13 +78,13 @@ pub(super) struct Seen {
 
 impl World {
     pub(super) fn new(shards: usize, configure: impl FnOnce(&mut ServerConfig)) -> World {
-        World::build(shards, None, None, configure)
+        World::build(shards, None, None, Vec::new(), configure)
     }
 
     /// Shards that go by credentials.
     pub(super) fn guarded(shards: usize, store: &Arc<MemoryCredentials>) -> World {
         let store: Arc<dyn CredentialStore> = Arc::clone(store) as _;
-        World::build(shards, Some(store), None, |_| {})
+        World::build(shards, Some(store), None, Vec::new(), |_| {})
     }
 
     /// Shards with one listener, and a store of plans.
@@ -85,13 +94,25 @@ impl World {
         store: Arc<dyn BootstrapStore>,
         configure: impl FnOnce(&mut ServerConfig),
     ) -> World {
-        World::build(shards, None, Some((listener, store)), configure)
+        World::build(shards, None, Some((listener, store)), Vec::new(), configure)
+    }
+
+    /// Shards that ask interceptors.
+    pub(super) fn intercepted(
+        shards: usize,
+        store: Option<&Arc<MemoryCredentials>>,
+        interceptors: Vec<Arc<dyn Interceptor>>,
+        configure: impl FnOnce(&mut ServerConfig),
+    ) -> World {
+        let store = store.map(|store| Arc::clone(store) as Arc<dyn CredentialStore>);
+        World::build(shards, store, None, interceptors, configure)
     }
 
     fn build(
         shards: usize,
         credentials: Option<Arc<dyn CredentialStore>>,
         bootstrap: Option<(Listener, Arc<dyn BootstrapStore>)>,
+        interceptors: Vec<Arc<dyn Interceptor>>,
         configure: impl FnOnce(&mut ServerConfig),
     ) -> World {
         let mut config = ServerConfig {
@@ -125,7 +146,7 @@ impl World {
             listeners,
             bootstrap,
             bootstrap_sessions: BootstrapSessions::new(config.bootstrap.sessions_max),
-            interceptors: Vec::new(),
+            interceptors,
             sessions: Arc::new(SessionTable::new(9, 9)),
             tls: Arc::new(Tls::new(None, &config).expect("no keys, no fault")),
             config,
@@ -152,6 +173,7 @@ impl World {
             sent: VecDeque::new(),
             relaying: true,
             message_id: 100,
+            questions: Vec::new(),
         }
     }
 
@@ -223,13 +245,41 @@ impl World {
                     relays.extend(std::iter::from_fn(|| shard.poll_relay()));
                 }
             }
-            if relays.is_empty() {
+            let answers = self.answers();
+            if relays.is_empty() && answers.is_empty() {
                 return;
+            }
+            for (to, answer) in answers {
+                self.shards[to].command(self.now, answer);
             }
             for (to, relay) in relays {
                 self.shards[usize::from(to)].relay(self.now, relay);
             }
         }
+    }
+
+    /// What interceptors have answered by now.
+    fn answers(&mut self) -> Vec<(usize, Command)> {
+        for (id, shard) in self.shards.iter_mut().enumerate() {
+            let asked = std::iter::from_fn(|| shard.poll_question());
+            let asked = asked.map(|question| (id, Box::pin(question.run()) as Coming));
+            self.questions.extend(asked);
+        }
+        let mut answers = Vec::new();
+        let mut cx = Context::from_waker(Waker::noop());
+        self.questions.retain_mut(|(id, answer)| {
+            let Poll::Ready(answer) = answer.as_mut().poll(&mut cx) else {
+                return true;
+            };
+            answers.extend(answer.map(|answer| (*id, answer)));
+            false
+        });
+        answers
+    }
+
+    /// How many answers of interceptors shards wait for.
+    pub(super) fn asked(&self) -> usize {
+        self.questions.len()
     }
 
     /// The next message to the device at `port`.
@@ -452,6 +502,15 @@ pub(super) fn notification(
 ) -> Vec<u8> {
     let confirmable = MessageType::Confirmable;
     message(confirmable, message_id, to, code, observe, payload)
+}
+
+/// An acknowledgement without an answer.
+pub(super) fn acknowledgement(of: &Seen) -> Vec<u8> {
+    let mut out = Vec::new();
+    let acknowledged = MessageType::Acknowledgement;
+    let empty = Token::new(&[]).expect("a token");
+    MessageBuilder::new(&mut out, acknowledged, Code::EMPTY, of.message_id, &empty).payload(b"");
+    out
 }
 
 fn message(
