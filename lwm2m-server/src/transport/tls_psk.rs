@@ -245,10 +245,16 @@ mod reason {
     pub(super) const PEER_ALERT: i32 = 1000;
 }
 
-/// What OpenSSL gives as the reason; none when the connection has ended.
-fn reason_of(error: &Error) -> Option<i32> {
-    let errors = error.ssl_error()?;
-    errors.errors().first().map(|error| error.reason_code())
+/// What the TLS of OpenSSL gives as the reason; none when the connection has ended.
+fn fault_of(error: &Error) -> Option<&openssl::error::Error> {
+    /// `ERR_LIB_SSL`. What the ciphers have to say comes first, and says less.
+    const TLS: i32 = 20;
+    let errors = error.ssl_error()?.errors();
+    let of_tls = errors
+        .iter()
+        .rev()
+        .find(|error| error.library_code() == TLS);
+    of_tls.or(errors.last())
 }
 
 fn is_wrong_key(error: &Error) -> bool {
@@ -257,12 +263,12 @@ fn is_wrong_key(error: &Error) -> bool {
         reason::BINDER_DOES_NOT_VERIFY,
         reason::DECRYPTION_FAILED_OR_BAD_RECORD_MAC,
     ];
-    reason_of(error).is_some_and(|reason| wrong_key.contains(&reason))
+    fault_of(error).is_some_and(|fault| wrong_key.contains(&fault.reason_code()))
 }
 
 /// Why a handshake did not succeed.
 fn failed(error: &Error, keys: &HandshakeKeys) -> HandshakeError {
-    let Some(code) = reason_of(error) else {
+    let Some(fault) = fault_of(error) else {
         return HandshakeError::Gone;
     };
     if let Some(failure) = keys.nothing_known() {
@@ -273,8 +279,8 @@ fn failed(error: &Error, keys: &HandshakeKeys) -> HandshakeError {
     {
         return refused(&failure);
     }
-    let text = error.to_string();
-    HandshakeError::Refused(match code {
+    let text = fault.reason().unwrap_or("the handshake failed");
+    HandshakeError::Refused(match fault.reason_code() {
         reason::NO_SHARED_CIPHER => {
             let hint = "the suites agree, but not what they need: curve secp256r1, or a pre-shared \
                         key for SHA-256 in TLS 1.3";

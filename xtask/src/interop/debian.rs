@@ -11,6 +11,18 @@ pub(crate) fn install(root: &Path, program: &str, packages: &[&str]) -> anyhow::
     if process::capture(root, "which", &[program]).is_ok() {
         return Ok(());
     }
+    fetch(root, packages)
+}
+
+/// Installs packages when a library, as pkg-config calls it, cannot be built against.
+pub(crate) fn install_library(root: &Path, library: &str, packages: &[&str]) -> anyhow::Result<()> {
+    if process::capture(root, "pkg-config", &["--exists", library]).is_ok() {
+        return Ok(());
+    }
+    fetch(root, packages)
+}
+
+fn fetch(root: &Path, packages: &[&str]) -> anyhow::Result<()> {
     let arguments = [&["install", "--yes", "--no-install-recommends"], packages].concat();
     process::capture(root, "apt-get", &["update"])
         .and_then(|_| process::capture(root, "apt-get", &arguments))

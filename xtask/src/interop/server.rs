@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use serde_json::Value;
 
+use super::debian;
 use super::events::Events;
 use super::peer::Peer;
 use super::secure::Material;
@@ -42,12 +43,21 @@ pub(crate) struct Server {
     api: String,
     /// Its keys and certificates, and those of devices.
     pub(crate) material: Material,
+    /// Why it has no pre-shared keys over TLS, if so.
+    pub(crate) no_tls_psk: Option<String>,
 }
 
 impl Server {
     /// Builds the binary, starts it on free ports of the loopback, and waits until it says where.
     pub(crate) fn start(root: &Path) -> anyhow::Result<Server> {
-        process::run(root, "cargo", &["build", "--package", "lwm2m-daemon"])?;
+        let mut build = vec!["build", "--package", "lwm2m-daemon"];
+        let openssl = debian::install_library(root, "openssl", &["libssl-dev", "pkg-config"]);
+        let no_tls_psk = openssl.err().map(|reason| format!("{reason:#}"));
+        match &no_tls_psk {
+            None => build.extend(["--features", "tls-psk"]),
+            Some(reason) => println!("the binary has no pre-shared keys over TLS: {reason}"),
+        }
+        process::run(root, "cargo", &build)?;
         let target =
             std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
         let binary = target.join("debug/lwm2m-server");
@@ -80,6 +90,7 @@ impl Server {
             uris,
             api,
             material,
+            no_tls_psk,
         })
     }
 

@@ -213,12 +213,18 @@ async fn a_handshake_that_fails_says_why_to_both_sides() {
     let (server, _store) = site().await;
     let mut events = server.events();
     let wrong = b"another key here";
-    for (version, alert) in BOTH.into_iter().zip([BAD_RECORD_MAC, ILLEGAL_PARAMETER]) {
-        let account = Account::new("urn:a", wrong, version);
-        assert_eq!(account.alert(&server).await, alert);
-        let (word, sentence) = refusal(&mut events).await;
-        assert_eq!(word, "psk-wrong-key");
-        assert!(sentence.contains("urn:a"), "{sentence}");
+    for (version, suites, alert) in [
+        (BOTH[0], TLS_1_2, BAD_RECORD_MAC),
+        (BOTH[1], TLS_1_3, ILLEGAL_PARAMETER),
+    ] {
+        for suite in suites {
+            let mut account = Account::new("urn:a", wrong, version);
+            account.suites = (*suite).to_owned();
+            assert_eq!(account.alert(&server).await, alert, "{suite}");
+            let (word, sentence) = refusal(&mut events).await;
+            assert_eq!(word, "psk-wrong-key", "{suite}: {sentence}");
+            assert!(sentence.contains("urn:a"), "{sentence}");
+        }
 
         let account = Account::new("urn:z", KEY, version);
         assert_eq!(account.alert(&server).await, UNKNOWN_PSK_IDENTITY);

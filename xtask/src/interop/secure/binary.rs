@@ -16,7 +16,7 @@ use super::{BAD_CERTIFICATES, BAD_KEYS, GOOD, modes};
 
 const LESHAN: &str = "leshan";
 /// The endpoint name that all good credentials are for.
-const ENDPOINT: &str = "dev1";
+pub(super) const ENDPOINT: &str = "dev1";
 
 /// Gives the server the credentials of the device.
 pub(super) fn add_credentials(server: &Server) -> anyhow::Result<()> {
@@ -74,33 +74,6 @@ pub(super) fn programs(server: &Server, report: &mut Report) -> anyhow::Result<(
                     let command = libcoap(material, library, "coaps", port, ENDPOINT, credential);
                     Exchange::start(command, b"")?.hear(b"2.01").context(mode)?;
                     identified(server, mode)?;
-                }
-                Ok(())
-            },
-        );
-    }
-    over_tls(server, report)
-}
-
-/// libcoap over TLS (RFC 8323) with certificates.
-fn over_tls(server: &Server, report: &mut Report) -> anyhow::Result<()> {
-    let port = server.port("coaps+tcp")?;
-    let command = |library, credential| {
-        let material = &server.material;
-        libcoap(material, library, "coaps+tcp", port, ENDPOINT, credential)
-    };
-    for library in ["openssl", "gnutls"] {
-        report.scenario("libcoap", &format!("binary: {library}, tls x509"), || {
-            let good = command(library, Credential::X509("client"));
-            Exchange::start(good, b"")?.hear(b"2.01")?;
-            identified(server, "x509")
-        });
-        report.scenario(
-            "libcoap",
-            &format!("binary: {library}, tls bad x509"),
-            || {
-                for (credential, reason) in BAD_CERTIFICATES {
-                    refused(server, command(library, credential), b"", reason)?;
                 }
                 Ok(())
             },
@@ -191,14 +164,19 @@ fn moving(root: &Path, server: &Server, credential: Credential) -> anyhow::Resul
 }
 
 /// The registration was made in a session of this mode.
-fn identified(server: &Server, mode: &str) -> anyhow::Result<()> {
+pub(super) fn identified(server: &Server, mode: &str) -> anyhow::Result<()> {
     let client = server.cli(&["client", ENDPOINT])?;
     let found = client["identity"]["mode"].as_str().unwrap_or_default();
     expect("the mode of the identity", found, mode)
 }
 
 /// The server refuses what a program tries, for this reason.
-fn refused(server: &Server, command: Command, message: &[u8], reason: &str) -> anyhow::Result<()> {
+pub(super) fn refused(
+    server: &Server,
+    command: Command,
+    message: &[u8],
+    reason: &str,
+) -> anyhow::Result<()> {
     let events = server.events()?;
     let mut exchange = Exchange::start(command, message)?;
     let event = events.next("refused").with_context(|| exchange.said())?;

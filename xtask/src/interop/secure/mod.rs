@@ -15,6 +15,7 @@ mod running;
 mod scandium;
 mod servers;
 mod target;
+mod tls;
 
 use std::path::Path;
 
@@ -57,6 +58,7 @@ pub(crate) fn run_binary(root: &Path, server: &Binary, report: &mut Report) -> a
     leshan::install(root)?;
     binary::add_credentials(server)?;
     binary::programs(server, report)?;
+    tls::programs(server, report)?;
     binary::leshan(root, server, report);
     Ok(())
 }

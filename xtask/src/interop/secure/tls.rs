@@ -1,0 +1,224 @@
+//! The binary over TLS (RFC 8323): certificates, pre-shared keys and raw public keys on one port.
+
+use std::process::Command;
+
+use anyhow::Context;
+
+use super::super::report::Report;
+use super::super::server::Server;
+use super::binary::{ENDPOINT, identified, refused};
+use super::exchange::Exchange;
+use super::material::Material;
+use super::programs::{Credential, hex, libcoap};
+use super::{BAD_CERTIFICATES, BAD_KEYS, GOOD};
+
+/// What a program is told to agree on: version, suite of certificates, suite of keys.
+struct Agreement {
+    version: &'static str,
+    suites: &'static [&'static str],
+}
+
+const OPENSSL: [Agreement; 2] = [
+    Agreement {
+        version: "-tls1_2",
+        suites: &["PSK-AES128-CCM8", "PSK-AES128-CCM", "PSK-AES128-GCM-SHA256"],
+    },
+    Agreement {
+        version: "-tls1_3",
+        suites: &["TLS_AES_128_GCM_SHA256", "TLS_AES_128_CCM_8_SHA256"],
+    },
+];
+
+const GNUTLS: [Agreement; 2] = [
+    Agreement {
+        version: "TLS1.2",
+        suites: &["AES-128-CCM-8", "AES-128-CCM", "AES-128-GCM"],
+    },
+    Agreement {
+        version: "TLS1.3",
+        suites: &["AES-128-GCM", "AES-128-CCM"],
+    },
+];
+
+/// Every program in every mode that it has, and what is refused.
+pub(super) fn programs(server: &Server, report: &mut Report) -> anyhow::Result<()> {
+    let port = server.port("coaps+tcp")?;
+    let material = &server.material;
+    for library in ["openssl", "gnutls"] {
+        let command =
+            |credential| libcoap(material, library, "coaps+tcp", port, ENDPOINT, credential);
+        let name = |what: &str| format!("binary tls: libcoap-{library}, {what}");
+        report.scenario("libcoap", &name("x509"), || {
+            Exchange::start(command(Credential::X509("client")), b"")?.hear(b"2.01")?;
+            identified(server, "x509")
+        });
+        report.scenario("libcoap", &name("bad x509"), || {
+            for (credential, reason) in BAD_CERTIFICATES {
+                refused(server, command(credential), b"", reason)?;
+            }
+            Ok(())
+        });
+        keys(server, report, "libcoap", &name("psk"), |report, name| {
+            report.scenario("libcoap", name, || {
+                Exchange::start(command(GOOD), b"")?.hear(b"2.01")?;
+                identified(server, "psk")?;
+                for (credential, reason) in BAD_KEYS {
+                    refused(server, command(credential), b"", reason)?;
+                }
+                Ok(())
+            });
+        });
+    }
+    for agreement in &OPENSSL {
+        let name = format!("binary tls: psk, {}", &agreement.version[1..]);
+        keys(server, report, "openssl", &name, |report, name| {
+            report.scenario("openssl", name, || {
+                each_key(server, agreement, |credential, suite| {
+                    openssl(port, agreement.version, credential, suite)
+                })
+            });
+        });
+    }
+    for agreement in &GNUTLS {
+        let name = |mode: &str| format!("binary tls: {mode}, {}", agreement.version);
+        keys(server, report, "gnutls", &name("psk"), |report, name| {
+            report.scenario("gnutls", name, || {
+                each_key(server, agreement, |credential, suite| {
+                    gnutls(material, port, agreement.version, credential, suite)
+                })
+            });
+        });
+        let command =
+            |credential| gnutls(material, port, agreement.version, credential, "AES-128-GCM");
+        report.scenario("gnutls", &name("x509"), || {
+            let mut good = Exchange::start(command(Credential::X509("client")), &register())?;
+            good.hear(CREATED)?;
+            identified(server, "x509")?;
+            for (credential, reason) in BAD_CERTIFICATES {
+                refused(server, command(credential), &register(), reason)?;
+            }
+            Ok(())
+        });
+        let raw = command(Credential::Rpk("client"));
+        report.scenario("gnutls", &name("rpk"), || match agreement.version {
+            // The bindings of OpenSSL do not have it.
+            "TLS1.2" => refused(server, raw, &register(), "tls-rpk-version"),
+            _ => {
+                Exchange::start(raw, &register())?.hear(CREATED)?;
+                identified(server, "rpk")
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Runs a scenario with pre-shared keys, where the binary has them.
+fn keys(
+    server: &Server,
+    report: &mut Report,
+    peer: &str,
+    name: &str,
+    scenario: impl FnOnce(&mut Report, &str),
+) {
+    match &server.no_tls_psk {
+        Some(reason) => report.skip(peer, name, reason),
+        None => scenario(report, name),
+    }
+}
+
+/// A good key with each suite, and the bad ones.
+fn each_key(
+    server: &Server,
+    agreement: &Agreement,
+    command: impl Fn(Credential, &str) -> Command,
+) -> anyhow::Result<()> {
+    for suite in agreement.suites {
+        let mut good = Exchange::start(command(GOOD, suite), &register())?;
+        good.hear(CREATED).with_context(|| suite.to_string())?;
+        identified(server, "psk")?;
+    }
+    for (credential, reason) in BAD_KEYS {
+        let suite = agreement.suites.first().context("a suite")?;
+        refused(server, command(credential, suite), &register(), reason)?;
+    }
+    Ok(())
+}
+
+fn openssl(port: u16, version: &str, credential: Credential, suite: &str) -> Command {
+    let mut command = Command::new("openssl");
+    command
+        .args(["s_client", version, "-quiet", "-no_ign_eof", "-connect"])
+        .arg(format!("127.0.0.1:{port}"))
+        .args(["-alpn", "coap"]);
+    if let Credential::Psk(identity, key) = credential {
+        command.args(["-psk_identity", identity, "-psk", &hex(key)]);
+    }
+    match suite.starts_with("TLS_") {
+        true => command.args(["-ciphersuites", suite]),
+        false => command.args(["-cipher", &format!("{suite}:@SECLEVEL=0")]),
+    };
+    command
+}
+
+fn gnutls(
+    material: &Material,
+    port: u16,
+    version: &str,
+    credential: Credential,
+    cipher: &str,
+) -> Command {
+    let priority = format!(
+        "NONE:+VERS-{version}:+AEAD:+SHA256:+{cipher}:+GROUP-SECP256R1:+SIGN-ECDSA-SHA256:\
+         +SIGN-ECDSA-SECP256R1-SHA256"
+    );
+    let mut command = Command::new("gnutls-cli");
+    command.args(["--port", &port.to_string(), "--alpn", "coap"]);
+    match credential {
+        Credential::Psk(identity, key) => command
+            .args(["--pskusername", identity, "--pskkey", &hex(key)])
+            .arg(format!("--priority={priority}:+DHE-PSK:+PSK")),
+        Credential::Rpk(name) => command
+            .args(["--rawpkkeyfile", &material.file(&format!("{name}.key"))])
+            .args(["--rawpkfile", &material.file(&format!("{name}.pub.pem"))])
+            .arg("--insecure")
+            .arg(format!(
+                "--priority={priority}:+ECDHE-ECDSA:+CTYPE-CLI-RAWPK:+CTYPE-SRV-RAWPK"
+            )),
+        Credential::X509(name) => command
+            .args(["--x509certfile", &material.file(&format!("{name}.pem"))])
+            .args(["--x509keyfile", &material.file(&format!("{name}.key"))])
+            .args(["--x509cafile", &material.file("ca.pem")])
+            .arg(format!("--priority={priority}:+ECDHE-ECDSA:+CTYPE-X509")),
+        Credential::NoCertificate => command
+            .args(["--x509cafile", &material.file("ca.pem")])
+            .arg(format!("--priority={priority}:+ECDHE-ECDSA:+CTYPE-X509")),
+    };
+    command.arg("localhost");
+    command
+}
+
+/// The code and the token of a 2.01 to [`register`].
+const CREATED: &[u8] = b"\x41tokn";
+
+/// A CSM and a Register, without a line feed but at the end.
+fn register() -> Vec<u8> {
+    const EXTENDED: usize = 13;
+    let mut options = b"\xb2rd\x11\x28".to_vec();
+    let items = [
+        format!("ep={ENDPOINT}"),
+        "lt=120".into(),
+        "lwm2m=1.1".into(),
+        "b=T".into(),
+    ];
+    for (index, item) in items.iter().enumerate() {
+        let delta = if index == 0 { 3 } else { 0 };
+        options.push(delta << 4 | item.len() as u8);
+        options.extend(item.as_bytes());
+    }
+    options.extend(b"\xff</1/0>,</3/0>\n");
+    let mut bytes = vec![0, 0xe1];
+    bytes.extend([0xd4, (options.len() - EXTENDED) as u8, 0x02]);
+    bytes.extend(b"tokn");
+    bytes.extend(options);
+    bytes
+}
