@@ -8,8 +8,8 @@
 //! - [`Fleet`] runs thousands of devices, [`Storm`] as many as a server can take.
 //! - [`evaluate`] decides when a value is reported: a pure function over [`Conditions`].
 //!
-//! LwM2M 1.0, 1.1 and 1.2 over CoAP/UDP, with DTLS, OSCORE, both or neither, one server account. Bootstrap, access
-//! control and further transports are not simulated.
+//! LwM2M 1.0, 1.1 and 1.2 over CoAP/UDP, with DTLS, OSCORE, both or neither, one server account,
+//! which a bootstrap server may give. Access control and further transports are not simulated.
 
 mod client;
 mod demo;
@@ -22,8 +22,8 @@ mod reporting;
 mod tree;
 
 pub use client::{
-    Client, ClientConfig, ClientStatistics, DeviceEvent, DtlsAccount, ObservationId, OscoreAccount,
-    Quirks, RegistrationError, Retry, SendError, SendId,
+    BootstrapAccount, Client, ClientConfig, ClientStatistics, DeviceEvent, DtlsAccount,
+    ObservationId, OscoreAccount, Quirks, RegistrationError, Retry, SendError, SendId,
 };
 pub use demo::demo_devices;
 pub use device::{Device, DeviceBuilder, DeviceError, DeviceHandle, DeviceStatus, StartError};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lwm2m_core::{ContentFormat, Version};
 
-use super::{DtlsAccount, OscoreAccount};
+use super::{BootstrapAccount, DtlsAccount, OscoreAccount};
 use crate::Quirks;
 
 /// The settings of a [`Client`](crate::Client).
@@ -23,6 +23,9 @@ pub struct ClientConfig {
     pub dtls: Option<DtlsAccount>,
     /// The security context that protects everything between client and server; none without.
     pub oscore: Option<OscoreAccount>,
+    /// The bootstrap server that gives the three above, which are its own until then; none for a
+    /// client that has its account.
+    pub bootstrap: Option<BootstrapAccount>,
     /// The enabler version of the first Register; lower ones follow on 4.12.
     pub version: Version,
     /// Queue mode: `b=UQ` in 1.0, the flag `Q` since 1.1.
@@ -76,6 +79,7 @@ impl ClientConfig {
             server,
             dtls: None,
             oscore: None,
+            bootstrap: None,
             version: Version::V1_1,
             queue_mode: false,
             awake_for: Duration::from_secs(93),

@@ -1,5 +1,7 @@
 //! What happens to a client.
 
+use std::net::SocketAddr;
+
 use lwm2m_coap::{Code, Failure};
 use lwm2m_core::{Path, Version};
 use lwm2m_dtls::{CipherSuite, DownReason};
@@ -15,6 +17,13 @@ pub enum DeviceEvent {
         /// The version that was accepted.
         version: Version,
     },
+    /// The bootstrap server has given an account; a Register follows.
+    Bootstrapped {
+        /// The server of the account.
+        server: SocketAddr,
+    },
+    /// A Bootstrap-Request has failed, or what came of it; the next attempt follows by itself.
+    BootstrapFailed(RegistrationError),
     /// A Register has failed; the next attempt follows by itself.
     RegistrationFailed(RegistrationError),
     /// The server has accepted an Update.

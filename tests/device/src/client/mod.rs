@@ -10,6 +10,7 @@
 //! Drain [`Client::poll_transmit`] and [`Client::poll_event`] after every call.
 
 mod account;
+mod bootstrap;
 mod composite;
 mod config;
 mod download;
@@ -18,6 +19,7 @@ mod formats;
 mod observe;
 mod operation;
 mod oscore;
+mod provisioned;
 mod quirks;
 mod registration;
 mod requested;
@@ -36,11 +38,13 @@ use crate::reporting::AttributeTable;
 use crate::{Effect, Object, ObjectTree, ResourceValue};
 
 pub use account::DtlsAccount;
+pub use bootstrap::BootstrapAccount;
 pub use config::{ClientConfig, Retry};
 pub use event::{DeviceEvent, ObservationId, RegistrationError, SendError, SendId};
 pub use oscore::OscoreAccount;
 pub use quirks::Quirks;
 
+use bootstrap::Bootstrap;
 use download::Download;
 use formats::Formats;
 use observe::Observation;
@@ -62,6 +66,9 @@ pub struct Client {
     version: Version,
     formats: Formats,
     registration: Registration,
+    bootstrap: Bootstrap,
+    /// A bootstrap server has given the account in use.
+    provisioned: bool,
     attributes: AttributeTable,
     observations: Vec<Observation>,
     next_id: u64,
@@ -112,6 +119,8 @@ impl Client {
             version,
             formats: Formats::new(&config, version),
             registration: Registration::default(),
+            bootstrap: Bootstrap::default(),
+            provisioned: false,
             attributes: AttributeTable::default(),
             observations: Vec::new(),
             next_id: 0,
@@ -130,12 +139,12 @@ impl Client {
         }
     }
 
-    /// Starts: the objects begin to live, the Register goes out.
+    /// Starts: the objects begin to live, the Register or Bootstrap-Request goes out.
     pub fn start(&mut self, now: Instant) {
         let effects = self.tree.started(now);
         self.tree.take_changes();
         self.perform(now, effects);
-        self.register(now);
+        self.find_server(now);
         self.settle(now);
     }
 
@@ -181,6 +190,7 @@ impl Client {
             self.endpoint.respond(now, handle, response);
         }
         self.registration_due(now);
+        self.bootstrap_due(now);
         self.evaluate_due(now);
         self.settle(now);
         self.fall_asleep(now);
@@ -198,6 +208,7 @@ impl Client {
             self.secure.as_ref().and_then(Secure::poll_timeout),
             self.tree.deadline(),
             self.registration.deadline(),
+            self.bootstrap.deadline(),
             observations.filter(|_| self.is_registered()),
             delayed,
             sleep,
@@ -294,6 +305,7 @@ impl Client {
                 Effect::Update => self.update(now),
                 Effect::Reboot => self.registration.reboot_at = Some(now + self.config.reboot_time),
                 Effect::Disable => self.disable(now),
+                Effect::Bootstrap => self.bootstrap(now),
                 Effect::Set(path, value) => self.tree.set(&path, value),
                 Effect::Download(uri) => self.start_download(now, &uri),
                 Effect::CancelDownload => self.cancel_download(),
@@ -340,7 +352,11 @@ impl Client {
             let response = Response::new(Code::UNAUTHORIZED);
             return self.endpoint.respond(now, handle, response);
         }
-        if let Some(response) = self.serve(now, &request) {
+        let response = match self.bootstrap.is_active() {
+            true => self.serve_bootstrap(now, &request),
+            false => self.serve(now, &request),
+        };
+        if let Some(response) = response {
             self.respond(now, handle, response);
         }
         let effects = std::mem::take(&mut self.effects);
@@ -389,7 +405,8 @@ impl Client {
     fn hears(&self, peer: SocketAddr) -> bool {
         let download = self.download.as_ref().map(|download| download.peer);
         let known = peer == self.config.server || Some(peer) == download;
-        known && !self.offline && !self.asleep && self.registration.is_active()
+        let listens = self.registration.is_active() || self.bootstrap.is_active();
+        known && !self.offline && !self.asleep && listens
     }
 
     /// A message came or went: in queue mode the client stays awake a while longer.

@@ -260,7 +260,11 @@ impl Client {
         Some(resource_type.data_type)
     }
 
-    fn asked<'r>(&self, message: &Message<'r>, body: &'r [u8]) -> Result<Asked<'r>, Refusal> {
+    pub(super) fn asked<'r>(
+        &self,
+        message: &Message<'r>,
+        body: &'r [u8],
+    ) -> Result<Asked<'r>, Refusal> {
         let query: Result<Vec<&str>, _> = message
             .values(OptionNumber::URI_QUERY)
             .map(std::str::from_utf8)

@@ -82,7 +82,7 @@ impl Client {
 
     /// True before the start, and after a de-registration or [`Client::stop`].
     pub fn is_stopped(&self) -> bool {
-        matches!(self.registration.stage, Stage::Stopped)
+        matches!(self.registration.stage, Stage::Stopped) && !self.bootstrap.is_active()
     }
 
     /// The location that the server gave, without leading slash.
@@ -145,6 +145,7 @@ impl Client {
 
     /// Stops without a word, as when the power fails.
     pub fn stop(&mut self) {
+        self.bootstrap = Default::default();
         self.registration.stage = Stage::Stopped;
         self.registration.reboot_at = None;
         self.observations.clear();
@@ -206,7 +207,7 @@ impl Client {
         self.version = self.config.version;
         self.formats = Formats::new(&self.config, self.version);
         self.tell(DeviceEvent::Rebooted);
-        self.register(now);
+        self.find_server(now);
     }
 
     /// Object instances came or went: the server is told, attributes on what went are gone.
@@ -482,7 +483,7 @@ fn at_location(mut request: OutgoingRequest, location: &[String]) -> OutgoingReq
     request
 }
 
-fn refused(response: &IncomingResponse<'_, std::net::SocketAddr>) -> RegistrationError {
+pub(super) fn refused(response: &IncomingResponse<'_, std::net::SocketAddr>) -> RegistrationError {
     RegistrationError::Refused {
         code: response.message.code(),
         reason: String::from_utf8_lossy(&response.body).into_owned(),
@@ -490,7 +491,7 @@ fn refused(response: &IncomingResponse<'_, std::net::SocketAddr>) -> Registratio
 }
 
 /// The pause that an overloaded server asks for.
-fn max_age(response: &IncomingResponse<'_, std::net::SocketAddr>) -> Option<Duration> {
+pub(super) fn max_age(response: &IncomingResponse<'_, std::net::SocketAddr>) -> Option<Duration> {
     let busy = [Code::SERVICE_UNAVAILABLE, Code::TOO_MANY_REQUESTS];
     let value = response.message.value(OptionNumber::MAX_AGE)?;
     let seconds = Uint::decode(value).filter(|_| busy.contains(&response.message.code()))?;

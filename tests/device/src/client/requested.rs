@@ -9,7 +9,10 @@ use super::{Client, DeviceEvent};
 
 impl Client {
     pub(super) fn response(&mut self, now: Instant, response: IncomingResponse<'_, SocketAddr>) {
-        if self.registration_response(now, &response) || self.downloaded(now, &response) {
+        if self.registration_response(now, &response)
+            || self.bootstrap_response(now, &response)
+            || self.downloaded(now, &response)
+        {
             return;
         }
         if let Some(id) = self.take_send(response.request) {
@@ -20,6 +23,7 @@ impl Client {
 
     pub(super) fn failed(&mut self, now: Instant, request: RequestId, failure: Failure) {
         if self.registration_failed(now, request, failure)
+            || self.bootstrap_unanswered(now, request, failure)
             || self.download_failed(now, request, failure)
         {
             return;

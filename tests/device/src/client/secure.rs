@@ -275,7 +275,11 @@ impl Client {
             let path = Path::resource(1, self.config.server_instance, LAST_ALERT);
             self.tree.set(&path, Value::Unsigned(u64::from(alert.0)));
         }
-        self.give_up(now, RegistrationError::Handshake(failure));
+        let reason = RegistrationError::Handshake(failure);
+        match self.bootstrap.is_active() {
+            true => self.bootstrap_failed(now, None, reason),
+            false => self.give_up(now, reason),
+        }
     }
 }
 

@@ -10,8 +10,11 @@ use tokio::net::UdpSocket;
 use super::DeviceHandle;
 use super::driver::Driver;
 use super::driver::unix_now;
-use crate::objects::{DeviceObject, Server, ServerSettings, security};
-use crate::{Client, ClientConfig, DtlsAccount, Object, ObjectTree, OscoreAccount, Quirks, Retry};
+use crate::objects::{DeviceObject, Server, ServerSettings, accounts, security};
+use crate::{
+    BootstrapAccount, Client, ClientConfig, DtlsAccount, Object, ObjectTree, OscoreAccount, Quirks,
+    Retry, SimpleObject,
+};
 
 /// A simulated LwM2M device.
 ///
@@ -85,6 +88,13 @@ impl DeviceBuilder {
     /// The security context that protects everything between device and server.
     pub fn oscore(mut self, account: OscoreAccount) -> DeviceBuilder {
         self.config.oscore = Some(account);
+        self
+    }
+
+    /// The bootstrap server, which gives the account of the server: whatever was said of that does
+    /// not count.
+    pub fn bootstrap(mut self, account: BootstrapAccount) -> DeviceBuilder {
+        self.config.bootstrap = Some(account);
         self
     }
 
@@ -185,16 +195,22 @@ impl DeviceBuilder {
     }
 
     /// The client without a socket, for those who move its datagrams themselves.
-    pub fn into_client(self, seed: u64) -> Client {
+    pub fn into_client(mut self, seed: u64) -> Client {
         let version = self.config.version;
         let mut tree = ObjectTree::new();
-        tree.insert(security(
-            version,
-            self.config.server,
-            self.config.dtls.as_ref(),
-            self.settings.short_server_id,
-        ));
-        tree.insert(Server::new(version, &self.settings));
+        let server = Server::new(version, &self.settings);
+        if let Some(account) = self.config.bootstrap.clone() {
+            tree.insert(accounts::security(version, &account));
+            tree.insert(accounts::access_control());
+            tree.insert(accounts::oscore(version, &account));
+            tree.insert(server.before_bootstrap());
+            self.config.server = account.server;
+            self.config.dtls = account.dtls;
+            self.config.oscore = account.oscore;
+        } else {
+            tree.insert(self.security());
+            tree.insert(server);
+        }
         tree.insert(DeviceObject::new(
             version,
             "lwm2m-device",
@@ -206,13 +222,24 @@ impl DeviceBuilder {
         Client::new(self.config, tree, seed)
     }
 
+    fn security(&self) -> SimpleObject {
+        security(
+            self.config.version,
+            self.config.server,
+            self.config.dtls.as_ref(),
+            self.settings.short_server_id,
+        )
+    }
+
     /// Binds a socket and starts the device on the current tokio runtime. The device runs until it
     /// is de-registered or stopped, or its last handle is dropped.
     ///
     /// # Errors
     /// The socket cannot be bound.
     pub async fn start(self) -> Result<DeviceHandle, StartError> {
-        let local = self.bind.unwrap_or_else(|| any_port(&self.config.server));
+        let bootstrap = self.config.bootstrap.as_ref();
+        let first = bootstrap.map_or(self.config.server, |account| account.server);
+        let local = self.bind.unwrap_or_else(|| any_port(&first));
         let new_port_on_reboot = self.new_port_on_reboot;
         let socket = bind(local).await?;
         let mut client = self.into_client(rand::random());

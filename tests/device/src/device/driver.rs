@@ -153,6 +153,14 @@ impl Driver {
                 tracing::warn!(%endpoint, %error, "registration failed");
                 Some(error.clone())
             }
+            DeviceEvent::Bootstrapped { server } => {
+                tracing::info!(%endpoint, %server, "bootstrapped");
+                None
+            }
+            DeviceEvent::BootstrapFailed(error) => {
+                tracing::warn!(%endpoint, %error, "bootstrap failed");
+                Some(error.clone())
+            }
             DeviceEvent::UpdateFailed(error) => {
                 tracing::warn!(%endpoint, %error, "update failed");
                 Some(error.clone())

@@ -175,6 +175,8 @@ pub enum Effect {
     Reboot,
     /// De-register, stay silent for `/1/x/5` seconds, register again.
     Disable,
+    /// Ask the bootstrap server for accounts.
+    Bootstrap,
     /// Set a value of any object.
     Set(Path, Value<'static>),
     /// Fetch a file; the object gets it through [`Object::downloaded`].

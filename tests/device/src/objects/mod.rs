@@ -1,5 +1,6 @@
 //! Ready-made objects.
 
+pub(crate) mod accounts;
 mod connectivity;
 mod device;
 mod firmware;

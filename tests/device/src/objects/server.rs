@@ -7,6 +7,7 @@ use crate::{Context, Definition, Effect, Object, Refusal, ResourceValue, Store};
 const LIFETIME: u16 = 1;
 const DISABLE: u16 = 4;
 const UPDATE_TRIGGER: u16 = 8;
+const BOOTSTRAP_TRIGGER: u16 = 9;
 
 const BASE: [Definition; 9] = [
     Definition::read(0, DataType::Integer).mandatory(),
@@ -21,7 +22,7 @@ const BASE: [Definition; 9] = [
 ];
 
 const SINCE_1_1: [Definition; 10] = [
-    Definition::execute(9),
+    Definition::execute(BOOTSTRAP_TRIGGER),
     Definition::hidden(13, DataType::Unsigned),
     Definition::hidden(14, DataType::Unsigned),
     Definition::hidden(15, DataType::Boolean),
@@ -79,7 +80,11 @@ impl Default for ServerSettings {
 
 /// Object 1: acts on Registration Update Trigger and Disable, and checks what is written.
 #[derive(Debug, Clone)]
-pub struct Server(Store);
+pub struct Server {
+    store: Store,
+    /// There is a bootstrap server to ask.
+    bootstraps: bool,
+}
 
 impl Server {
     /// The Server object in the form of this enabler version, with instance 0.
@@ -121,17 +126,27 @@ impl Server {
             .confirm_notifications
             .map(|con| Value::Integer(i64::from(con)));
         optional(26, mode, Version::V1_2);
-        Server(store)
+        Server {
+            store,
+            bootstraps: false,
+        }
+    }
+
+    /// The same, as a bootstrap server finds it: without instances, and with one to ask.
+    pub(crate) fn before_bootstrap(mut self) -> Server {
+        self.store.remove_instance(0);
+        self.bootstraps = true;
+        self
     }
 }
 
 impl Object for Server {
     fn store(&self) -> &Store {
-        &self.0
+        &self.store
     }
 
     fn store_mut(&mut self) -> &mut Store {
-        &mut self.0
+        &mut self.store
     }
 
     fn check(&self, _instance: u16, resource: u16, value: &ResourceValue) -> Result<(), Refusal> {
@@ -154,7 +169,7 @@ impl Object for Server {
     }
 
     fn check_delete(&self, _instance: u16) -> Result<(), Refusal> {
-        if self.0.instances().count() == 1 {
+        if self.store.instances().count() == 1 {
             return Err(Refusal::not_allowed("the last server account stays"));
         }
         Ok(())
@@ -170,6 +185,7 @@ impl Object for Server {
         match resource {
             DISABLE => context.ask(Effect::Disable),
             UPDATE_TRIGGER => context.ask(Effect::Update),
+            BOOTSTRAP_TRIGGER if self.bootstraps => context.ask(Effect::Bootstrap),
             _ => return Err(Refusal::not_allowed("there is no bootstrap server")),
         }
         Ok(())

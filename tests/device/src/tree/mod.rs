@@ -2,6 +2,7 @@
 //!
 //! Knows values and refusals, no messages: payload formats and attributes are the client's.
 
+mod bootstrap;
 mod write;
 
 use std::time::Instant;
@@ -12,6 +13,8 @@ use lwm2m_core::{
 };
 
 use crate::object::Context;
+pub(crate) use bootstrap::{AllTypes, bytes_of};
+
 use crate::{Definition, Effect, Object, Refusal, ResourceValue};
 
 /// The objects of a device.
