@@ -1,5 +1,6 @@
 //! Integration tests of the whole server, over real sockets.
 
+mod bootstrap;
 mod conformance;
 mod hooks;
 mod hostile;

@@ -71,9 +71,10 @@ impl BootstrapAccount {
 
     /// The instances of the objects that are of this account.
     fn own(&self) -> Vec<Path> {
-        [0, 21]
-            .map(|object| Path::instance(object, self.instance))
-            .to_vec()
+        let context = self.oscore.as_ref().map(|_| 21);
+        let objects = [0].into_iter().chain(context);
+        let instance = |object| Path::instance(object, self.instance);
+        objects.map(instance).collect()
     }
 }
 

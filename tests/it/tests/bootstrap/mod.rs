@@ -1,0 +1,5 @@
+//! Devices without an account: bootstrap, and the registration that follows.
+
+mod identities;
+pub(crate) mod site;
+mod ways;
