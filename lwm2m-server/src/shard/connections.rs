@@ -44,7 +44,7 @@ impl Shard {
                     self.connection_refused(now, &peer, "connection", identity, reason);
                 }
                 self.unlink(peer);
-                self.disconnected(now, peer);
+                self.disconnected(peer);
             }
             StreamInput::Refused {
                 address,
@@ -56,6 +56,7 @@ impl Shard {
                 self.connection_refused(now, &peer, operation, identity, reason);
             }
         }
+        self.drain_events(now);
     }
 
     /// Takes a message that another shard has read.
@@ -70,11 +71,10 @@ impl Shard {
     }
 
     /// A connection has ended.
-    pub(super) fn disconnected(&mut self, now: Now, peer: Peer) {
+    pub(super) fn disconnected(&mut self, peer: Peer) {
         self.routes.remove(&peer);
         self.session_closed(peer);
         self.endpoint.forget_peer(peer);
-        self.drain_events(now);
     }
 
     /// A device goes on over another connection, or leaves or takes up connections at all: what
@@ -138,7 +138,6 @@ impl Shard {
             self.on_event(now, event);
         }
         self.plain = plain;
-        self.drain_events(now);
     }
 
     fn connection_refused(

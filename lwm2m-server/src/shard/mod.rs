@@ -164,12 +164,13 @@ impl Shard {
     /// Takes a datagram.
     pub(crate) fn datagram(&mut self, now: Now, peer: Peer, datagram: &mut [u8]) {
         if self.shared.is_secure(&peer) {
-            return self.secure_datagram(now, peer, datagram);
+            self.secure_datagram(now, peer, datagram);
+        } else if let Some(owner) = self.owner_of(&peer, datagram) {
+            self.relay_datagram(owner, peer, datagram);
+        } else {
+            self.own_datagram(now, peer, datagram);
         }
-        match self.owner_of(&peer, datagram) {
-            Some(owner) => self.relay_datagram(owner, peer, datagram),
-            None => self.own_datagram(now, peer, datagram),
-        }
+        self.drain_events(now);
     }
 
     /// Takes what an application asks for.
@@ -208,6 +209,7 @@ impl Shard {
                 let _ = answer.send(self.forget(now, device));
             }
         }
+        self.drain_events(now);
     }
 
     /// Takes what another shard tells.
@@ -256,11 +258,12 @@ impl Shard {
                 self.session_opened(younger, authenticated);
                 self.succeed(older, younger);
             }
-            Relay::Disconnected(peer) => self.disconnected(now, peer),
+            Relay::Disconnected(peer) => self.disconnected(peer),
             Relay::Route { from, peer, .. } => self.routes.insert(peer, from),
             Relay::Replaced(location) => self.replaced(now, location),
             Relay::BootstrapReplaced(session) => self.bootstrap_replaced(now, session),
         }
+        self.drain_events(now);
     }
 
     /// Runs what is due; cheap when nothing is.
@@ -371,9 +374,11 @@ impl Shard {
             self.on_event(now, event);
         }
         self.plain = plain;
-        self.drain_events(now);
     }
 
+    /// What the engine has to tell beside what it answered: the end of requests above all.
+    ///
+    /// Whatever comes in ends with it, for nothing else may wake the shard.
     fn drain_events(&mut self, now: Now) {
         while let Some(event) = self.endpoint.poll_event() {
             self.on_event(now, event);

@@ -1,16 +1,19 @@
-//! Each protected request says by itself whom it is from, whatever carries it.
+//! Each protected request says by itself whom it is from, whatever carries it; and each of ours
+//! takes a number.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use lwm2m_coap::{Code, Message, OptionNumber, Token};
 use lwm2m_oscore::{KeyId, PARTIAL_IV_MAX, Parameters, ReplayState, SecurityContext};
 
-use super::world::{World, request};
+use super::world::{World, read, request};
 use crate::credentials::{
     Credential, CredentialId, CredentialStore, LookUp, MemoryCredentials, OscoreCredential, Proof,
     SecretKey,
 };
-use crate::{Authenticated, EventKind, PeerIdentity};
+use crate::oscore::{ContextName, SequenceStore};
+use crate::{Authenticated, EventKind, PeerIdentity, RequestError};
 
 const LIST: &[u8] = b"</1/0>,</3/0>";
 const SEND: &[u8] = br#"[{"n":"/3/0/9","v":90}]"#;
@@ -176,4 +179,51 @@ fn the_context_names_the_device_and_not_the_session_that_carries_it() {
     assert_eq!(update.code, Code::NOT_FOUND);
     let update = request(900, Code::POST, &path, b"");
     assert_eq!(a.ask(&mut world, 1, &update).0, Code::CHANGED);
+}
+
+/// Numbers from `start` on, of which those below `granted` may be used.
+#[derive(Debug)]
+struct Numbers {
+    start: u64,
+    granted: AtomicU64,
+}
+
+impl SequenceStore for Numbers {
+    fn start(&self, _: &ContextName) -> u64 {
+        self.start
+    }
+
+    fn reserve(&self, _: &ContextName, limit: u64) -> u64 {
+        limit.min(self.granted.load(Ordering::Relaxed))
+    }
+}
+
+/// A world with one registered device, and one number used for it.
+fn numbered(start: u64) -> (World, Arc<Numbers>) {
+    let store = Arc::new(MemoryCredentials::default());
+    let LookUp::Now(taken) = store.add(vec![credential("a")]) else {
+        panic!("memory answers at once");
+    };
+    taken.expect("a good credential");
+    let granted = AtomicU64::new(start + 1);
+    let numbers = Arc::new(Numbers { start, granted });
+    let mut world = World::numbered(1, &store, numbers.clone());
+    let registered = Device::new("a").register(&mut world, 1, "a");
+    assert_eq!(registered, Code::CREATED);
+    (world, numbers)
+}
+
+#[test]
+fn a_request_that_cannot_be_protected_fails_at_once() {
+    let (mut world, numbers) = numbered(PARTIAL_IV_MAX);
+    numbers.granted.store(u64::MAX, Ordering::Relaxed);
+    let mut answers = [0, 1].map(|resource| world.send("a", read(resource)));
+    for answer in &mut answers {
+        let failed = answer.try_recv().expect("an answer");
+        assert!(
+            matches!(failed, Err(RequestError::Protocol(_))),
+            "{failed:?}"
+        );
+    }
+    assert!(world.sent.is_empty());
 }

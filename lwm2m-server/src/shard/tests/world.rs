@@ -78,13 +78,23 @@ pub(super) struct Seen {
 
 impl World {
     pub(super) fn new(shards: usize, configure: impl FnOnce(&mut ServerConfig)) -> World {
-        World::build(shards, None, None, Vec::new(), configure)
+        let numbers = Arc::new(FromZero);
+        World::build(shards, None, numbers, None, Vec::new(), configure)
     }
 
     /// Shards that go by credentials.
     pub(super) fn guarded(shards: usize, store: &Arc<MemoryCredentials>) -> World {
+        World::numbered(shards, store, Arc::new(FromZero))
+    }
+
+    /// The same, with these OSCORE sequence numbers.
+    pub(super) fn numbered(
+        shards: usize,
+        store: &Arc<MemoryCredentials>,
+        sequences: Arc<dyn SequenceStore>,
+    ) -> World {
         let store: Arc<dyn CredentialStore> = Arc::clone(store) as _;
-        World::build(shards, Some(store), None, Vec::new(), |_| {})
+        World::build(shards, Some(store), sequences, None, Vec::new(), |_| {})
     }
 
     /// Shards with one listener, and a store of plans.
@@ -94,7 +104,8 @@ impl World {
         store: Arc<dyn BootstrapStore>,
         configure: impl FnOnce(&mut ServerConfig),
     ) -> World {
-        World::build(shards, None, Some((listener, store)), Vec::new(), configure)
+        let (numbers, bootstrap) = (Arc::new(FromZero), Some((listener, store)));
+        World::build(shards, None, numbers, bootstrap, Vec::new(), configure)
     }
 
     /// Shards that ask interceptors.
@@ -105,12 +116,14 @@ impl World {
         configure: impl FnOnce(&mut ServerConfig),
     ) -> World {
         let store = store.map(|store| Arc::clone(store) as Arc<dyn CredentialStore>);
-        World::build(shards, store, None, interceptors, configure)
+        let numbers = Arc::new(FromZero);
+        World::build(shards, store, numbers, None, interceptors, configure)
     }
 
     fn build(
         shards: usize,
         credentials: Option<Arc<dyn CredentialStore>>,
+        sequences: Arc<dyn SequenceStore>,
         bootstrap: Option<(Listener, Arc<dyn BootstrapStore>)>,
         interceptors: Vec<Arc<dyn Interceptor>>,
         configure: impl FnOnce(&mut ServerConfig),
@@ -136,7 +149,7 @@ impl World {
             oscore: credentials.as_ref().map(|store| {
                 Oscore::new(
                     Arc::clone(store),
-                    Arc::new(FromZero),
+                    sequences,
                     config.limits.oscore_contexts_max,
                 )
             }),
