@@ -29,8 +29,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hashbrown::HashMap;
 use lwm2m_coap::{
-    Code, Message, ObjectSecurity, OptionNumber, ResponseFault, SecurityBinding, SecurityContextId,
-    SecurityFault,
+    Code, Message, ObjectSecurity, OptionNumber, ProtectionFault, ResponseFault, SecurityBinding,
+    SecurityContextId, SecurityFault,
 };
 use lwm2m_oscore::{
     Contexts, ContextsError, OscoreOption, Parameters, ReplayState, UnprotectError,
@@ -241,7 +241,7 @@ impl ObjectSecurity for Oscore {
         binding: &SecurityBinding,
         plain: &Message<'_>,
         outer: &mut Vec<u8>,
-    ) -> Result<Code, &'static str> {
+    ) -> Result<Code, ProtectionFault> {
         self.contexts.protect_response(binding, plain, outer)
     }
 
@@ -250,7 +250,7 @@ impl ObjectSecurity for Oscore {
         context: SecurityContextId,
         plain: &Message<'_>,
         outer: &mut Vec<u8>,
-    ) -> Result<(Code, SecurityBinding), &'static str> {
+    ) -> Result<(Code, SecurityBinding), ProtectionFault> {
         self.contexts.protect_request(context, plain, outer)
     }
 
@@ -281,8 +281,9 @@ impl fmt::Debug for Oscore {
 
 /// Sequence numbers that follow the clock: 1024 for each second since 2026 began, until 2060.
 ///
-/// Nothing is kept. A context starts at the number of the moment, and uses no number before its
-/// moment has come; so whatever was used before a restart is lower. That holds while the clock of
+/// Nothing is kept. A context starts at the number of the server's start, and uses no number before
+/// its moment has come; so whatever was used before a restart is lower. A request that is ahead of
+/// the clock waits, as those may that come right after the start. That holds while the clock of
 /// the machine is never set back over a restart; where it may be, keep the numbers in a
 /// [`SequenceStore`] of another kind.
 #[derive(Debug)]
@@ -297,6 +298,9 @@ pub struct ClockSequences {
 impl ClockSequences {
     /// Numbers for each second.
     pub const PER_SECOND: u64 = 1024;
+
+    /// How long a server waits before it hears devices: the first answers take numbers.
+    pub(crate) const HEAD_START: Duration = Duration::from_millis(10);
 
     /// The start of 2026 in Unix time.
     const EPOCH: Duration = Duration::from_secs(1_767_225_600);

@@ -64,6 +64,10 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
         ModelsSource::Given(models) => (models, None),
         ModelsSource::Directory(directory) => (directory.models(), Some(directory.open())),
     };
+    let head_start = match credentials.is_some() && sequences.is_none() {
+        true => ClockSequences::HEAD_START,
+        false => Duration::ZERO,
+    };
     let (sender, events) = EventSender::new(config.limits.subscriber_queue_max);
     let shared = Arc::new(Shared {
         directory: Directory::new(config.limits.registrations_max),
@@ -133,6 +137,7 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
             peers: relay_senders.clone(),
             stop: stopped.clone(),
             published: Arc::clone(&published),
+            head_start,
         };
         let thread = parts.spawn().map_err(StartError::Shard)?;
         shards.push(ShardHandle {
@@ -177,6 +182,8 @@ struct Parts {
     peers: Vec<mpsc::Sender<crate::mailbox::Relay>>,
     stop: watch::Receiver<bool>,
     published: Arc<Published>,
+    /// How long what comes waits at first.
+    head_start: Duration,
 }
 
 impl Parts {
@@ -205,6 +212,7 @@ impl Parts {
         std::thread::Builder::new()
             .name(format!("lwm2m-shard-{}", self.id))
             .spawn(move || {
+                std::thread::sleep(self.head_start);
                 let seed = rand::random();
                 let now = Instant::now();
                 let work = Loop {

@@ -37,6 +37,11 @@ fn a_restart_starts_behind_all_that_could_have_been_used() {
     assert_eq!(first.start(&name()), 110 * 1024, "dropped and loaded again");
     let restarted = ClockSequences::new(|| at(110));
     assert_eq!(restarted.start(&name()), 110 * 1024);
+    let serving = ClockSequences {
+        clock: || at(110) + ClockSequences::HEAD_START,
+        ..restarted
+    };
+    assert!(serving.reserve(&name(), u64::MAX) >= 110 * 1024 + 10);
 }
 
 fn credential(kid: &[u8]) -> Credential {

@@ -36,6 +36,7 @@ pub use message::{Message, MessageType, ParseError, ParseErrorKind};
 pub use option::{OptionFault, OptionFormat, OptionIter, OptionNumber, OptionRef, Uint};
 pub use packet::PacketError;
 pub use security::{
-    Challenge, ObjectSecurity, ResponseFault, SecurityBinding, SecurityContextId, SecurityFault,
+    Challenge, ObjectSecurity, ProtectionFault, ResponseFault, SecurityBinding, SecurityContextId,
+    SecurityFault,
 };
 pub use token::Token;

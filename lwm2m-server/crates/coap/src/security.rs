@@ -31,24 +31,24 @@ pub trait ObjectSecurity: fmt::Debug + Send + Sync {
     /// Protects a response: the outer code and the content.
     ///
     /// # Errors
-    /// Why it cannot, in lower case.
+    /// Why it cannot.
     fn protect_response(
         &self,
         binding: &SecurityBinding,
         plain: &Message<'_>,
         outer: &mut Vec<u8>,
-    ) -> Result<Code, &'static str>;
+    ) -> Result<Code, ProtectionFault>;
 
     /// Protects a request: the outer code, the content, and what its responses are bound to.
     ///
     /// # Errors
-    /// Why it cannot, in lower case.
+    /// Why it cannot.
     fn protect_request(
         &self,
         context: SecurityContextId,
         plain: &Message<'_>,
         outer: &mut Vec<u8>,
-    ) -> Result<(Code, SecurityBinding), &'static str>;
+    ) -> Result<(Code, SecurityBinding), ProtectionFault>;
 
     /// Unprotects a response: its code and the content.
     ///
@@ -96,6 +96,25 @@ pub struct Challenge {
     pub binding: SecurityBinding,
     /// The value of the Echo option.
     pub echo: [u8; 8],
+}
+
+/// Why a message is not protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProtectionFault {
+    /// It may be in a moment, a fact in lower case. A request waits for a second at most; instead of
+    /// a response, the peer is told to come again (5.03).
+    NotYet(&'static str),
+    /// It cannot, a fact in lower case.
+    Refused(&'static str),
+}
+
+impl ProtectionFault {
+    /// The fact.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            ProtectionFault::NotYet(reason) | ProtectionFault::Refused(reason) => reason,
+        }
+    }
 }
 
 /// Why a protected response is not taken.

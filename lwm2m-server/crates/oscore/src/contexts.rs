@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use lwm2m_coap::{
-    Challenge, Code, Message, ObjectSecurity, OptionNumber, ResponseFault, SecurityBinding,
-    SecurityContextId, SecurityFault,
+    Challenge, Code, Message, ObjectSecurity, OptionNumber, ProtectionFault, ResponseFault,
+    SecurityBinding, SecurityContextId, SecurityFault,
 };
 
 use crate::{
@@ -58,7 +58,8 @@ pub trait SequenceStore: fmt::Debug + Send + Sync {
     fn start(&self, context: &ContextName) -> u64;
 
     /// Makes durable below which number they may be used, and gives it: `limit` at best, less when
-    /// it must not be that many, and what it gave last when it cannot.
+    /// it must not be that many, and what it gave last when it cannot. Where that is none more, it
+    /// is asked again in a moment.
     fn reserve(&self, context: &ContextName, limit: u64) -> u64;
 }
 
@@ -267,12 +268,13 @@ impl ObjectSecurity for Contexts {
         binding: &SecurityBinding,
         plain: &Message<'_>,
         outer: &mut Vec<u8>,
-    ) -> Result<Code, &'static str> {
-        let request = RequestBinding::from_words(binding.words).ok_or(FOREIGN)?;
-        self.with_reserve(binding.context, |context| {
+    ) -> Result<Code, ProtectionFault> {
+        let request = RequestBinding::from_words(binding.words);
+        let request = request.ok_or(ProtectionFault::Refused(FOREIGN))?;
+        let code = self.with_reserve(binding.context, |context| {
             context.protect_response(&request, plain, outer)
-        })
-        .map_err(|error| error.reason())
+        })?;
+        Ok(code)
     }
 
     fn protect_request(
@@ -280,10 +282,10 @@ impl ObjectSecurity for Contexts {
         context: SecurityContextId,
         plain: &Message<'_>,
         outer: &mut Vec<u8>,
-    ) -> Result<(Code, SecurityBinding), &'static str> {
-        self.with_reserve(context, |context| context.protect_request(plain, outer))
-            .map(|(code, binding)| (code, bound(context, &binding)))
-            .map_err(|error| error.reason())
+    ) -> Result<(Code, SecurityBinding), ProtectionFault> {
+        let (code, binding) =
+            self.with_reserve(context, |context| context.protect_request(plain, outer))?;
+        Ok((code, bound(context, &binding)))
     }
 
     fn unprotect_response(

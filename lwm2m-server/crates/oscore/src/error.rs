@@ -1,6 +1,6 @@
 //! What can go wrong, and what the peer is told of it.
 
-use lwm2m_coap::Code;
+use lwm2m_coap::{Code, ProtectionFault};
 
 /// Why no context comes of parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +44,15 @@ impl ProtectError {
             ProtectError::Option => "the message has an option that cannot be protected",
             ProtectError::TooLong => "the message is too long to be protected",
             ProtectError::ContextNotFound => "the security context is gone",
+        }
+    }
+}
+
+impl From<ProtectError> for ProtectionFault {
+    fn from(error: ProtectError) -> ProtectionFault {
+        match error {
+            ProtectError::SequenceNotReserved => ProtectionFault::NotYet(error.reason()),
+            error => ProtectionFault::Refused(error.reason()),
         }
     }
 }

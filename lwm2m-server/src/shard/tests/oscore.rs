@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use lwm2m_coap::{Code, Message, OptionNumber, Token};
 use lwm2m_oscore::{KeyId, PARTIAL_IV_MAX, Parameters, ReplayState, SecurityContext};
@@ -226,4 +227,16 @@ fn a_request_that_cannot_be_protected_fails_at_once() {
         );
     }
     assert!(world.sent.is_empty());
+}
+
+#[test]
+fn a_request_waits_until_its_number_may_be_used() {
+    let (mut world, numbers) = numbered(0);
+    let mut answer = world.send("a", read(0));
+    world.pass(Duration::from_millis(100));
+    assert!(world.sent.is_empty() && answer.try_recv().is_err());
+    numbers.granted.store(2, Ordering::Relaxed);
+    world.pass(Duration::from_millis(10));
+    assert_eq!(world.sent.len(), 1);
+    assert!(answer.try_recv().is_err(), "the device has it");
 }

@@ -12,7 +12,7 @@ use super::short::Short;
 use super::stored::{Sizes, Slice, slice};
 use super::timers::Timer;
 use super::{Endpoint, RequestError, RequestId, Response, ResponseHandle};
-use crate::{Block, Code, Message, MessageType, ObjectSecurity, OptionNumber};
+use crate::{Block, Code, Message, MessageType, ObjectSecurity, OptionNumber, ProtectionFault};
 
 /// What the engine adds to a response.
 #[derive(Debug, Clone, Copy, Default)]
@@ -377,12 +377,13 @@ fn encode<P>(
     };
     outbox
         .encode_protected(header, options, &added, payload, &outside, protect)
-        .unwrap_or_else(|_| {
+        .unwrap_or_else(|fault| {
             // Nothing of the response leaves without protection.
-            let header = Header {
-                code: Code::INTERNAL_SERVER_ERROR,
-                ..header
+            let code = match fault {
+                ProtectionFault::NotYet(_) => Code::SERVICE_UNAVAILABLE,
+                ProtectionFault::Refused(_) => Code::INTERNAL_SERVER_ERROR,
             };
+            let header = Header { code, ..header };
             outbox.encode(header, std::iter::empty(), &EngineOptions::default(), &[])
         })
 }

@@ -61,6 +61,8 @@ pub(super) struct Active {
     pub(super) security: Option<SecurityContextId>,
     /// What binds the response to the latest message, when it is protected.
     pub(super) binding: Option<SecurityBinding>,
+    /// How often the message in hand was to be protected and could not be yet; 0 when it is sent.
+    pub(super) attempts: u16,
     /// True when the peer has been given the Echo that it asked for.
     pub(super) echoed: bool,
 }

@@ -368,10 +368,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
     fn run_timer(&mut self, timer: Timer) {
         match timer {
             Timer::Transmission(slot) => self.retransmit(slot),
-            Timer::Exchange(slot) => {
-                let event = self.fail(slot, Failure::NoResponse);
-                self.events.extend(event);
-            }
+            Timer::Exchange(slot) => self.time_out(slot),
             Timer::Peer(slot) => self.review_peer(slot),
             Timer::Assembly(slot) => {
                 self.assemblies.remove(slot);

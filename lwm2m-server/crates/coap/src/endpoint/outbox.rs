@@ -10,7 +10,10 @@ use bytes::{Bytes, BytesMut};
 use super::Transmit;
 use super::short::Short;
 use crate::tcp::FrameBuilder;
-use crate::{Code, Message, MessageBuilder, MessageType, OptionIter, OptionNumber, Token};
+use crate::{
+    Code, Message, MessageBuilder, MessageType, OptionIter, OptionNumber, ParseErrorKind,
+    ProtectionFault, Token,
+};
 
 /// Room for the options of most messages, in bytes.
 const OPTIONS_BYTES: usize = 64;
@@ -124,14 +127,15 @@ impl<P> Outbox<P> {
         added: &EngineOptions,
         payload: &[u8],
         outside: &EngineOptions,
-        protect: impl FnOnce(&Message<'_>, &mut Vec<u8>) -> Result<Code, &'static str>,
-    ) -> Result<Bytes, &'static str> {
+        protect: impl FnOnce(&Message<'_>, &mut Vec<u8>) -> Result<Code, ProtectionFault>,
+    ) -> Result<Bytes, ProtectionFault> {
+        let refused = |kind: ParseErrorKind| ProtectionFault::Refused(kind.reason());
         let mut inner = Vec::with_capacity(payload.len() + OPTIONS_BYTES);
         write_options(MessageBuilder::options_only(&mut inner), options, added).payload(payload);
-        let plain = Message::of_content(header.code, &inner).map_err(|kind| kind.reason())?;
+        let plain = Message::of_content(header.code, &inner).map_err(refused)?;
         let mut outer = Vec::with_capacity(inner.len() + OPTIONS_BYTES);
         let code = protect(&plain, &mut outer)?;
-        let outer = Message::of_content(code, &outer).map_err(|kind| kind.reason())?;
+        let outer = Message::of_content(code, &outer).map_err(refused)?;
         let options = outer.options().map(|option| (option.number, option.value));
         let header = Header { code, ..header };
         Ok(self.encode(header, options, outside, outer.payload()))

@@ -6,12 +6,19 @@ use super::download::Download;
 use super::exchange::Active;
 use super::outbox::{EngineOptions, Header, Layer, decode_options, encode_options};
 use super::peer::NONE;
+use super::protection::NO_SECURITY;
 use super::reliability::Purpose;
 use super::short::Short;
-use super::timers::{NEVER, Timer, millis};
+use super::timers::{Millis, NEVER, Timer, millis};
 use super::upload::{BLOCKS_MAX, Upload};
 use super::{Endpoint, Event, Failure, OutgoingRequest, RequestError, RequestId};
-use crate::{Block, Code, Message, MessageType, OptionNumber};
+use crate::{Block, Code, Message, MessageType, OptionNumber, ProtectionFault};
+
+/// How long a message waits that cannot be protected yet.
+const PROTECTION_PAUSE: Millis = 4;
+
+/// How often it waits before its request fails: a second in all.
+const PROTECTION_ATTEMPTS_MAX: u16 = 250;
 
 impl<P: Copy + Eq + Hash> Endpoint<P> {
     /// Takes a request of the application.
@@ -95,7 +102,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
                 let options = decode_options(&active.options);
                 Ok(self.outbox.encode(header, options, &added, &payload))
             }
-            (Some(_), None) => Err("the engine has no object security"),
+            (Some(_), None) => Err(ProtectionFault::Refused(NO_SECURITY)),
             (Some(context), Some(security)) => {
                 let protect = |plain: &Message<'_>, content: &mut Vec<u8>| {
                     let (code, binding) = security.protect_request(context, plain, content)?;
@@ -117,11 +124,18 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         active.deadline = NEVER;
         let datagram = match datagram {
             Ok(datagram) => datagram,
-            Err(reason) => {
-                let event = self.fail(slot, Failure::Protection(reason));
+            Err(ProtectionFault::NotYet(_)) if active.attempts < PROTECTION_ATTEMPTS_MAX => {
+                active.attempts += 1;
+                active.deadline = self.clock.now() + PROTECTION_PAUSE;
+                let deadline = active.deadline;
+                return self.arm(deadline, Timer::Exchange(slot));
+            }
+            Err(fault) => {
+                let event = self.fail(slot, Failure::Protection(fault.reason()));
                 return self.events.extend(event);
             }
         };
+        active.attempts = 0;
         if stream {
             self.outbox.push(self.peers.at(peer).name, datagram);
             return self.await_response(slot);
@@ -134,6 +148,17 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
         if !confirmable {
             self.await_response(slot);
         }
+    }
+
+    /// The time of a request is over: the response has not come, or the message may be protected
+    /// now that could not be.
+    pub(super) fn time_out(&mut self, slot: u32) {
+        let active = self.exchanges.active_mut(slot);
+        if active.is_some_and(|active| active.attempts > 0) {
+            return self.send_next(slot);
+        }
+        let event = self.fail(slot, Failure::NoResponse);
+        self.events.extend(event);
     }
 
     /// The peer has the request: the response is due within the time-out.
@@ -249,6 +274,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             download: None,
             security,
             binding: None,
+            attempts: 0,
             echoed: false,
         })
     }

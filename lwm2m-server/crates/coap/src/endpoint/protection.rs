@@ -72,7 +72,10 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
     ) -> Result<Message<'d>, Dropped> {
         let active = self.exchanges.active_mut(slot).ok_or(Dropped::Echoed)?;
         let Some(mut binding) = active.binding else {
-            return Ok(outer);
+            return match active.security {
+                None => Ok(outer),
+                Some(_) => Err(ResponseFault::Refused(UNSENT).into()),
+            };
         };
         if outer.value(OptionNumber::OSCORE).is_none() && !outer.code().is_success() {
             return Err(Dropped::Unprotected(outer.code()));
@@ -221,9 +224,10 @@ impl From<ResponseFault> for Dropped {
 /// The longest value of an Echo option, in bytes.
 const ECHO_MAX: usize = 40;
 
-const NO_SECURITY: &str = "the engine has no object security";
+pub(super) const NO_SECURITY: &str = "the engine has no object security";
 const OUTER_BLOCK: &str = "a protected message comes in outer blocks";
 const UNASKED: &str = "a protected notification of what was asked without protection";
+const UNSENT: &str = "a response to a request that waits to be protected";
 
 fn refusal(fault: &SecurityFault) -> Response {
     let response = Response::new(fault.code);

@@ -231,6 +231,7 @@ impl<P: Copy + Eq + Hash> Endpoint<P> {
             download: Some(download),
             security,
             binding: None,
+            attempts: 0,
             echoed: false,
         }));
         self.schedule(slot);

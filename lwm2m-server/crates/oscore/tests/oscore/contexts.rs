@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use lwm2m_coap::{Code, ObjectSecurity, OptionNumber, SecurityContextId};
+use lwm2m_coap::{Code, ObjectSecurity, OptionNumber, ProtectionFault, SecurityContextId};
 use lwm2m_oscore::{
     ContextName, Contexts, ContextsError, IdContext, KeyId, OscoreOption, ReplayState,
     SequenceStore,
@@ -196,7 +196,8 @@ fn after_a_restart_numbers_continue_behind_the_reserve() {
     let contexts = Contexts::new(1, Arc::new(Full));
     let id = contexts.add(&side(&shared, b"srv", b"dev"), ReplayState::Unknown);
     let refused = contexts.protect_request(id.expect("room"), &parse(&get()), &mut Vec::new());
-    assert_eq!(refused, Err("no sequence number is reserved"));
+    let reason = "no sequence number is reserved";
+    assert_eq!(refused, Err(ProtectionFault::NotYet(reason)));
 }
 
 #[test]

@@ -12,17 +12,33 @@ use lwm2m_oscore::{ContextName, Contexts, ReplayState, SequenceStore};
 use crate::common::{message, parameters, parse, side};
 
 /// Numbers that start anew: there is no restart here.
-#[derive(Debug, Default)]
-struct Fresh(Mutex<u64>);
+#[derive(Debug)]
+struct Fresh {
+    /// How many may be used.
+    granted: Mutex<u64>,
+}
+
+impl Default for Fresh {
+    fn default() -> Fresh {
+        Fresh {
+            granted: Mutex::new(u64::MAX),
+        }
+    }
+}
+
+impl Fresh {
+    fn grant(&self, numbers: u64) {
+        *self.granted.lock().expect("no panic") = numbers;
+    }
+}
 
 impl SequenceStore for Fresh {
     fn start(&self, _: &ContextName) -> u64 {
-        *self.0.lock().expect("no panic")
+        0
     }
 
     fn reserve(&self, _: &ContextName, limit: u64) -> u64 {
-        *self.0.lock().expect("no panic") = limit;
-        limit
+        limit.min(*self.granted.lock().expect("no panic"))
     }
 }
 
@@ -30,6 +46,7 @@ impl SequenceStore for Fresh {
 struct Side {
     engine: Endpoint<u8>,
     context: SecurityContextId,
+    numbers: Arc<Fresh>,
     plain: Vec<u8>,
     heard: Vec<Heard>,
 }
@@ -53,11 +70,13 @@ struct Pair {
 impl Side {
     fn new(sender: &[u8], recipient: &[u8], secret: &str, replay: ReplayState) -> Side {
         let shared = parameters(secret, "", None);
-        let contexts = Contexts::new(4, Arc::new(Fresh::default()));
+        let numbers = Arc::new(Fresh::default());
+        let contexts = Contexts::new(4, numbers.clone());
         let context = contexts.add(&side(&shared, sender, recipient), replay);
         Side {
             engine: Endpoint::new(Config::default(), 7).with_security(Arc::new(contexts)),
             context: context.expect("room"),
+            numbers,
             plain: Vec::new(),
             heard: Vec::new(),
         }
@@ -66,6 +85,19 @@ impl Side {
     fn take(&mut self, now: Instant, datagram: &[u8]) {
         let event = self.engine.receive_with(now, 0, datagram, &mut self.plain);
         self.heard.extend(event.and_then(heard));
+        self.drain();
+    }
+
+    /// Lets time pass to the next timer; gives how late it is then.
+    fn wait(&mut self, now: Instant) -> Instant {
+        let due = self.engine.poll_timeout().expect("something waits");
+        assert!(due > now);
+        self.engine.handle_timeout(due);
+        self.drain();
+        due
+    }
+
+    fn drain(&mut self) {
         while let Some(event) = self.engine.poll_event() {
             self.heard.extend(heard(event));
         }
@@ -439,6 +471,86 @@ fn what_cannot_be_protected_fails_and_does_not_leave() {
     // The next one has its turn.
     pair.device.ask(pair.now, post("rd"));
     assert_eq!(pair.settle().len(), 1);
+}
+
+/// Numbers may come with time: a request that finds none is sent when there is one.
+#[test]
+fn a_request_waits_for_a_number() {
+    let mut pair = Pair::new();
+    pair.device.numbers.grant(0);
+    pair.device.ask(pair.now, post("rd"));
+    pair.device.ask(pair.now, post("dp"));
+    assert_eq!(pair.settle().len(), 0);
+    let now = pair.device.wait(pair.now);
+    assert_eq!(pair.settle().len(), 0);
+    pair.device.numbers.grant(1);
+    pair.now = pair.device.wait(now);
+    let wire = pair.settle();
+    assert!(wire.len() == 1 && is_protected(&wire[0]));
+    let (handle, _, path, _) = pair.server.requested();
+    assert_eq!(path, "rd");
+    pair.respond(handle, content(b"1"));
+    pair.settle();
+    assert!(matches!(pair.device.heard[..], [Heard::Response(..)]));
+    pair.device.numbers.grant(2);
+    pair.now = pair.device.wait(pair.now);
+    assert_eq!(pair.settle().len(), 1);
+    assert_eq!(pair.server.requested().2, "dp");
+}
+
+#[test]
+fn a_request_that_gets_no_number_fails() {
+    let mut pair = Pair::new();
+    pair.device.numbers.grant(0);
+    pair.device.ask(pair.now, post("rd"));
+    let mut now = pair.now;
+    while pair.device.heard.is_empty() {
+        assert!(now < pair.now + Duration::from_secs(2));
+        now = pair.device.wait(now);
+    }
+    let reason = "no sequence number is reserved";
+    let failure = Failure::Protection(reason);
+    assert!(matches!(pair.device.heard[..], [Heard::Failed(heard)] if heard == failure));
+    assert_eq!(pair.settle().len(), 0);
+    // The next one has its turn, and all the time that there is.
+    pair.device.ask(now, post("dp"));
+    now = pair.device.wait(now);
+    pair.device.numbers.grant(1);
+    pair.now = pair.device.wait(now);
+    assert_eq!(pair.settle().len(), 1);
+}
+
+/// The token of the message before is known on the wire.
+#[test]
+fn what_waits_for_a_number_takes_no_answer_in_plain() {
+    let mut pair = Pair::with(ReplayState::Unknown, "0102");
+    pair.device.numbers.grant(1);
+    pair.device.ask(pair.now, post("rd"));
+    let request = pair.device.sent().remove(0);
+    pair.server.take(pair.now, &request);
+    let challenge = pair.server.sent().remove(0);
+    pair.device.take(pair.now, &challenge);
+    assert!(pair.device.sent().is_empty());
+    let mut forged = challenge[..4 + parse(&challenge).token().len()].to_vec();
+    forged[0] = forged[0] & 0xcf | 0x10;
+    forged[1] = Code::CREATED.0;
+    pair.device.take(pair.now, &forged);
+    let reason = "a response to a request that waits to be protected";
+    assert!(matches!(pair.device.heard[..], [Heard::Refused(heard)] if heard == reason));
+    pair.device.numbers.grant(2);
+    pair.now = pair.device.wait(pair.now);
+    pair.settle();
+    assert_eq!(pair.server.heard.len(), 2, "challenged, and taken");
+}
+
+#[test]
+fn a_challenge_without_a_number_puts_the_device_off() {
+    let mut pair = Pair::with(ReplayState::Unknown, "0102");
+    pair.server.numbers.grant(0);
+    pair.device.ask(pair.now, post("rd"));
+    pair.settle();
+    let failure = Failure::Unprotected(Code::SERVICE_UNAVAILABLE);
+    assert!(matches!(pair.device.heard[..], [Heard::Failed(heard)] if heard == failure));
 }
 
 #[test]
