@@ -171,7 +171,7 @@ async fn paths_and_methods_that_the_server_does_not_have() {
             "method-not-allowed",
         ),
         (Code::GET, "", Code::NOT_FOUND, "unknown-path"),
-        (Code::POST, "bs", Code::NOT_FOUND, "unknown-path"),
+        (Code::POST, "bs", Code::NOT_FOUND, "no-bootstrap"),
         (Code::FETCH, "3/0", Code::NOT_FOUND, "unknown-path"),
     ] {
         let request = device.request(method, path);
