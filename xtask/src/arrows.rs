@@ -59,6 +59,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         &[
             "lwm2m-core",
             "lwm2m-coap",
+            "lwm2m-dtls",
             "lwm2m-registry",
             "lwm2m-codegen",
             "lwm2m-server",
@@ -88,7 +89,10 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("tower-http", &["lwm2m-admin"]),
     ("coap-lite", &["lwm2m-coap", "lwm2m-bench"]),
     ("quinn-udp", &["lwm2m-server", "lwm2m-bench"]),
-    ("rustix", &["lwm2m-server", "lwm2m-device", "xtask"]),
+    (
+        "rustix",
+        &["lwm2m-server", "lwm2m-device", "lwm2m-bench", "xtask"],
+    ),
     ("quick-xml", &["lwm2m-registry"]),
     ("minicbor", &["lwm2m-core", "lwm2m-oscore"]),
 ];

@@ -1,6 +1,9 @@
 //! `cargo xtask bench`: builds the benches in release, and runs them one after the other.
+//!
+//! Where OpenSSL and its headers are installed, it is measured too.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
@@ -8,7 +11,7 @@ use crate::process;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Only these: parse, codecs, registry, storm, binary (the storm against `lwm2m-server`).
+    /// Only these: parse, codecs, registry, dtls, storm, binary (the storm against `lwm2m-server`).
     names: Vec<String>,
     /// A folder of definitions for `registry`, which compiles all of them into one crate.
     #[arg(long, env = "LWM2M_REGISTRY", value_name = "FOLDER")]
@@ -23,6 +26,7 @@ pub(crate) struct Arguments {
 
 struct Bench {
     name: &'static str,
+    arguments: &'static [&'static str],
     quick: &'static [&'static str],
     /// Run once more in a build that counts allocations.
     allocations: bool,
@@ -31,26 +35,37 @@ struct Bench {
 const BENCHES: &[Bench] = &[
     Bench {
         name: "parse",
+        arguments: &[],
         quick: &["--rounds=10", "--round-ms=2"],
         allocations: true,
     },
     Bench {
         name: "codecs",
+        arguments: &[],
         quick: &["--rounds=10", "--round-ms=2"],
         allocations: true,
     },
     Bench {
         name: "registry",
+        arguments: &[],
         quick: &["--rounds=3", "--round-ms=2"],
         allocations: false,
     },
     Bench {
+        name: "dtls",
+        arguments: &[],
+        quick: &["--rounds=5", "--sessions=10000", "--sessions-of-others=500"],
+        allocations: true,
+    },
+    Bench {
         name: "storm",
+        arguments: &["--security=psk", "--rounds=3"],
         quick: &["--devices=10000"],
         allocations: false,
     },
     Bench {
         name: "binary",
+        arguments: &[],
         quick: &["--devices=10000"],
         allocations: false,
     },
@@ -68,13 +83,22 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
         if !all && !arguments.names.iter().any(|name| name == bench.name) {
             continue;
         }
-        run_bench(root, arguments, bench, &[])?;
+        let openssl = has_openssl().then_some("openssl");
+        run_bench(root, arguments, bench, openssl.as_slice())?;
         if bench.allocations {
-            let features = ["--features", "count-allocations"];
-            run_bench(root, arguments, bench, &features)?;
+            let features = ["count-allocations"].into_iter().chain(openssl);
+            run_bench(root, arguments, bench, &features.collect::<Vec<_>>())?;
         }
     }
     Ok(())
+}
+
+/// True when there is an OpenSSL to link with.
+fn has_openssl() -> bool {
+    let mut command = Command::new("pkg-config");
+    command.args(["--exists", "openssl"]);
+    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    std::env::var_os("OPENSSL_DIR").is_some() || status.is_ok_and(|status| status.success())
 }
 
 fn run_bench(
@@ -84,7 +108,10 @@ fn run_bench(
     features: &[&str],
 ) -> anyhow::Result<()> {
     let mut all = vec!["run", "--release", "--quiet", "--package", "lwm2m-bench"];
-    all.extend(features);
+    let features = features.join(",");
+    if !features.is_empty() {
+        all.extend(["--features", &features]);
+    }
     all.push("--");
     let binary;
     if bench.name == "binary" {
@@ -100,6 +127,7 @@ fn run_bench(
     } else {
         all.push(bench.name);
     }
+    all.extend(bench.arguments);
     let folder;
     if let ("registry", Some(path)) = (bench.name, &arguments.registry) {
         // The bench runs in the root of the workspace.

@@ -5,6 +5,8 @@
 
 mod coap_parse;
 mod codecs;
+mod dtls;
+mod process;
 mod registry;
 mod report;
 mod storm;
@@ -37,8 +39,13 @@ enum Bench {
     Codecs(timing::Rounds),
     /// Reading object definitions, making types of them, looking models up.
     Registry(registry::Arguments),
+    /// DTLS handshakes, records and idle sessions, compared with webrtc-dtls and OpenSSL.
+    Dtls(dtls::Arguments),
     /// Many devices register, update and notify: CPU time and memory of the server.
     Storm(storm::Arguments),
+    /// The process of `dtls` whose memory is looked at.
+    #[command(hide = true)]
+    Hold(dtls::HoldArguments),
     /// The server of `storm`.
     #[command(hide = true)]
     Serve(storm::ServeArguments),
@@ -53,6 +60,8 @@ fn main() -> anyhow::Result<()> {
         Bench::Parse(rounds) => vec![coap_parse::run(rounds)?],
         Bench::Codecs(rounds) => vec![codecs::run(rounds)?],
         Bench::Registry(arguments) => registry::run(arguments)?,
+        Bench::Dtls(arguments) => dtls::run(arguments)?,
+        Bench::Hold(arguments) => return dtls::hold(arguments),
         Bench::Storm(arguments) => storm::run(arguments)?,
         Bench::Serve(arguments) => return storm::serve(arguments),
         Bench::Echo(arguments) => return storm::echo(arguments),

@@ -10,9 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use serde_json::Value;
 
-/// Bytes of a page of memory: the only size that Linux has on the machines that benches run on
-/// and that says so.
-const PAGE: u64 = 4096;
+use crate::process::{field, resident_bytes};
+
 /// How long a process may take to end.
 const END_MAX: Duration = Duration::from_secs(30);
 
@@ -107,8 +106,7 @@ impl Server {
 
     /// Bytes of memory that are resident.
     pub(crate) fn resident_bytes(&self) -> anyhow::Result<u64> {
-        let statm = fs::read_to_string(format!("/proc/{}/statm", self.child.id()))?;
-        Ok(field(&statm, 1).context("resident pages")? * PAGE)
+        resident_bytes(self.child.id())
     }
 }
 
@@ -142,8 +140,4 @@ impl Cpu {
         let ticks = self.user_ticks + self.system_ticks;
         self.total_ns as f64 * self.user_ticks as f64 / ticks.max(1) as f64
     }
-}
-
-fn field(text: &str, index: usize) -> Option<u64> {
-    text.split_whitespace().nth(index)?.parse().ok()
 }

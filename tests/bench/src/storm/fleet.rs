@@ -16,6 +16,8 @@ const LINKS: usize = 20;
 /// What the devices of a phase do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
+    /// A DTLS session; nothing without DTLS.
+    Handshake,
     /// Register, with 20 links.
     Register,
     /// Update without parameters.
@@ -80,6 +82,11 @@ impl Fleet {
     /// How many devices.
     pub(crate) fn len(&self) -> u64 {
         self.devices.len() as u64
+    }
+
+    /// The number of a device among those of all generators.
+    pub(crate) fn number(&self, index: usize) -> u32 {
+        self.first + index as u32
     }
 
     /// Devices that the server observes.
@@ -164,12 +171,11 @@ impl Traffic for Fleet {
             Phase::Update => self.update(index, out),
             Phase::NotifyNon => self.notify(index, MessageType::NonConfirmable, out),
             Phase::NotifyCon => self.notify(index, MessageType::Confirmable, out),
-            Phase::Answer => {}
+            Phase::Handshake | Phase::Answer => {}
         }
-        if matches!(self.phase, Phase::NotifyNon | Phase::Answer) {
-            Expect::Nothing
-        } else {
-            Expect::Answer
+        match self.phase {
+            Phase::Handshake | Phase::NotifyNon | Phase::Answer => Expect::Nothing,
+            Phase::Register | Phase::Update | Phase::NotifyCon => Expect::Answer,
         }
     }
 

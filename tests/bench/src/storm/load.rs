@@ -112,6 +112,11 @@ pub(crate) struct Generator {
     buffers: Vec<u8>,
     datagram: Vec<u8>,
     reply: Vec<u8>,
+    /// What leaves at the end of a turn, all together: so the server meets the same bursts however
+    /// long devices take to make them.
+    outgoing: Vec<u8>,
+    /// The device, and where its datagram ends.
+    ends: Vec<(usize, usize)>,
 }
 
 impl Generator {
@@ -140,6 +145,8 @@ impl Generator {
             buffers: vec![0; BATCH_SIZE * DATAGRAM_MAX],
             datagram: Vec::new(),
             reply: Vec::new(),
+            outgoing: Vec::new(),
+            ends: Vec::new(),
         })
     }
 
@@ -157,13 +164,15 @@ impl Generator {
         self.awaiting.fill(0);
         while next < self.awaiting.len() || window.open > 0 {
             while next < self.awaiting.len() && window.has_room(in_flight) {
-                self.send_next(server, traffic, next, &mut window, &mut outcome)?;
+                self.send_next(traffic, next, &mut window, &mut outcome);
                 next += 1;
             }
+            self.flush(server)?;
             let wait = window.wait(Instant::now());
-            self.receive(server, traffic, wait, &mut window, &mut outcome)?;
-            self.repeat(server, traffic, &mut window, &mut outcome)?;
+            self.receive(traffic, wait, &mut window, &mut outcome)?;
+            self.repeat(traffic, &mut window, &mut outcome);
         }
+        self.flush(server)?;
         outcome.elapsed = start.elapsed();
         Ok(outcome)
     }
@@ -181,7 +190,8 @@ impl Generator {
         self.awaiting.fill(0);
         while !stop.load(Ordering::Acquire) {
             let wait = Duration::from_millis(20);
-            self.receive(server, traffic, wait, &mut window, &mut outcome)?;
+            self.receive(traffic, wait, &mut window, &mut outcome)?;
+            self.flush(server)?;
         }
         outcome.elapsed = start.elapsed();
         Ok(outcome)
@@ -189,39 +199,31 @@ impl Generator {
 
     fn send_next(
         &mut self,
-        server: SocketAddr,
         traffic: &mut impl Traffic,
         device: usize,
         window: &mut Window,
         outcome: &mut Outcome,
-    ) -> anyhow::Result<()> {
+    ) {
         self.datagram.clear();
         let expect = traffic.message(device, false, &mut self.datagram);
         outcome.requests += 1;
         outcome.sent_bytes += self.datagram.len() as u64;
-        self.send(server, device, &self.datagram)?;
+        self.line_up(device);
         let last = device + 1 == self.awaiting.len();
         match expect {
             Expect::Answer => window.opened(device, false),
             Expect::Nothing if device % UNANSWERED_RUN == UNANSWERED_RUN - 1 || last => {
                 self.datagram.clear();
                 traffic.sync(device, &mut self.datagram);
-                self.send(server, device, &self.datagram)?;
+                self.line_up(device);
                 window.opened(device, true);
             }
-            Expect::Nothing => return Ok(()),
+            Expect::Nothing => return,
         }
         self.awaiting[device] = 1;
-        Ok(())
     }
 
-    fn repeat(
-        &mut self,
-        server: SocketAddr,
-        traffic: &mut impl Traffic,
-        window: &mut Window,
-        outcome: &mut Outcome,
-    ) -> anyhow::Result<()> {
+    fn repeat(&mut self, traffic: &mut impl Traffic, window: &mut Window, outcome: &mut Outcome) {
         let now = Instant::now();
         while let Some((device, sync)) = window.due(now, &self.awaiting) {
             if self.awaiting[device] == TRANSMISSIONS_MAX {
@@ -239,14 +241,12 @@ impl Generator {
             outcome.retries += 1;
             self.awaiting[device] += 1;
             window.reopened(device, sync);
-            self.send(server, device, &self.datagram)?;
+            self.line_up(device);
         }
-        Ok(())
     }
 
     fn receive(
         &mut self,
-        server: SocketAddr,
         traffic: &mut impl Traffic,
         wait: Duration,
         window: &mut Window,
@@ -283,7 +283,8 @@ impl Generator {
             let taken = traffic.take(device, datagram, &mut self.reply);
             if !self.reply.is_empty() {
                 outcome.sent_bytes += self.reply.len() as u64;
-                self.send(server, device, &self.reply)?;
+                self.outgoing.extend_from_slice(&self.reply);
+                self.ends.push((device, self.outgoing.len()));
             }
             match taken {
                 Taken::Served => outcome.served += 1,
@@ -301,6 +302,23 @@ impl Generator {
                 }
             }
         }
+        Ok(())
+    }
+
+    fn line_up(&mut self, device: usize) {
+        self.outgoing.extend_from_slice(&self.datagram);
+        self.ends.push((device, self.outgoing.len()));
+    }
+
+    /// Sends what is lined up.
+    fn flush(&mut self, server: SocketAddr) -> anyhow::Result<()> {
+        let mut start = 0;
+        for (device, end) in &self.ends {
+            self.send(server, *device, &self.outgoing[start..*end])?;
+            start = *end;
+        }
+        self.outgoing.clear();
+        self.ends.clear();
         Ok(())
     }
 

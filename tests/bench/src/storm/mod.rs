@@ -13,19 +13,22 @@ mod child;
 mod echo;
 mod fleet;
 mod load;
+mod memory;
+mod secure;
 mod serve;
+mod side;
 
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use anyhow::{Context, bail, ensure};
-use child::{Cpu, Server};
+use anyhow::{Context, ensure};
+use child::Server;
 use echo::EchoTraffic;
-use fleet::{Fleet, Phase};
-use load::{Generator, Outcome};
+use fleet::Phase;
+use memory::Memory;
+use side::{Measured, Security, Side, each};
 use tempfile::TempDir;
 
 pub(crate) use echo::{Arguments as EchoArguments, run as echo};
@@ -48,6 +51,12 @@ pub(crate) struct Arguments {
     /// Shards of the server; one for each core when not given.
     #[arg(long)]
     shards: Option<usize>,
+    /// Measures a second server, whose devices come with this, beside one without.
+    #[arg(long, value_enum, default_value_t = Security::None, conflicts_with = "binary")]
+    security: Security,
+    /// Rounds of the phases that can be repeated, Update, notify and read; the best one counts.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
     /// Subscribes to the events of the server, and drops them.
     #[arg(long, conflicts_with = "binary")]
     subscriber: bool,
@@ -93,13 +102,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Vec<Report>> {
                 message_bytes,
                 answer_bytes,
             })?;
-            storm.row(phase, &echo, &echo);
+            storm.row(phase, Security::None, &echo, &echo, None);
         }
         return Ok(vec![storm.phases]);
     }
-    let (mut server, _folder) = start_server(arguments)?;
-    let mut memory = Memory::new(arguments.devices, &server)?;
-    storm.run(arguments, &mut server, &mut memory)?;
+    storm.run()?;
     storm.phases.note(format!(
         "{} devices, {} messages in flight. cpu_us: CPU time of the server process for each \
          request, user_us the part outside the kernel (ticks, inexact). echo_us: the same of a \
@@ -109,11 +116,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Vec<Report>> {
         arguments.in_flight,
         load::UNANSWERED_RUN
     ));
-    Ok(vec![storm.phases, memory.report])
+    let memory = storm.memory.map(|memory| memory.report);
+    Ok([storm.phases].into_iter().chain(memory).collect())
 }
 
 /// Starts the framework in a process of its own, or the binary.
-fn start_server(arguments: &Arguments) -> anyhow::Result<(Server, Option<TempDir>)> {
+fn start_server(
+    arguments: &Arguments,
+    security: Security,
+) -> anyhow::Result<(Server, Option<TempDir>)> {
     let own = std::env::current_exe()?;
     let program = arguments.binary.as_ref().unwrap_or(&own);
     let mut under = arguments.under.iter().flat_map(|under| under.split(' '));
@@ -132,6 +143,9 @@ fn start_server(arguments: &Arguments) -> anyhow::Result<(Server, Option<TempDir
             .args(arguments.shards.map(|shards| format!("--shards={shards}")))
             .args(arguments.subscriber.then_some("--subscriber"))
             .args(arguments.all_addresses.then_some("--all-addresses"));
+        if security == Security::Psk {
+            command.arg(format!("--credentials={}", arguments.devices));
+        }
         return Ok((Server::start(&mut command)?, None));
     }
     let folder = tempfile::tempdir()?;
@@ -157,186 +171,199 @@ bind_port = 0
 security_mode = "nosec"
 "#;
 
-fn notifications(server: &mut Server) -> anyhow::Result<u64> {
-    let answer = server.ask("statistics")?;
-    answer["notifications"]
-        .as_u64()
-        .context("the server counts no notifications")
-}
-
 /// The load, and what came of it so far.
-struct Storm {
-    generators: Vec<(Generator, Fleet)>,
-    echo: Server,
-    in_flight: usize,
+struct Storm<'a> {
+    arguments: &'a Arguments,
+    /// Without security, and with it.
+    sides: Vec<Side>,
+    echo: Side,
     phases: Report,
+    memory: Option<Memory>,
+    /// The files of a binary.
+    _folder: Option<TempDir>,
 }
 
-/// What a phase was, and what it cost the server.
-struct Measured {
-    outcome: Outcome,
-    cpu: Cpu,
-    /// Messages that were handled: those of devices, or of the server.
-    count: u64,
-}
-
-impl Storm {
-    fn new(arguments: &Arguments) -> anyhow::Result<Storm> {
+impl<'a> Storm<'a> {
+    fn new(arguments: &'a Arguments) -> anyhow::Result<Storm<'a>> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let threads = arguments.threads.unwrap_or(cores / 2).max(1) as u32;
-        let share = arguments.devices.div_ceil(threads);
-        let mut generators = Vec::new();
-        for first in (0..arguments.devices).step_by(share as usize) {
-            let count = share.min(arguments.devices - first);
-            generators.push((Generator::new(first, count)?, Fleet::new(first, count)));
+        let side = |security: Security, server: Server| {
+            let Arguments {
+                devices, in_flight, ..
+            } = *arguments;
+            Side::new(security, server, devices, threads, in_flight)
+        };
+        let mut securities = vec![Security::None];
+        securities.extend((arguments.security != Security::None).then_some(arguments.security));
+        let (mut sides, mut files) = (Vec::new(), None);
+        if !arguments.echo_only {
+            for security in securities {
+                let (server, folder) = start_server(arguments, security)?;
+                files = files.or(folder);
+                sides.push(side(security, server)?);
+            }
         }
         let echo_threads = format!("--threads={}", arguments.shards.unwrap_or(cores));
+        let echo = Server::start_own(&["echo", &echo_threads])?;
         let columns = [
-            "phase", "requests", "lost", "retries", "wall_s", "per_s", "cpu_us", "user_us",
-            "echo_us", "ratio",
+            "phase", "security", "requests", "lost", "retries", "wall_s", "per_s", "cpu_us",
+            "user_us", "to_none", "echo_us", "ratio",
         ];
         Ok(Storm {
-            in_flight: (arguments.in_flight as usize / generators.len()).max(1),
-            generators,
-            echo: Server::start_own(&["echo", &echo_threads])?,
+            arguments,
+            memory: match sides.is_empty() {
+                true => None,
+                false => Some(Memory::new(arguments.devices, &sides)?),
+            },
+            sides,
+            echo: side(Security::None, echo)?,
             phases: Report::new("Devices in a storm", &columns),
+            _folder: files,
         })
     }
 
-    fn run(
-        &mut self,
-        arguments: &Arguments,
-        server: &mut Server,
-        memory: &mut Memory,
-    ) -> anyhow::Result<()> {
-        self.send("register", Phase::Register, server)?;
-        memory.row("registered", server)?;
-        if arguments.until == Until::Register {
+    fn run(&mut self) -> anyhow::Result<()> {
+        let Arguments { until, rounds, .. } = *self.arguments;
+        self.shake_hands()?;
+        self.send("register", Phase::Register, 1)?;
+        self.remember("registered")?;
+        if until == Until::Register {
             return Ok(());
         }
-        self.send("update", Phase::Update, server)?;
-        memory.row("updated", server)?;
-        if arguments.until == Until::Update || arguments.binary.is_some() {
+        self.send("update", Phase::Update, rounds)?;
+        self.remember("updated")?;
+        if until == Until::Update || self.arguments.binary.is_some() {
             return Ok(());
         }
-        self.ask("observe", server)?;
-        memory.row("observed", server)?;
-        let observed = self.generators.iter().map(|(_, fleet)| fleet.observed());
-        let observed: usize = observed.sum();
-        ensure!(
-            observed == arguments.devices as usize,
-            "the server observes {observed} of {} devices",
-            arguments.devices
-        );
-        if arguments.until == Until::Observe {
-            return Ok(());
-        }
-        let before = notifications(server)?;
-        self.send("notify NON", Phase::NotifyNon, server)?;
-        let between = notifications(server)?;
-        self.send("notify CON", Phase::NotifyCon, server)?;
-        let after = notifications(server)?;
-        self.phases.note(format!(
-            "The server decoded {} of the NON and {} of the CON notifications.",
-            between - before,
-            after - between
-        ));
-        if arguments.until == Until::Notify {
-            return Ok(());
-        }
-        self.ask("read", server)?;
-        memory.row("read", server)
-    }
-
-    /// Every device sends a message.
-    fn send(&mut self, name: &str, phase: Phase, server: &Server) -> anyhow::Result<()> {
-        let (address, in_flight) = (server.address, self.in_flight);
-        let before = server.cpu()?;
-        let outcome = self.each(|generator, fleet| {
-            fleet.phase = phase;
-            generator.run(address, fleet, in_flight)
-        })?;
-        let cpu = server.cpu()?.since(before);
-        if let Some(code) = outcome.refusal {
-            bail!(
-                "{name}: {} were refused, the first with {code}",
-                outcome.refused
+        self.ask("observe", 1)?;
+        self.remember("observed")?;
+        for side in &self.sides {
+            let observed = side.observed();
+            ensure!(
+                observed == self.arguments.devices as usize,
+                "the server observes {observed} of {} devices",
+                self.arguments.devices
             );
         }
-        let answered = phase != Phase::NotifyNon;
-        self.add(name, outcome, cpu, outcome.requests, answered)
-    }
-
-    /// The server asks every device.
-    fn ask(&mut self, name: &str, server: &mut Server) -> anyhow::Result<()> {
-        let address = server.address;
-        let devices: u64 = self.generators.iter().map(|(_, fleet)| fleet.len()).sum();
-        let before = server.cpu()?;
-        let stop = AtomicBool::new(false);
-        let command = format!("{name} {devices}");
-        let (outcome, answer) = thread::scope(|scope| {
-            let asking = scope.spawn(|| {
-                let answer = server.ask(&command);
-                stop.store(true, Ordering::Release);
-                answer
-            });
-            let outcome = self.each(|generator, fleet| {
-                fleet.phase = Phase::Answer;
-                generator.serve(address, fleet, &stop)
-            });
-            let answer = asking
-                .join()
-                .map_err(|_| anyhow::anyhow!("{name} panicked"));
-            (outcome, answer)
-        });
-        let (outcome, answer) = (outcome?, answer??);
-        let cpu = server.cpu()?.since(before);
-        if answer["failed"] != 0 {
-            bail!("{name}: {answer}");
+        if until == Until::Observe {
+            return Ok(());
         }
-        self.phases.note(format!(
-            "{name}: from call to value {:.0} us in the middle, {:.0} us at the 99th percentile.",
-            answer["p50_us"].as_f64().unwrap_or_default(),
-            answer["p99_us"].as_f64().unwrap_or_default(),
-        ));
-        self.add(name, outcome, cpu, devices, true)
+        for (name, phase) in [
+            ("notify NON", Phase::NotifyNon),
+            ("notify CON", Phase::NotifyCon),
+        ] {
+            let before = self.notifications()?;
+            self.send(name, phase, rounds)?;
+            let decoded = self.notifications()? - before;
+            self.phases.note(format!(
+                "{name}: {decoded} of {} were decoded.",
+                u64::from(rounds) * u64::from(self.arguments.devices) * self.sides.len() as u64
+            ));
+        }
+        if until == Until::Notify {
+            return Ok(());
+        }
+        self.ask("read", rounds)?;
+        self.remember("read")
     }
 
-    fn add(
+    /// Every device with security has a session.
+    fn shake_hands(&mut self) -> anyhow::Result<()> {
+        let Some(side) = self.sides.get_mut(1) else {
+            return Ok(());
+        };
+        let name = "handshake";
+        let measured = side.send(name, Phase::Handshake)?;
+        ensure!(
+            measured.outcome.lost == 0,
+            "{} devices have no session",
+            measured.outcome.lost
+        );
+        let security = side.security;
+        // A handshake is three messages and their answers.
+        let echo = self.echo_of(&measured, true)?;
+        self.row(name, security, &measured, &echo, None);
+        self.remember(name)
+    }
+
+    /// Every device of every side sends a message, some times over.
+    fn send(&mut self, name: &str, phase: Phase, rounds: u32) -> anyhow::Result<()> {
+        let answered = phase != Phase::NotifyNon;
+        self.each_side(name, rounds, answered, |side| side.send(name, phase))
+    }
+
+    /// The servers ask every device, some times over.
+    fn ask(&mut self, name: &str, rounds: u32) -> anyhow::Result<()> {
+        let mut told = Vec::new();
+        self.each_side(name, rounds, true, |side| {
+            let (measured, answer) = side.ask(name)?;
+            told.push(format!(
+                "{name}, security {}: from call to value {:.0} us in the middle, {:.0} us at the \
+                 99th percentile.",
+                side.security.name(),
+                answer["p50_us"].as_f64().unwrap_or_default(),
+                answer["p99_us"].as_f64().unwrap_or_default(),
+            ));
+            Ok(measured)
+        })?;
+        let last = told.len().saturating_sub(self.sides.len());
+        told.drain(last..).for_each(|note| self.phases.note(note));
+        Ok(())
+    }
+
+    /// Measures the sides in turn, and takes the best round of each.
+    fn each_side(
         &mut self,
         name: &str,
-        outcome: Outcome,
-        cpu: Cpu,
-        count: u64,
+        rounds: u32,
         answered: bool,
+        mut work: impl FnMut(&mut Side) -> anyhow::Result<Measured>,
     ) -> anyhow::Result<()> {
-        let mean = |bytes: u64| (bytes / count.max(1)) as usize;
-        let echo = self.echo(EchoTraffic {
-            message_bytes: mean(outcome.sent_bytes),
-            answer_bytes: if answered {
-                mean(outcome.received_bytes)
-            } else {
-                0
-            },
-        })?;
-        let measured = Measured {
-            outcome,
-            cpu,
-            count,
-        };
-        self.row(name, &measured, &echo);
+        let mut best: Vec<Option<Measured>> = self.sides.iter().map(|_| None).collect();
+        for _ in 0..rounds {
+            for (side, best) in self.sides.iter_mut().zip(&mut best) {
+                let measured = work(side)?;
+                let cpu_us = measured.cpu_us();
+                if best.as_ref().is_none_or(|best| cpu_us < best.cpu_us()) {
+                    *best = Some(measured);
+                }
+            }
+        }
+        let plain_us = best.first().and_then(Option::as_ref).map(Measured::cpu_us);
+        let securities: Vec<_> = self.sides.iter().map(|side| side.security).collect();
+        for (security, measured) in securities.into_iter().zip(best.into_iter().flatten()) {
+            let mut echo = self.echo_of(&measured, answered)?;
+            for _ in 1..rounds {
+                let again = self.echo_of(&measured, answered)?;
+                if again.cpu_us() < echo.cpu_us() {
+                    echo = again;
+                }
+            }
+            self.row(name, security, &measured, &echo, plain_us);
+        }
         Ok(())
+    }
+
+    fn echo_of(&mut self, measured: &Measured, answered: bool) -> anyhow::Result<Measured> {
+        let mean = |bytes: u64| (bytes / measured.count.max(1)) as usize;
+        self.echo(EchoTraffic {
+            message_bytes: mean(measured.outcome.sent_bytes),
+            answer_bytes: match answered {
+                true => mean(measured.outcome.received_bytes),
+                false => 0,
+            },
+        })
     }
 
     /// What a phase with these sizes costs the echo.
     fn echo(&mut self, traffic: EchoTraffic) -> anyhow::Result<Measured> {
-        let (address, in_flight) = (self.echo.address, self.in_flight);
-        let before = self.echo.cpu()?;
-        let outcome = self.each(|generator, _| {
+        let (address, in_flight) = (self.echo.server.address, self.echo.in_flight);
+        let before = self.echo.server.cpu()?;
+        let outcome = each(&mut self.echo.generators, |generator, _| {
             let mut traffic = traffic;
             generator.run(address, &mut traffic, in_flight)
         })?;
-        let cpu = self.echo.cpu()?.since(before);
+        let cpu = self.echo.server.cpu()?.since(before);
         let count = outcome.requests;
         Ok(Measured {
             outcome,
@@ -345,86 +372,50 @@ impl Storm {
         })
     }
 
-    fn row(&mut self, name: &str, measured: &Measured, echo: &Measured) {
-        let Measured {
-            outcome,
-            cpu,
-            count,
-        } = measured;
-        let each = |ns: f64, count: u64| ns / 1e3 / count.max(1) as f64;
-        let cpu_us = each(cpu.total_ns as f64, *count);
-        let echo_us = each(echo.cpu.total_ns as f64, echo.count);
+    fn row(
+        &mut self,
+        name: &str,
+        security: Security,
+        measured: &Measured,
+        echo: &Measured,
+        plain_us: Option<f64>,
+    ) {
+        let Measured { outcome, count, .. } = measured;
+        let (cpu_us, echo_us) = (measured.cpu_us(), echo.cpu_us());
         let wall_s = outcome.elapsed.as_secs_f64();
         self.phases.row(vec![
             Cell::Text(name.to_owned()),
+            Cell::Text(security.name().to_owned()),
             Cell::Number(*count as f64, 0),
             Cell::Number(outcome.lost as f64, 0),
             Cell::Number(outcome.retries as f64, 0),
             Cell::Number(wall_s, 2),
             Cell::Number(*count as f64 / wall_s, 0),
             Cell::Number(cpu_us, 2),
-            Cell::Number(each(cpu.user_ns(), *count), 2),
+            Cell::Number(measured.user_us(), 2),
+            match plain_us {
+                Some(plain_us) => Cell::Number(cpu_us / plain_us, 2),
+                None => Cell::Text(String::new()),
+            },
             Cell::Number(echo_us, 2),
             Cell::Number(cpu_us / echo_us, 2),
         ]);
     }
 
-    /// Drives all generators, each on a thread of its own.
-    fn each(
-        &mut self,
-        work: impl Fn(&mut Generator, &mut Fleet) -> anyhow::Result<Outcome> + Sync,
-    ) -> anyhow::Result<Outcome> {
-        let work = &work;
-        thread::scope(|scope| {
-            let threads: Vec<_> = self
-                .generators
-                .iter_mut()
-                .map(|(generator, fleet)| scope.spawn(move || work(generator, fleet)))
-                .collect();
-            let mut all = Outcome::default();
-            for thread in threads {
-                let outcome = thread.join();
-                let outcome = outcome.map_err(|_| anyhow::anyhow!("a generator panicked"))??;
-                all = all.and(outcome);
-            }
-            Ok(all)
-        })
-    }
-}
-
-/// The memory of the server, phase by phase.
-struct Memory {
-    devices: u32,
-    start_bytes: u64,
-    report: Report,
-}
-
-impl Memory {
-    fn new(devices: u32, server: &Server) -> anyhow::Result<Memory> {
-        let mut memory = Memory {
-            devices,
-            start_bytes: server.resident_bytes()?,
-            report: Report::new(
-                "Memory of the server",
-                &["after", "resident_mib", "device_bytes"],
-            ),
-        };
-        memory.row("start", server)?;
-        memory.report.note(
-            "device_bytes: what is resident beyond the start, for each device. It holds the \
-             answers that are remembered for deduplication.",
-        );
-        Ok(memory)
+    fn remember(&mut self, after: &str) -> anyhow::Result<()> {
+        match &mut self.memory {
+            Some(memory) => memory.row(after, &self.sides),
+            None => Ok(()),
+        }
     }
 
-    fn row(&mut self, after: &str, server: &Server) -> anyhow::Result<()> {
-        let resident = server.resident_bytes()?;
-        let grown = resident.saturating_sub(self.start_bytes);
-        self.report.row(vec![
-            Cell::Text(after.to_owned()),
-            Cell::Number(resident as f64 / f64::from(1 << 20), 1),
-            Cell::Number(grown as f64 / f64::from(self.devices), 0),
-        ]);
-        Ok(())
+    /// Notifications that the servers have decoded.
+    fn notifications(&mut self) -> anyhow::Result<u64> {
+        let decoded = self.sides.iter_mut().map(|side| {
+            let answer = side.server.ask("statistics")?;
+            let decoded = answer["notifications"].as_u64();
+            decoded.context("the server counts no notifications")
+        });
+        decoded.sum()
     }
 }

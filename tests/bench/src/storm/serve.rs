@@ -12,11 +12,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use lwm2m_core::Path;
+use lwm2m_server::credentials::{
+    Credential, CredentialId, CredentialStore, MemoryCredentials, Proof, SecretKey,
+};
 use lwm2m_server::{Listener, Server, ServerConfig};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::fleet::{OBSERVED, endpoint_name};
+use super::secure::KEY;
 
 /// How the server runs.
 #[derive(Debug, Clone, clap::Args)]
@@ -30,6 +34,9 @@ pub(crate) struct Arguments {
     /// Subscribes to the events, and drops them.
     #[arg(long)]
     subscriber: bool,
+    /// Listens with DTLS, and has the credentials of so many devices.
+    #[arg(long, value_name = "COUNT")]
+    credentials: Option<u32>,
     /// Listens on all addresses instead of the loopback alone.
     #[arg(long)]
     all_addresses: bool,
@@ -51,9 +58,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             true => Ipv4Addr::UNSPECIFIED,
             false => Ipv4Addr::LOCALHOST,
         };
-        let mut builder = Server::builder()
-            .config(config)
-            .listen(Listener::coap(SocketAddr::from((ip, 0))));
+        let at = SocketAddr::from((ip, 0));
+        let mut builder = Server::builder().config(config);
+        builder = match arguments.credentials {
+            Some(count) => builder
+                .listen(Listener::coaps(at))
+                .credentials(credentials(count).await?),
+            None => builder.listen(Listener::coap(at)),
+        };
         if arguments.subscriber {
             builder = builder.on(|event| _ = black_box(event));
         }
@@ -69,6 +81,23 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         server.shutdown().await;
         Ok(())
     })
+}
+
+/// A store with a key for each of the first `count` devices.
+async fn credentials(count: u32) -> anyhow::Result<Arc<MemoryCredentials>> {
+    let credential = |number| {
+        let name = endpoint_name(number);
+        let proof = Proof::Psk {
+            identity: name.as_bytes().into(),
+            key: SecretKey::new(KEY).context("a key of no length")?,
+        };
+        let id = CredentialId::new(&name).context("a name that is no id")?;
+        anyhow::Ok(Credential::new(id, proof))
+    };
+    let all: anyhow::Result<_> = (0..count).map(credential).collect();
+    let store = Arc::new(MemoryCredentials::default());
+    store.add(all?).await?;
+    Ok(store)
 }
 
 fn say(line: &str) -> io::Result<()> {
