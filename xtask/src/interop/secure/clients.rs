@@ -29,15 +29,15 @@ type MakeCommand<'m> = Box<dyn Fn(u16, Credential, &str) -> Command + Send + 'm>
 /// A client that is a program for each session.
 pub(super) struct Client<'m> {
     pub(super) name: String,
-    command: MakeCommand<'m>,
+    pub(super) command: MakeCommand<'m>,
     /// What goes in.
-    message: Vec<u8>,
+    pub(super) message: Vec<u8>,
     /// What must come out.
-    answer: Vec<u8>,
+    pub(super) answer: Vec<u8>,
     /// The ciphers that it can be told to use; an empty one when it has its own mind.
-    psk: &'static [&'static str],
-    ecdhe: &'static [&'static str],
-    lacks: Lacks,
+    pub(super) psk: &'static [&'static str],
+    pub(super) ecdhe: &'static [&'static str],
+    pub(super) lacks: Lacks,
 }
 
 impl<'m> Client<'m> {
@@ -146,10 +146,13 @@ impl<'m> Client<'m> {
                     self.refused(&target, (Credential::Rpk("strange"), "rpk-unknown"))
                 }),
                 _ => {
-                    rows.row("x509: expired, unknown issuer, missing", || {
-                        BAD_CERTIFICATES
+                    rows.row("x509: expired, unknown issuer", || {
+                        BAD_CERTIFICATES[..2]
                             .iter()
                             .try_for_each(|bad| self.refused(&target, *bad))
+                    });
+                    rows.row("x509: missing", || {
+                        self.refused(&target, BAD_CERTIFICATES[2])
                     });
                     for (name, what) in BAD_SERVERS {
                         rows.row(&format!("x509: the server's certificate {what}"), || {

@@ -14,6 +14,7 @@ mod rows;
 mod running;
 mod scandium;
 mod servers;
+mod stacks;
 mod target;
 mod tls;
 
@@ -27,6 +28,7 @@ pub(crate) use material::Material;
 use programs::{Credential, KEY, Program};
 use rows::Rows;
 use servers::Server;
+use stacks::Stack;
 use target::Target;
 
 const GOOD: Credential = Credential::Psk("dev1", KEY);
@@ -110,6 +112,15 @@ pub(crate) fn run(root: &Path, report: &mut Report) -> anyhow::Result<()> {
             parts.push(Part::Server(daemons::scandium(root, material)));
         }
     }
+    for stack in Stack::ALL {
+        match stack.install(root) {
+            Err(reason) => report.skip(stack.name(), "dtls", &format!("{reason:#}")),
+            Ok(()) => {
+                parts.push(Part::client(stack.client(root, material)));
+                parts.push(Part::Server(stack.server(root, material)));
+            }
+        }
+    }
     report.side_by_side(parts, |part, report| part.run(root, material, report));
     Ok(())
 }
@@ -134,6 +145,7 @@ impl Part<'_> {
                 let more = |target: &Target, rows: &mut Rows<'_>| match client.name.as_str() {
                     "openssl" => clients::openssl_resumes(material, target, rows),
                     "gnutls" => clients::gnutls_resumes(material, target, rows),
+                    "mbedtls" => Stack::MbedTls.more(root, material, target, rows),
                     _ => {}
                 };
                 (

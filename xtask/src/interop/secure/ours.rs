@@ -113,8 +113,12 @@ pub(super) fn build(root: &Path) -> anyhow::Result<()> {
 
 /// Where an example of `lwm2m-dtls` is.
 pub(super) fn example(root: &Path, name: &str) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
-    target.join("debug/examples").join(name)
+    target_directory(root).join("debug/examples").join(name)
+}
+
+/// Where cargo builds.
+pub(super) fn target_directory(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from)
 }
 
 /// The code point of a suite, as our client takes it.
