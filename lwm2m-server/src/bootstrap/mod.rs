@@ -20,6 +20,8 @@
 //! Bootstrap-Discover tells, and what would be written over it gets another instance id.
 
 mod account;
+mod document;
+mod file;
 
 mod memory;
 pub(crate) mod pack;
@@ -32,6 +34,8 @@ mod values;
 
 pub use account::{AccountSecurity, DeviceKey, OscoreAccount, ServerAccount};
 
+pub use document::BootstrapDocumentError;
+pub use file::{BootstrapFileError, FileBootstrap};
 pub use memory::{BootstrapRule, MemoryBootstrap};
 pub use plan::{BootstrapOperation, BootstrapPlan, BootstrapRecords, FailurePolicy};
 pub use store::{BootstrapAnswer, BootstrapRequest, BootstrapStore};

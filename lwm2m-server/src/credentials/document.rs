@@ -426,7 +426,7 @@ fn hash_from_hex(field: &'static str, text: &str) -> Result<[u8; 32], Credential
 }
 
 /// Reads hexadecimal; the error says nothing of what was there, as it may be a key.
-fn from_hex(field: &'static str, text: &str) -> Result<Vec<u8>, CredentialError> {
+pub(crate) fn from_hex(field: &'static str, text: &str) -> Result<Vec<u8>, CredentialError> {
     let wrong = || error(field, "use hexadecimal digits, two for each byte");
     let digit = |byte: &u8| char::from(*byte).to_digit(16).ok_or_else(wrong);
     let pairs = text.as_bytes().chunks(2);

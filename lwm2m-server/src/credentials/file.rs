@@ -285,13 +285,13 @@ fn stamp(path: &Path) -> Option<(u64, Option<SystemTime>)> {
 }
 
 #[cfg(unix)]
-fn is_exposed(path: &Path) -> bool {
+pub(crate) fn is_exposed(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
 }
 
 #[cfg(not(unix))]
-fn is_exposed(_path: &Path) -> bool {
+pub(crate) fn is_exposed(_path: &Path) -> bool {
     false
 }
 

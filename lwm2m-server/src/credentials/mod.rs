@@ -23,7 +23,9 @@ pub use check::CredentialAuthorizer;
 pub use credential::{
     CertificateRule, Credential, CredentialError, CredentialId, OscoreCredential, Proof,
 };
+pub(crate) use document::from_hex;
 pub use document::{CredentialDocument, SecretText};
+pub(crate) use file::is_exposed;
 pub use file::{CredentialFileError, FileCredentials};
 pub use import::{Import, ImportError, ImportFormat};
 pub use memory::{CredentialLimits, MemoryCredentials};
