@@ -1,5 +1,6 @@
 //! `lwm2m-server.toml`: every key optional, every unknown key an error with its line.
 
+mod bootstrap;
 mod credentials;
 mod dtls;
 mod hint;
@@ -17,6 +18,7 @@ use lwm2m_server::keys::KeyFiles;
 use lwm2m_server::{Listener, ModelsDirectory, ServerConfig};
 use serde::Deserialize;
 
+pub(crate) use bootstrap::BootstrapSection;
 pub(crate) use credentials::CredentialsSection;
 use dtls::DtlsSection;
 use tcp::TcpSection;
@@ -36,6 +38,7 @@ pub(crate) struct Config {
     http: HttpSection,
     models: ModelsSection,
     credentials: CredentialsSection,
+    bootstrap: BootstrapSection,
     limits: LimitsSection,
 }
 
@@ -44,6 +47,7 @@ pub(crate) struct Config {
 struct ServerSection {
     bind_address: IpAddr,
     bind_port: u16,
+    bootstrap_port: u16,
     security_mode: SecurityMode,
     lifetime: u32,
     expiry_grace_s: u64,
@@ -58,6 +62,7 @@ impl Default for ServerSection {
         ServerSection {
             bind_address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             bind_port: 5685,
+            bootstrap_port: 5686,
             security_mode: SecurityMode::Dtls,
             lifetime: 300,
             expiry_grace_s: 93,
@@ -80,6 +85,18 @@ enum SecurityMode {
 #[serde(deny_unknown_fields)]
 struct ListenerSection {
     uri: String,
+    #[serde(default)]
+    role: Role,
+}
+
+/// What a listener is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Role {
+    #[default]
+    Server,
+    Bootstrap,
+    Both,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -174,6 +191,7 @@ pub(crate) struct Settings {
     pub(crate) models: ModelsDirectory,
     pub(crate) keys: KeyFiles,
     pub(crate) credentials: CredentialsSection,
+    pub(crate) bootstrap: BootstrapSection,
 }
 
 impl Config {
@@ -188,6 +206,7 @@ impl Config {
             config.models.directory = folder.join(&config.models.directory);
             config.dtls.start_from(folder);
             config.credentials.file = folder.join(&config.credentials.file);
+            config.bootstrap.file = folder.join(&config.bootstrap.file);
         }
         Ok(config)
     }
@@ -204,18 +223,31 @@ impl Config {
             models: self.models.directory()?,
             keys: self.dtls.key_files()?,
             credentials: self.credentials.checked()?,
+            bootstrap: self.bootstrap.checked()?,
         })
     }
 
     fn listeners(&self) -> anyhow::Result<Vec<Listener>> {
         let mut listeners = Vec::new();
-        let address = SocketAddr::new(self.server.bind_address, self.server.bind_port);
-        listeners.push(match self.server.security_mode {
-            SecurityMode::Dtls => Listener::coaps(address),
-            SecurityMode::Nosec => Listener::coap(address),
-        });
-        for listener in &self.listener {
-            listeners.push(parse_listener(&listener.uri)?);
+        let at = |port| {
+            let address = SocketAddr::new(self.server.bind_address, port);
+            match self.server.security_mode {
+                SecurityMode::Dtls => Listener::coaps(address),
+                SecurityMode::Nosec => Listener::coap(address),
+            }
+        };
+        listeners.push(at(self.server.bind_port));
+        // Without plans there is nothing to give to devices.
+        if self.bootstrap.file.is_file() {
+            listeners.push(at(self.server.bootstrap_port).bootstrap());
+        }
+        for ListenerSection { uri, role } in &self.listener {
+            let listener = parse_listener(uri)?;
+            listeners.push(match role {
+                Role::Server => listener,
+                Role::Bootstrap => listener.bootstrap(),
+                Role::Both => listener.also_bootstrap(),
+            });
         }
         Ok(listeners)
     }
@@ -235,6 +267,7 @@ impl Config {
         config.client_authentication = self.dtls.client_authentication();
         self.dtls.apply(&mut config.dtls)?;
         set(&mut config.retry_after_s, self.server.retry_after_s);
+        self.bootstrap.apply(&mut config.bootstrap);
         self.coap.apply(&mut config.coap)?;
         self.tcp.apply(&mut config.tcp)?;
         let limits = &mut config.limits;

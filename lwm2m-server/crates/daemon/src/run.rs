@@ -68,15 +68,21 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let mut builder = Server::builder()
         .config(settings.server)
         .models_directory(settings.models)
+        .bootstrap(settings.bootstrap.open(&credentials)?)
         .credentials(credentials)
         .keys(Keys::load(settings.keys)?)
         .on(log_event);
+    let mut notes = Vec::new();
     for listener in settings.listeners {
+        notes.push(match listener.is_for_bootstrap() {
+            true => " (bootstrap)",
+            false => "",
+        });
         builder = builder.listen(listener);
     }
     let server = builder.start().await?;
-    for uri in server.local_uris() {
-        println!("{uri}");
+    for (uri, note) in server.local_uris().iter().zip(notes) {
+        println!("{uri}{note}");
     }
     println!("http://{http_address}/api/v1");
     serve_http(http, server, settings.http_limits).await

@@ -29,6 +29,11 @@ pub(crate) struct Arguments {
     )]
     server: String,
 
+    /// A bootstrap server to get the account of a server from, as in coaps://127.0.0.1:5686; the
+    /// credentials are for it
+    #[arg(long, value_name = "URI", conflicts_with_all = ["server", "count"])]
+    bootstrap: Option<String>,
+
     /// Endpoint name of a single device
     #[arg(long, short, default_value = "lwm2m-device", conflicts_with = "count")]
     endpoint: String,
@@ -81,15 +86,16 @@ impl Arguments {
 
 /// Runs the program.
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
-    let target = server::resolve(&arguments.server).await?;
+    let (argument, uri) = match &arguments.bootstrap {
+        Some(uri) => ("--bootstrap", uri),
+        None => ("--server", &arguments.server),
+    };
+    let target = server::resolve(argument, uri).await?;
     if !target.is_secure && arguments.security.is_given() {
-        bail!(
-            "--server {}: credentials are for coaps://",
-            arguments.server
-        );
+        bail!("{argument} {uri}: credentials are for coaps://");
     }
     let server = target.address;
-    if !server::answers(target).await? {
+    if !server::answers(argument, target).await? {
         eprintln!("no answer from {server} yet; keeps trying (is this the server's UDP port?)");
     }
     let count = arguments.count.unwrap_or(1) as usize;

@@ -29,15 +29,15 @@ pub(super) struct Target {
 
 /// Reads `coap://host[:port]` or `coaps://host[:port]`, plain when there is no scheme, and looks
 /// the name up.
-pub(super) async fn resolve(text: &str) -> Result<Target> {
-    let (authority, is_secure) = authority(text)?;
+pub(super) async fn resolve(argument: &str, text: &str) -> Result<Target> {
+    let (authority, is_secure) = authority(argument, text)?;
     let target = with_port(authority, if is_secure { SECURE_PORT } else { PORT });
     let mut found = tokio::net::lookup_host(&target)
         .await
-        .with_context(|| format!("--server {text}: cannot find the host '{authority}'"))?;
+        .with_context(|| format!("{argument} {text}: cannot find the host '{authority}'"))?;
     let address = found
         .next()
-        .ok_or_else(|| anyhow!("--server {text}: '{authority}' has no address"))?;
+        .ok_or_else(|| anyhow!("{argument} {text}: '{authority}' has no address"))?;
     Ok(Target { address, is_secure })
 }
 
@@ -46,7 +46,7 @@ pub(super) async fn resolve(text: &str) -> Result<Target> {
 ///
 /// # Errors
 /// The system knows that nothing listens there, or of no way there.
-pub(super) async fn answers(target: Target) -> Result<bool> {
+pub(super) async fn answers(argument: &str, target: Target) -> Result<bool> {
     let server = target.address;
     let patience = if target.is_secure { NOBODY } else { PATIENCE };
     let local = match server {
@@ -56,14 +56,14 @@ pub(super) async fn answers(target: Target) -> Result<bool> {
     let socket = UdpSocket::bind(local)
         .await
         .context("cannot open a socket")?;
-    let unreachable = || format!("--server: cannot reach {server}");
+    let unreachable = || format!("{argument}: cannot reach {server}");
     socket.connect(server).await.with_context(unreachable)?;
     let ping = [0x40, 0, 0x4c, 0x57];
     socket.send(&ping).await.with_context(unreachable)?;
     let mut buffer = [0; 64];
     match tokio::time::timeout(patience, socket.recv(&mut buffer)).await {
         Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => bail!(
-            "--server: nothing listens at {server} (UDP); start the server, or name another one"
+            "{argument}: nothing listens at {server} (UDP); start the server, or name another one"
         ),
         Ok(Err(error)) => Err(error).with_context(unreachable),
         Ok(Ok(_)) => Ok(true),
@@ -72,21 +72,21 @@ pub(super) async fn answers(target: Target) -> Result<bool> {
 }
 
 /// Host and port, and whether the scheme is a secure one.
-fn authority(text: &str) -> Result<(&str, bool)> {
+fn authority<'t>(argument: &str, text: &'t str) -> Result<(&'t str, bool)> {
     let (authority, is_secure) = match text.split_once("://") {
         None => (text, false),
         Some(("coap", rest)) => (rest, false),
         Some(("coaps", rest)) => (rest, true),
         Some((scheme @ ("coap+tcp" | "coaps+tcp"), _)) => {
-            bail!("--server {text}: {scheme} is not supported; use coap://host:port")
+            bail!("{argument} {text}: {scheme} is not supported; use coap://host:port")
         }
         Some((scheme, _)) => {
-            bail!("--server {text}: unknown scheme '{scheme}'; use coap:// or coaps://")
+            bail!("{argument} {text}: unknown scheme '{scheme}'; use coap:// or coaps://")
         }
     };
     let authority = authority.trim_end_matches('/');
     if authority.is_empty() || authority.contains(['/', '?', '@']) {
-        bail!("--server {text}: expected coap://host:port");
+        bail!("{argument} {text}: expected coap://host:port");
     }
     Ok((authority, is_secure))
 }
@@ -117,7 +117,7 @@ mod tests {
             ("coaps://127.0.0.1", "127.0.0.1:5684"),
             ("coaps://127.0.0.1:5685", "127.0.0.1:5685"),
         ] {
-            let target = resolve(text).await.unwrap();
+            let target = resolve("--server", text).await.unwrap();
             assert_eq!(target.address.to_string(), expected);
             assert_eq!(target.is_secure, text.starts_with("coaps"));
         }
@@ -132,7 +132,7 @@ mod tests {
             ("coap://127.0.0.1/rd", "expected coap://host:port"),
             ("coap://127.0.0.1:99999", "cannot find the host"),
         ] {
-            let error = resolve(text).await.unwrap_err();
+            let error = resolve("--server", text).await.unwrap_err();
             assert!(error.to_string().contains(word), "{text}: {error}");
         }
     }
@@ -142,11 +142,11 @@ mod tests {
         let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = silent.local_addr().unwrap();
         let [plain, secure] = [false, true].map(|is_secure| Target { address, is_secure });
-        assert!(!answers(plain).await.unwrap());
-        assert!(answers(secure).await.unwrap());
+        assert!(!answers("--server", plain).await.unwrap());
+        assert!(answers("--server", secure).await.unwrap());
         drop(silent);
         for target in [plain, secure] {
-            let error = answers(target).await.unwrap_err();
+            let error = answers("--server", target).await.unwrap_err();
             assert!(error.to_string().contains("nothing listens at"), "{error}");
         }
     }

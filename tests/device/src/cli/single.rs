@@ -7,7 +7,7 @@ use lwm2m_core::{Path, Version};
 use lwm2m_device::objects::{
     DeviceObject, Firmware, Location, Temperature, connectivity_monitoring, portfolio,
 };
-use lwm2m_device::{Device, DeviceBuilder, DeviceEvent, RegistrationError};
+use lwm2m_device::{BootstrapAccount, Device, DeviceBuilder, DeviceEvent, RegistrationError};
 use tokio::sync::broadcast;
 
 use super::server::Target;
@@ -18,9 +18,17 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(arguments: &Arguments, target: Target) -> Result<()> {
     let server = target.address;
+    let account = match target.is_secure {
+        true => Some(arguments.security.account(&arguments.endpoint)?),
+        false => None,
+    };
     let mut builder = builder(arguments).server(server);
-    if target.is_secure {
-        builder = builder.dtls(arguments.security.account(&arguments.endpoint)?);
+    if arguments.bootstrap.is_some() {
+        let mut bootstrap = BootstrapAccount::new(server);
+        bootstrap.dtls = account;
+        builder = builder.bootstrap(bootstrap);
+    } else if let Some(account) = account {
+        builder = builder.dtls(account);
     }
     let device = builder.start().await?;
     println!(
@@ -41,7 +49,14 @@ pub(super) async fn run(arguments: &Arguments, target: Target) -> Result<()> {
             {
                 bail!("{}", refusal(&arguments.endpoint, code, &reason));
             }
-            Ok(DeviceEvent::RegistrationFailed(error)) if error.is_final() => {
+            Ok(DeviceEvent::BootstrapFailed(RegistrationError::Refused { code, reason }))
+                if code.class() == 4 =>
+            {
+                bail!("{}", bootstrap_refusal(&arguments.endpoint, code, &reason));
+            }
+            Ok(DeviceEvent::RegistrationFailed(error) | DeviceEvent::BootstrapFailed(error))
+                if error.is_final() =>
+            {
                 let hint = error.hint().unwrap_or("see the server's log");
                 bail!("{error}: {hint}");
             }
@@ -110,10 +125,28 @@ fn refusal(endpoint: &str, code: lwm2m_coap::Code, reason: &str) -> String {
     format!("the server refused '{endpoint}' with {code:?}{reason}: {hint}")
 }
 
+fn bootstrap_refusal(endpoint: &str, code: lwm2m_coap::Code, reason: &str) -> String {
+    let hint = match code.to_string().as_str() {
+        "4.00" => "it has no plan for this name, or the name is not for these credentials",
+        "4.04" => "there is no bootstrap interface; check --bootstrap",
+        _ => "see the server's log",
+    };
+    let reason = if reason.is_empty() {
+        String::new()
+    } else {
+        format!(" ({reason})")
+    };
+    format!("the bootstrap server refused '{endpoint}' with {code:?}{reason}: {hint}")
+}
+
 fn tell(event: &DeviceEvent) {
     match event {
         DeviceEvent::Registered { location, version } => {
             println!("registered at /{location} with LwM2M {version}");
+        }
+        DeviceEvent::Bootstrapped { server } => println!("bootstrapped: registers at {server}"),
+        DeviceEvent::BootstrapFailed(error) => {
+            println!("bootstrap failed: {error}; tries again");
         }
         DeviceEvent::RegistrationFailed(error) => {
             println!("registration failed: {error}; tries again");

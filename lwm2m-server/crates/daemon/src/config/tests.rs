@@ -12,6 +12,42 @@ fn security_is_on_by_default() {
 }
 
 #[test]
+fn devices_bootstrap_where_there_are_plans() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lwm2m-server.toml");
+    let listener = |uri: &str, role: &str| {
+        format!("[[listener]]\nuri = \"coap+tcp://{uri}\"\nrole = \"{role}\"\n")
+    };
+    let text = [
+        listener("[::1]:1", "bootstrap"),
+        listener("[::1]:2", "both"),
+        listener("[::1]:3", "server"),
+    ];
+    std::fs::write(&path, text.concat()).unwrap();
+    let listeners = || Config::load(&path).unwrap().settings().unwrap().listeners;
+    let any = |port| ([0, 0, 0, 0], port).into();
+    let tcp = |text: &str| Listener::coap_tcp(text.parse().unwrap());
+    let named = [
+        tcp("[::1]:1").bootstrap(),
+        tcp("[::1]:2").also_bootstrap(),
+        tcp("[::1]:3"),
+    ];
+    assert_eq!(listeners()[0], Listener::coaps(any(5685)));
+    assert_eq!(listeners()[1..], named);
+    std::fs::write(folder.path().join("bootstrap.toml"), "").unwrap();
+    assert_eq!(listeners()[1], Listener::coaps(any(5686)).bootstrap());
+    assert_eq!(listeners()[2..], named);
+    for text in [
+        "[bootstrap]\nfile = \"\"",
+        "[bootstrap]\nstep_timeout_s = 0",
+        "[bootstrap]\nsession_timeout_s = 3601",
+        "[[listener]]\nuri = \"coap://[::1]:1\"\nrole = \"none\"",
+    ] {
+        assert!(settings(text).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn reads_every_section() {
     let text = "[server]\nbind_address = \"127.0.0.1\"\nbind_port = 5683\n\
                 security_mode = \"nosec\"\nlifetime = 60\nshards = 3\n\
@@ -47,10 +83,12 @@ fn the_reference_has_every_key_with_its_default() {
     assert_eq!(reference.http, defaults.http);
     assert_eq!(reference.models, defaults.models);
     assert_eq!(reference.credentials, defaults.credentials);
+    assert_eq!(reference.bootstrap, defaults.bootstrap);
     assert_eq!(reference.http_limits, defaults.http_limits);
     let keys = [
         include_str!("dtls.rs"),
         include_str!("tcp.rs"),
+        include_str!("bootstrap.rs"),
         include_str!("credentials.rs"),
         include_str!("../config.rs"),
     ]
@@ -69,6 +107,7 @@ fn the_reference_has_every_key_with_its_default() {
             "http",
             "models",
             "credentials",
+            "bootstrap",
             "limits",
         ];
         let section = sections.contains(&key);
