@@ -8,8 +8,9 @@
 //! - [`Fleet`] runs thousands of devices, [`Storm`] as many as a server can take.
 //! - [`evaluate`] decides when a value is reported: a pure function over [`Conditions`].
 //!
-//! LwM2M 1.0, 1.1 and 1.2 over CoAP/UDP, with DTLS, OSCORE, both or neither, one server account,
-//! which a bootstrap server may give. Access control and further transports are not simulated.
+//! LwM2M 1.0, 1.1 and 1.2 over UDP and TCP, with DTLS, TLS (feature `tls-psk`), OSCORE, both or
+//! neither, one server account, which a bootstrap server may give. Access control and further
+//! transports are not simulated.
 
 mod client;
 mod demo;
@@ -27,6 +28,8 @@ pub use client::{
 };
 pub use demo::demo_devices;
 pub use device::{Device, DeviceBuilder, DeviceError, DeviceHandle, DeviceStatus, StartError};
+#[cfg(feature = "tls-psk")]
+pub use device::{TlsAccount, TlsVersion};
 pub use fleet::{
     Fleet, FleetConfig, FleetCounters, FleetError, FleetStatus, Job, Storm, StormConfig,
     StormError, StormOutcome,

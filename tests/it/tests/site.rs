@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use crate::peer;
 use crate::secure::{self, KEY};
+use crate::streams;
 
 pub(crate) use Version::{V1_0, V1_1, V1_2};
 
@@ -37,17 +38,80 @@ pub(crate) enum Over {
     Udp,
     /// The same over DTLS with a pre-shared key.
     Psk,
+    /// CoAP over TCP, without security.
+    Tcp,
+    /// The same over TLS 1.2 with a pre-shared key.
+    #[cfg(feature = "tls-psk")]
+    Tls12,
+    /// The same over TLS 1.3.
+    #[cfg(feature = "tls-psk")]
+    Tls13,
 }
 
-/// Runs a test for each version, without security and over DTLS, all at once.
+impl Over {
+    const ALL: &[Over] = &[
+        Over::Udp,
+        Over::Psk,
+        Over::Tcp,
+        #[cfg(feature = "tls-psk")]
+        Over::Tls12,
+        #[cfg(feature = "tls-psk")]
+        Over::Tls13,
+    ];
+
+    fn has_key(self) -> bool {
+        !matches!(self, Over::Udp | Over::Tcp)
+    }
+
+    async fn server(self, configure: impl FnOnce(&mut ServerConfig)) -> Server {
+        match self {
+            Over::Udp => peer::server(configure).await,
+            Over::Psk => {
+                secure::server_with(configure, vec![secure::psk("a", b"a", KEY)])
+                    .await
+                    .0
+            }
+            Over::Tcp => streams::peer::server(configure).await,
+            #[cfg(feature = "tls-psk")]
+            Over::Tls12 | Over::Tls13 => streams::tls_psk::server_of_one(configure).await,
+        }
+    }
+
+    fn device(self, builder: DeviceBuilder) -> DeviceBuilder {
+        match self {
+            Over::Udp => builder,
+            Over::Psk => builder.dtls(DtlsAccount::psk(b"a", KEY).expect("a key")),
+            Over::Tcp => builder.tcp(),
+            #[cfg(feature = "tls-psk")]
+            Over::Tls12 => builder.tls(tls_account().newest(lwm2m_device::TlsVersion::Tls12)),
+            #[cfg(feature = "tls-psk")]
+            Over::Tls13 => builder.tls(tls_account()),
+        }
+    }
+}
+
+#[cfg(feature = "tls-psk")]
+fn tls_account() -> lwm2m_device::TlsAccount {
+    lwm2m_device::TlsAccount::psk(b"a", KEY).expect("a key")
+}
+
+/// The binding of the devices of a test, as they register with it.
+pub(crate) fn binding() -> &'static str {
+    match OVER.try_with(|over| *over).unwrap_or(Over::Udp) {
+        Over::Udp | Over::Psk => "U",
+        _ => "T",
+    }
+}
+
+/// Runs a test for each version over each, all at once.
 pub(crate) async fn across<F>(versions: &[Version], mut test: impl FnMut(Version) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
     let mut running = Vec::new();
-    for over in [Over::Udp, Over::Psk] {
+    for over in Over::ALL {
         for version in versions {
-            let task = tokio::spawn(OVER.scope(over, test(*version)));
+            let task = tokio::spawn(OVER.scope(*over, test(*version)));
             running.push((version, over, task));
         }
     }
@@ -94,7 +158,7 @@ impl Site {
         in_time(site.device.wait_registered())
             .await
             .expect("the server accepts");
-        if OVER.try_with(|over| *over) == Ok(Over::Psk) {
+        if OVER.try_with(|over| over.has_key()) == Ok(true) {
             assert_eq!(site.registration().await.identity.to_string(), "psk a");
         }
         site
@@ -107,25 +171,14 @@ impl Site {
         build: impl FnOnce(DeviceBuilder) -> DeviceBuilder,
     ) -> Site {
         let over = OVER.try_with(|over| *over).unwrap_or(Over::Udp);
-        let server = match over {
-            Over::Udp => peer::server(configure).await,
-            Over::Psk => {
-                secure::server_with(configure, vec![secure::psk("a", b"a", KEY)])
-                    .await
-                    .0
-            }
-        };
+        let server = over.server(configure).await;
         let events = server.events();
         let builder = Device::builder("a")
             .server(server.local_addresses()[0])
             .version(version)
             .lifetime_s(86400)
             .object(DeviceObject::minimal(version, "Model 500", "000000001"));
-        let builder = match over {
-            Over::Udp => builder,
-            Over::Psk => builder.dtls(DtlsAccount::psk(b"a", KEY).expect("a key")),
-        };
-        let device = build(builder).start().await.expect("a port");
+        let device = build(over.device(builder)).start().await.expect("a port");
         Site {
             doings: device.events(),
             server,

@@ -19,6 +19,8 @@ pub struct ClientConfig {
     pub endpoint_name: String,
     /// The server.
     pub server: SocketAddr,
+    /// The client connects to the server (binding T), and datagrams are for downloads only; false.
+    pub connects: bool,
     /// DTLS with the server; none without.
     pub dtls: Option<DtlsAccount>,
     /// The security context that protects everything between client and server; none without.
@@ -77,6 +79,7 @@ impl ClientConfig {
         ClientConfig {
             endpoint_name: endpoint_name.into(),
             server,
+            connects: false,
             dtls: None,
             oscore: None,
             bootstrap: None,

@@ -67,6 +67,13 @@ pub enum DeviceEvent {
         /// The code of the server's answer, or why there is none.
         outcome: Result<Code, Failure>,
     },
+    /// The connection to the server stands.
+    Connected,
+    /// The connection to the server has ended; another one is made.
+    Disconnected {
+        /// Why.
+        reason: String,
+    },
     /// A DTLS session with the server is up.
     SessionUp {
         /// How records are protected.
@@ -110,6 +117,9 @@ pub enum RegistrationError {
     /// No answer.
     #[error("no answer: {0}")]
     NoAnswer(Failure),
+    /// There is no connection.
+    #[error("no connection: {0}")]
+    Connection(String),
     /// There is no DTLS session.
     #[error("the handshake failed: {0}")]
     Handshake(lwm2m_dtls::Failure),
@@ -122,7 +132,7 @@ impl RegistrationError {
         use lwm2m_dtls::Failure as Handshake;
         match self {
             RegistrationError::Refused { .. } => true,
-            RegistrationError::NoAnswer(_) => false,
+            RegistrationError::NoAnswer(_) | RegistrationError::Connection(_) => false,
             RegistrationError::Handshake(failure) => {
                 !matches!(failure, Handshake::Timeout { .. } | Handshake::GivenUp)
             }
@@ -133,7 +143,9 @@ impl RegistrationError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             RegistrationError::Handshake(failure) => failure.hint(),
-            RegistrationError::Refused { .. } | RegistrationError::NoAnswer(_) => None,
+            RegistrationError::Refused { .. }
+            | RegistrationError::NoAnswer(_)
+            | RegistrationError::Connection(_) => None,
         }
     }
 }

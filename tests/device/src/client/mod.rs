@@ -13,6 +13,7 @@ mod account;
 mod bootstrap;
 mod composite;
 mod config;
+mod connection;
 mod download;
 mod event;
 mod formats;

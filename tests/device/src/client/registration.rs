@@ -11,7 +11,7 @@ use crate::reporting::{Links, object_list};
 /// Where a client stands with its server.
 #[derive(Debug, Default)]
 pub(super) struct Registration {
-    stage: Stage,
+    pub(super) stage: Stage,
     /// The lifetime that the server knows.
     lifetime_s: u32,
     /// Attempts in a row that failed.
@@ -24,7 +24,7 @@ pub(super) struct Registration {
 }
 
 #[derive(Debug, Default)]
-enum Stage {
+pub(super) enum Stage {
     /// Not started, or stopped for good.
     #[default]
     Stopped,
@@ -52,7 +52,7 @@ impl Registration {
     }
 
     /// What is under way with the server.
-    fn request(&self) -> Option<RequestId> {
+    pub(super) fn request(&self) -> Option<RequestId> {
         match &self.stage {
             Stage::Registering { request } | Stage::Leaving { request, .. } => Some(*request),
             Stage::Registered { update, .. } => *update,
@@ -99,8 +99,7 @@ impl Client {
         self.registration.list_changed = false;
         self.registration.update_again = false;
         let request = self.to_server(self.register_request());
-        let server = self.config.server;
-        self.registration.stage = match self.endpoint.request(now, server, request) {
+        self.registration.stage = match self.ask_server(now, request) {
             Ok(request) => Stage::Registering { request },
             Err(_) => Stage::Waiting {
                 until: now + self.config.retry.first,
@@ -126,7 +125,7 @@ impl Client {
         }
         let request = self.update_request();
         let request = self.to_server(request);
-        let sent = self.endpoint.request(now, self.config.server, request).ok();
+        let sent = self.ask_server(now, request).ok();
         if let Stage::Registered {
             update, update_at, ..
         } = &mut self.registration.stage
@@ -168,7 +167,7 @@ impl Client {
         };
         let request = at_location(OutgoingRequest::new(Code::DELETE), location);
         let request = self.to_server(request);
-        self.registration.stage = match self.endpoint.request(now, self.config.server, request) {
+        self.registration.stage = match self.ask_server(now, request) {
             Ok(request) => Stage::Leaving { request, then },
             Err(_) => Stage::Stopped,
         };
@@ -362,7 +361,7 @@ impl Client {
         }
     }
 
-    fn left(&mut self, now: Instant, then: Option<Duration>) {
+    pub(super) fn left(&mut self, now: Instant, then: Option<Duration>) {
         self.registration.stage = match then {
             Some(pause) => Stage::Waiting { until: now + pause },
             None => {
@@ -373,7 +372,7 @@ impl Client {
         self.tell(DeviceEvent::Deregistered);
     }
 
-    fn retry(&mut self, now: Instant, pause: Option<Duration>, event: DeviceEvent) {
+    pub(super) fn retry(&mut self, now: Instant, pause: Option<Duration>, event: DeviceEvent) {
         self.registration.failures = self.registration.failures.saturating_add(1);
         self.statistics.failed += 1;
         let pause = pause.unwrap_or_else(|| self.config.retry.pause(self.registration.failures));
@@ -468,7 +467,7 @@ impl Client {
     }
 
     /// What ends with a registration.
-    fn forget_server(&mut self) {
+    pub(super) fn forget_server(&mut self) {
         for observation in std::mem::take(&mut self.observations) {
             let id = observation.id;
             self.tell(DeviceEvent::ObservationEnded { id });

@@ -189,6 +189,9 @@ impl Client {
     /// Sends a message of the CoAP engine: protected, when it is to the server of such an account.
     pub(super) fn transmit(&mut self, now: Instant, transmit: Transmit<SocketAddr>) {
         let server = self.config.server;
+        if transmit.peer == server && self.is_cut_off() {
+            return;
+        }
         let Some(secure) = self.secure.as_mut().filter(|_| transmit.peer == server) else {
             return self.outbox.push_back(transmit);
         };

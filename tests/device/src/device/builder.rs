@@ -8,9 +8,10 @@ use lwm2m_core::{ContentFormat, Version};
 use tokio::net::UdpSocket;
 
 use super::DeviceHandle;
+use super::connection::{Below, ServerConnection};
 use super::driver::Driver;
 use super::driver::unix_now;
-use crate::objects::{DeviceObject, Server, ServerSettings, accounts, security};
+use crate::objects::{DeviceObject, Server, ServerSettings, accounts, security, security_over_tcp};
 use crate::{
     BootstrapAccount, Client, ClientConfig, DtlsAccount, Object, ObjectTree, OscoreAccount, Quirks,
     Retry, SimpleObject,
@@ -49,6 +50,7 @@ impl Device {
             settings: ServerSettings::default(),
             objects: Vec::new(),
             bind: None,
+            below: Below::default(),
             new_port_on_reboot: false,
         }
     }
@@ -60,6 +62,7 @@ pub struct DeviceBuilder {
     settings: ServerSettings,
     objects: Vec<Box<dyn Object>>,
     bind: Option<SocketAddr>,
+    below: Below,
     new_port_on_reboot: bool,
 }
 
@@ -77,6 +80,21 @@ impl DeviceBuilder {
     pub fn server(mut self, server: SocketAddr) -> DeviceBuilder {
         self.config.server = server;
         self
+    }
+
+    /// A connection to the server (binding T, `coap+tcp://`) in place of datagrams. A bootstrap
+    /// server, and the server that it names, get datagrams all the same.
+    pub fn tcp(mut self) -> DeviceBuilder {
+        self.config.connects = true;
+        self.settings.binding = "T".to_owned();
+        self
+    }
+
+    /// The same over TLS (`coaps+tcp://`).
+    #[cfg(feature = "tls-psk")]
+    pub fn tls(mut self, account: crate::TlsAccount) -> DeviceBuilder {
+        self.below = Below::Tls(account);
+        self.tcp()
     }
 
     /// DTLS between device and server.
@@ -204,6 +222,7 @@ impl DeviceBuilder {
             tree.insert(accounts::access_control());
             tree.insert(accounts::oscore(version, &account));
             tree.insert(server.before_bootstrap());
+            self.config.connects = false;
             self.config.server = account.server;
             self.config.dtls = account.dtls;
             self.config.oscore = account.oscore;
@@ -223,12 +242,12 @@ impl DeviceBuilder {
     }
 
     fn security(&self) -> SimpleObject {
-        security(
-            self.config.version,
-            self.config.server,
-            self.config.dtls.as_ref(),
-            self.settings.short_server_id,
-        )
+        let (version, server) = (self.config.version, self.config.server);
+        let short_server_id = self.settings.short_server_id;
+        match self.config.connects {
+            true => security_over_tcp(version, server, self.below.identity(), short_server_id),
+            false => security(version, server, self.config.dtls.as_ref(), short_server_id),
+        }
     }
 
     /// Binds a socket and starts the device on the current tokio runtime. The device runs until it
@@ -242,9 +261,19 @@ impl DeviceBuilder {
         let local = self.bind.unwrap_or_else(|| any_port(&first));
         let new_port_on_reboot = self.new_port_on_reboot;
         let socket = bind(local).await?;
+        let below = self.below.clone();
         let mut client = self.into_client(rand::random());
         client.set_wall_clock(Instant::now(), unix_now());
-        Ok(Driver::spawn(client, socket, new_port_on_reboot))
+        let config = client.config();
+        let connection = config
+            .connects
+            .then(|| ServerConnection::open(config.server, below, config.retry));
+        Ok(Driver::spawn(
+            client,
+            socket,
+            connection,
+            new_port_on_reboot,
+        ))
     }
 }
 

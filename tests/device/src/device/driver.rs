@@ -9,6 +9,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::builder::{any_port, bind};
+use super::connection::{News, ServerConnection};
 use super::{DeviceHandle, DeviceStatus};
 use crate::{Client, DeviceEvent};
 
@@ -35,6 +36,9 @@ pub(super) enum Command {
 pub(super) struct Driver {
     client: Client,
     socket: UdpSocket,
+    /// To the server, in place of datagrams.
+    connection: Option<ServerConnection>,
+    connected_from: Option<SocketAddr>,
     new_port_on_reboot: bool,
     commands: mpsc::Receiver<Command>,
     events: broadcast::Sender<DeviceEvent>,
@@ -45,6 +49,7 @@ impl Driver {
     pub(super) fn spawn(
         client: Client,
         socket: UdpSocket,
+        connection: Option<ServerConnection>,
         new_port_on_reboot: bool,
     ) -> DeviceHandle {
         let (command_sender, commands) = mpsc::channel(COMMANDS_MAX);
@@ -58,6 +63,8 @@ impl Driver {
         let driver = Driver {
             client,
             socket,
+            connection,
+            connected_from: None,
             new_port_on_reboot,
             commands,
             events: events.clone(),
@@ -79,6 +86,17 @@ impl Driver {
                 ready = self.socket.readable() => {
                     if ready.is_ok() {
                         drain(&self.socket, &mut self.client);
+                    }
+                }
+                news = news(&mut self.connection) => {
+                    let now = Instant::now();
+                    match news {
+                        News::Connected(local, capabilities) => {
+                            self.connected_from = Some(local);
+                            self.client.connected(now, capabilities);
+                        }
+                        News::Frame(frame) => self.client.receive_frame(now, &frame),
+                        News::Ended(reason) => self.client.disconnected(now, &reason),
                     }
                 }
                 () = sleep_until(timeout) => self.client.handle_timeout(Instant::now()),
@@ -106,6 +124,9 @@ impl Driver {
     }
 
     async fn rebind(&mut self) {
+        if let Some(connection) = &self.connection {
+            connection.again().await;
+        }
         match bind(any_port(&self.client.config().server)).await {
             Ok(socket) => self.socket = socket,
             Err(error) => tracing::warn!(%error, "keeps the old port"),
@@ -116,7 +137,9 @@ impl Driver {
     /// server finds the status up to date.
     async fn publish(&mut self) {
         while let Some(event) = self.client.poll_event() {
-            if event == DeviceEvent::Rebooted && self.new_port_on_reboot {
+            if event == DeviceEvent::Rebooted
+                && (self.new_port_on_reboot || self.connection.is_some())
+            {
                 self.rebind().await;
             }
             self.note(&event);
@@ -124,7 +147,7 @@ impl Driver {
             let _ = self.events.send(event);
         }
         let client = &self.client;
-        let local_address = self.socket.local_addr().ok();
+        let local_address = self.connected_from.or(self.socket.local_addr().ok());
         self.status.send_if_modified(|status| {
             let registered = client.is_registered();
             let changed = status.registered != registered
@@ -139,6 +162,9 @@ impl Driver {
             status.observations = client.observation_count();
             changed
         });
+        if let Some(connection) = &self.connection {
+            self.client.send_frames(|frame| connection.send(frame));
+        }
         flush(&self.socket, &mut self.client).await;
     }
 
@@ -171,6 +197,14 @@ impl Driver {
             }
         };
         self.status.send_modify(|status| status.last_error = error);
+    }
+}
+
+/// Never ends without a connection.
+async fn news(connection: &mut Option<ServerConnection>) -> News {
+    match connection {
+        Some(connection) => connection.next().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -17,6 +17,7 @@ pub use firmware::{Firmware, FirmwareFault};
 pub use location::Location;
 pub use portfolio::portfolio;
 pub use security::security;
+pub(crate) use security::security_over_tcp;
 pub use server::{Server, ServerSettings};
 pub use temperature::Temperature;
 pub use test_object::test_object;

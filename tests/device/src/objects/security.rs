@@ -48,6 +48,33 @@ pub fn security(
         _ => (3, Vec::new(), Vec::new()),
     };
     let scheme = if account.is_some() { "coaps" } else { "coap" };
+    let uri = format!("{scheme}://{server}");
+    instance(version, uri, (mode, identity, server_key), short_server_id)
+}
+
+/// The same for a server that is connected to (binding T): with the identity of a pre-shared key,
+/// over TLS.
+pub(crate) fn security_over_tcp(
+    version: Version,
+    server: SocketAddr,
+    identity: Option<&[u8]>,
+    short_server_id: u16,
+) -> SimpleObject {
+    let (scheme, mode) = match identity {
+        Some(_) => ("coaps+tcp", 0),
+        None => ("coap+tcp", 3),
+    };
+    let identity = identity.unwrap_or_default().to_vec();
+    let uri = format!("{scheme}://{server}");
+    instance(version, uri, (mode, identity, Vec::new()), short_server_id)
+}
+
+fn instance(
+    version: Version,
+    uri: String,
+    (mode, identity, server_key): (i64, Vec<u8>, Vec<u8>),
+    short_server_id: u16,
+) -> SimpleObject {
     let minor = match version {
         Version::V1_0 => 0,
         Version::V1_1 => 1,
@@ -58,7 +85,7 @@ pub fn security(
         .with_instance(
             0,
             [
-                (URI, Value::from(format!("{scheme}://{server}"))),
+                (URI, Value::from(uri)),
                 (1, Value::Boolean(false)),
                 (MODE, Value::Integer(mode)),
                 (IDENTITY, Value::from(identity)),

@@ -6,7 +6,7 @@ use lwm2m_device::objects::{DeviceObject, portfolio, test_object};
 use lwm2m_server::RequestError;
 
 use super::read::structured;
-use crate::site::{Site, V1_0, V1_1, V1_2, across, path, write};
+use crate::site::{Site, V1_0, V1_1, V1_2, across, binding, path, write};
 
 use ContentFormat::{Cbor, Json, Opaque, SenmlCbor, SenmlJson, Text, Tlv};
 
@@ -84,10 +84,11 @@ async fn write_instance(version: Version, format: ContentFormat) {
         ("/1/0/3", 1010.into()),
         ("/1/0/5", 2000.into()),
         ("/1/0/6", true.into()),
-        ("/1/0/7", "U".into()),
+        ("/1/0/7", binding().into()),
     ];
     site.post("/1/0", &new, format).await;
     let written = site.read("/1/0", None).await;
+    let letter = format!("/1/0/7={}", binding());
     let expected = [
         "/1/0/0=1",
         "/1/0/1=86400",
@@ -95,7 +96,7 @@ async fn write_instance(version: Version, format: ContentFormat) {
         "/1/0/3=1010",
         "/1/0/5=2000",
         "/1/0/6=true",
-        "/1/0/7=U",
+        &letter,
     ];
     assert_eq!(written[..7], expected, "{format}");
     let mut old: Vec<(&str, Value)> = vec![
@@ -104,7 +105,7 @@ async fn write_instance(version: Version, format: ContentFormat) {
         ("/1/0/3", 10.into()),
         ("/1/0/5", 86400.into()),
         ("/1/0/6", false.into()),
-        ("/1/0/7", "U".into()),
+        ("/1/0/7", binding().into()),
     ];
     if version != V1_0 {
         old.push(("/1/0/23", false.into()));

@@ -4,6 +4,7 @@ mod devices;
 mod faults;
 mod hello;
 pub(crate) mod peer;
+mod simulated;
 mod tls;
 #[cfg(feature = "tls-psk")]
-mod tls_psk;
+pub(crate) mod tls_psk;

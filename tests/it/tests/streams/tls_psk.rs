@@ -51,7 +51,7 @@ const ILLEGAL_PARAMETER: i32 = 1047;
 const UNKNOWN_PSK_IDENTITY: i32 = 1115;
 const NO_APPLICATION_PROTOCOL: i32 = 1120;
 
-async fn server(
+pub(super) async fn server(
     store: Arc<dyn CredentialStore>,
     configure: impl FnOnce(&mut ServerConfig),
 ) -> Server {
@@ -67,7 +67,7 @@ async fn server(
         .expect("the server starts")
 }
 
-async fn store_of(credentials: Vec<Credential>) -> Arc<MemoryCredentials> {
+pub(super) async fn store_of(credentials: Vec<Credential>) -> Arc<MemoryCredentials> {
     let store = Arc::new(MemoryCredentials::default());
     store.add(credentials).await.expect("taken");
     store
@@ -78,6 +78,11 @@ async fn site() -> (Server, Arc<MemoryCredentials>) {
     let named = psk("b", b"b", KEY).endpoints([pattern("urn:b")]);
     let store = store_of(vec![psk("a", b"urn:a", KEY), named]).await;
     (server(store.clone(), |_| {}).await, store)
+}
+
+/// A server that knows the device `a`.
+pub(crate) async fn server_of_one(configure: impl FnOnce(&mut ServerConfig)) -> Server {
+    server(store_of(vec![psk("a", b"a", KEY)]).await, configure).await
 }
 
 fn pattern(text: &str) -> NamePattern {
