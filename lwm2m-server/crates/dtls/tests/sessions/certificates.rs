@@ -15,7 +15,7 @@ use crate::make::{Authority, Holder, chain_of, named};
 use crate::pair::Pair;
 
 /// A CA for all, a server and a device.
-struct World {
+pub(crate) struct World {
     root: Authority,
     server: Holder,
     device: Holder,
@@ -24,7 +24,7 @@ struct World {
 }
 
 impl World {
-    fn new() -> World {
+    pub(crate) fn new() -> World {
         let root = Authority::root("Root");
         let mut params = named("server");
         params.subject_alt_names = vec![dns("lwm2m.example")];
@@ -41,15 +41,7 @@ impl World {
     }
 
     fn pair(&self, change: impl FnOnce(&mut ServerConfig)) -> Pair {
-        let chain = chain_of(&[&self.server.certificate]);
-        let certificate = ServerCertificate::new(chain, self.server.key.clone());
-        let certificate = certificate.expect("key and certificate belong together");
-        let mut server = ServerConfig {
-            raw_public_key: Some(self.server_key.clone()),
-            certificates: Some(Arc::new(ServerCertificates::new(certificate))),
-            trust: Some(Arc::new(self.root.store())),
-            ..ServerConfig::default()
-        };
+        let mut server = self.server();
         change(&mut server);
         Pair::with_server(Config {
             server: Some(Arc::new(server)),
@@ -57,14 +49,27 @@ impl World {
         })
     }
 
-    fn raw_public_key(&self) -> ClientConfig {
+    /// A server with a raw public key and a certificate.
+    pub(crate) fn server(&self) -> ServerConfig {
+        let chain = chain_of(&[&self.server.certificate]);
+        let certificate = ServerCertificate::new(chain, self.server.key.clone());
+        let certificate = certificate.expect("key and certificate belong together");
+        ServerConfig {
+            raw_public_key: Some(self.server_key.clone()),
+            certificates: Some(Arc::new(ServerCertificates::new(certificate))),
+            trust: Some(Arc::new(self.root.store())),
+            ..ServerConfig::default()
+        }
+    }
+
+    pub(crate) fn raw_public_key(&self) -> ClientConfig {
         ClientConfig::new(ClientCredentials::RawPublicKey {
             key: self.device_key.clone(),
             server: self.server_key.public_key().clone(),
         })
     }
 
-    fn x509(&self) -> ClientConfig {
+    pub(crate) fn x509(&self) -> ClientConfig {
         self.x509_as(Some(&self.device), self.expectation())
     }
 
