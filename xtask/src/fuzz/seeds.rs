@@ -18,8 +18,8 @@ enum Seeds {
     Requests(&'static [&'static str]),
     /// The messages of a transport, behind these bytes.
     Messages(&'static str, &'static [u8]),
-    /// The messages of a transport, each as the one step of a run of the engine.
-    Steps(&'static str),
+    /// The messages of a transport, each as the last step of a run, behind these bytes and its length.
+    Steps(&'static str, &'static [u8]),
     Texts(&'static [&'static str]),
     /// Files, from the root of the workspace.
     Files(&'static [&'static str]),
@@ -35,7 +35,13 @@ const TARGETS: &[(&str, Seeds)] = &[
         ]),
     ),
     ("cbor", Seeds::Requests(&["cbor"])),
-    ("coap_endpoint", Seeds::Steps("udp")),
+    // The cut, then the CSM of the peer, and "receive".
+    (
+        "coap_connection",
+        Seeds::Steps("tcp", &[0, 1, 2, 0x00, 0xe1, 1]),
+    ),
+    // The seed of the engine, the peer, "receive".
+    ("coap_endpoint", Seeds::Steps("udp", &[0, 0, 0])),
     ("coap_message", Seeds::Messages("udp", &[])),
     ("coap_tcp", Seeds::Messages("tcp", &[0])),
     (
@@ -139,10 +145,9 @@ pub(super) fn plant(root: &Path, fuzz: &Path, target: &str) -> anyhow::Result<us
             let selector = selector(&vector.path);
             formats.contains(&&*vector.format).then(|| vec![selector])
         })?,
-        // The seed of the engine, the peer, "receive", the length.
-        Seeds::Steps(transport) => read(&root.join(MESSAGES), |vector| {
+        Seeds::Steps(transport, before) => read(&root.join(MESSAGES), |vector| {
             let length = u8::try_from(vector.hex.len() / 2).ok()?;
-            (vector.transport == *transport).then(|| vec![0, 0, 0, length])
+            (vector.transport == *transport).then(|| [before, &[length][..]].concat())
         })?,
         Seeds::Messages(transport, before) => read(&root.join(MESSAGES), |vector| {
             (vector.transport == *transport).then(|| before.to_vec())
