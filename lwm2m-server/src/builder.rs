@@ -202,7 +202,8 @@ impl ServerBuilder {
     }
 
     /// *Replace*: where OSCORE contexts get their sequence numbers from, so that none is used twice;
-    /// by default they follow the clock, see [`ClockSequences`](crate::oscore::ClockSequences).
+    /// by default they follow the clock, see [`ClockSequences`](crate::oscore::ClockSequences); kept in
+    /// a file by [`FileSequences`](crate::oscore::FileSequences).
     pub fn oscore_sequences(mut self, sequences: Arc<dyn SequenceStore>) -> ServerBuilder {
         self.sequences = Some(sequences);
         self
@@ -270,7 +271,14 @@ pub enum StartError {
     /// OpenSSL cannot be set up for pre-shared keys over TLS.
     #[error("cannot set OpenSSL up for pre-shared keys over TLS: {0}")]
     PreSharedKeys(std::io::Error),
-    /// More listeners or shards than the server can number.
+    /// The backend of DTLS that the configuration names is not compiled in.
+    #[error("the backend {0} of DTLS is not compiled in: build with the feature `{0}`")]
+    DtlsBackendMissing(&'static str),
+    /// The backend of DTLS does not take the server's keys.
+    #[error("the backend of DTLS cannot be used: {0}")]
+    DtlsBackend(String),
+    /// More listeners or shards than the server can number; of shards fewer where a Connection ID of
+    /// DTLS has to name them.
     #[error("at most {listeners} listeners and {shards} shards are possible")]
     TooMany {
         /// Listeners.

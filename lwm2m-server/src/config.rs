@@ -8,7 +8,8 @@ use lwm2m_dtls::{CipherSuite, ExtendedMasterSecret, UnknownPskIdentity};
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ServerConfig {
-    /// Shards, each a thread with its own socket; the number of cores by default.
+    /// Shards, each a thread with its own socket; the number of cores by default. At most 4096, and
+    /// 256 where a listener has DTLS: a Connection ID has an octet for its shard.
     pub shards: usize,
     /// Lifetime when a device gives none, in seconds; 300.
     pub lifetime_s: u32,
@@ -64,10 +65,24 @@ impl Default for BootstrapConfig {
     }
 }
 
+/// Who does DTLS, see [`secure_datagram`](crate::secure_datagram).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum DtlsBackend {
+    /// `lwm2m-dtls`.
+    #[default]
+    Own,
+    /// `webrtc-dtls`, with the feature of that name: pre-shared keys, or certificates where the
+    /// server has one. At most 10 000 sessions and 256 handshakes on one shard.
+    WebRtcDtls,
+}
+
 /// What handshakes over DTLS go by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DtlsConfig {
+    /// What does it; [`DtlsBackend::Own`].
+    pub backend: DtlsBackend,
     /// What may be agreed on; of what is in common, the client's order decides. All.
     pub suites: Vec<CipherSuite>,
     /// Whether clients must have RFC 7627; preferred.
@@ -92,6 +107,7 @@ impl Default for DtlsConfig {
             ..limits
         };
         DtlsConfig {
+            backend: DtlsBackend::Own,
             suites: CipherSuite::ALL.to_vec(),
             extended_master_secret: ExtendedMasterSecret::Preferred,
             cid: true,

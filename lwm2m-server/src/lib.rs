@@ -26,6 +26,7 @@
 mod authorizer;
 pub mod bootstrap;
 mod builder;
+mod capabilities;
 mod config;
 pub mod credentials;
 mod device;
@@ -53,7 +54,10 @@ pub use lwm2m_coap::Code;
 
 pub use authorizer::{AllowAll, Authorizer, Refusal, RegistrationRequest};
 pub use builder::{Listener, ServerBuilder, StartError};
-pub use config::{BootstrapConfig, ClientAuthentication, DtlsConfig, Limits, ServerConfig};
+pub use capabilities::{DtlsCapabilities, ServerCapabilities, TlsCapabilities};
+pub use config::{
+    BootstrapConfig, ClientAuthentication, DtlsBackend, DtlsConfig, Limits, ServerConfig,
+};
 pub use device::{CancelMode, Device, RequestOptions};
 pub use error::{Reason, RequestError};
 pub use event::{Event, EventKind, Events, Lagged};

@@ -76,6 +76,10 @@ impl Server {
             .collect()
     }
 
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.handle.shared
+    }
+
     /// A handle to a device by its endpoint name, whether it is registered or not.
     pub fn device(&self, endpoint: &str) -> Device {
         Device::new(EndpointName::to_look_up(endpoint), Arc::clone(&self.handle))

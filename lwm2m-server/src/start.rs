@@ -27,6 +27,8 @@ use crate::{AllowAll, Events, Listener, Server, ServerBuilder, StartError};
 /// Listeners and shards that a peer and a registration id can name.
 const LISTENERS_MAX: usize = 255;
 const SHARDS_MAX: usize = 4096;
+/// Shards that a Connection ID can name.
+const SHARDS_WITH_DTLS_MAX: usize = 256;
 
 pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
     let ServerBuilder {
@@ -45,10 +47,14 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
     if listeners.is_empty() {
         return Err(StartError::NoListener);
     }
-    if listeners.len() > LISTENERS_MAX || config.shards > SHARDS_MAX {
+    let shards_max = match listeners.iter().any(Listener::is_secure) {
+        true => SHARDS_WITH_DTLS_MAX,
+        false => SHARDS_MAX,
+    };
+    if listeners.len() > LISTENERS_MAX || config.shards > shards_max {
         return Err(StartError::TooMany {
             listeners: LISTENERS_MAX,
-            shards: SHARDS_MAX,
+            shards: shards_max,
         });
     }
     if bootstrap.is_none() && listeners.iter().any(Listener::is_for_bootstrap) {
@@ -100,6 +106,7 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
         tls: Arc::new(Tls::new(keys.clone(), &config)?),
         config,
     });
+    shared.dtls()?;
     // Subscribed before the first datagram is taken, so that nothing is missed.
     for subscriber in subscribers {
         tokio::spawn(call(subscriber, events.subscribe()));

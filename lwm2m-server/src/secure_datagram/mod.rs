@@ -203,4 +203,8 @@ pub struct Capabilities {
     pub stateless_cookie: bool,
     /// Handshakes wait for answers to [`SecureEvent::Lookup`]; if not, none is asked.
     pub parked_lookup: bool,
+    /// Sessions of one shard, when the backend has a limit of its own.
+    pub sessions_max: Option<usize>,
+    /// Handshakes in flight on one shard, when the backend has a limit of its own.
+    pub handshakes_max: Option<usize>,
 }

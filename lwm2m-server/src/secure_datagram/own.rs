@@ -25,6 +25,8 @@ impl<P: Path + Send> SecureDatagram<P> for Endpoint<P> {
             export: own.export,
             stateless_cookie: true,
             parked_lookup: true,
+            sessions_max: None,
+            handshakes_max: None,
         }
     }
 

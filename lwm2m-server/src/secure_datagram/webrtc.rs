@@ -17,7 +17,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use lwm2m_dtls::{CertificateError, ServerCertificate, X509Identity};
+use lwm2m_dtls::{CertificateError, CipherSuite, KeyExchange, ServerCertificate, X509Identity};
 use tokio::sync::mpsc;
 use webrtc_dtls::cipher_suite::CipherSuiteId;
 use webrtc_dtls::config::{ClientAuthType, Config, ExtendedMasterSecretType};
@@ -180,11 +180,7 @@ impl<P: Path + Send + Sync + 'static> WebRtcDtls<P> {
                         Err(webrtc_dtls::Error::ErrIdentityNoPsk)
                     }
                 }));
-                library.cipher_suites = vec![
-                    CipherSuiteId::Tls_Psk_With_Aes_128_Ccm_8,
-                    CipherSuiteId::Tls_Psk_With_Aes_128_Ccm,
-                    CipherSuiteId::Tls_Psk_With_Aes_128_Gcm_Sha256,
-                ];
+                library.cipher_suites = self.suites(KeyExchange::Psk);
             }
             WebRtcDtlsProof::X509 {
                 trust,
@@ -211,14 +207,16 @@ impl<P: Path + Send + Sync + 'static> WebRtcDtls<P> {
                         false => Err(webrtc_dtls::Error::ErrClientCertificateNotVerified),
                     }
                 }));
-                library.cipher_suites = vec![
-                    CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_128_Ccm_8,
-                    CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_128_Ccm,
-                    CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_128_Gcm_Sha256,
-                ];
+                library.cipher_suites = self.suites(KeyExchange::EcdheEcdsa);
             }
         }
         library
+    }
+
+    fn suites(&self, exchange: KeyExchange) -> Vec<CipherSuiteId> {
+        let suites = self.config.suites.iter();
+        let fitting = suites.filter(|suite| suite.key_exchange() == exchange);
+        fitting.filter_map(|suite| id_of(*suite)).collect()
     }
 
     fn take(&mut self, report: Report<P>) {
@@ -302,6 +300,8 @@ impl<P: Path + Send + Sync + 'static> SecureDatagram<P> for WebRtcDtls<P> {
             export: false,
             stateless_cookie: false,
             parked_lookup: false,
+            sessions_max: Some(self.config.sessions_max),
+            handshakes_max: Some(self.config.handshakes_max),
         }
     }
 
@@ -429,6 +429,18 @@ impl<P> fmt::Debug for WebRtcDtls<P> {
             .field("handshakes", &self.handshakes)
             .finish_non_exhaustive()
     }
+}
+
+fn id_of(suite: CipherSuite) -> Option<CipherSuiteId> {
+    Some(match suite {
+        CipherSuite::PskCcm8 => CipherSuiteId::Tls_Psk_With_Aes_128_Ccm_8,
+        CipherSuite::PskCcm => CipherSuiteId::Tls_Psk_With_Aes_128_Ccm,
+        CipherSuite::PskGcm => CipherSuiteId::Tls_Psk_With_Aes_128_Gcm_Sha256,
+        CipherSuite::EcdheEcdsaCcm8 => CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_128_Ccm_8,
+        CipherSuite::EcdheEcdsaCcm => CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_128_Ccm,
+        CipherSuite::EcdheEcdsaGcm => CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_128_Gcm_Sha256,
+        _ => return None,
+    })
 }
 
 /// What a callback of the library has found out about the peer.

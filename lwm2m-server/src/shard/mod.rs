@@ -147,7 +147,11 @@ impl Shard {
             routes: Routes::new(limits.routes_max),
             sessions: Sessions::default(),
             bootstraps: Bootstraps::default(),
-            secure: shared.secure(id),
+            secure: shared.secure(id).unwrap_or_else(|error| {
+                // It was tried when the server started.
+                tracing::error!(%error, "no DTLS on this shard");
+                None
+            }),
             linked: HashMap::new(),
             relayed_from: None,
             outbox: VecDeque::new(),

@@ -68,6 +68,7 @@ impl Loop {
             }
             let now = now();
             self.shard.timers(now);
+            self.shard.secure_work(now);
             for relay in inbox.relays.drain(..) {
                 let relay = adopt(&mut self.transport, relay);
                 self.shard.relay(now, relay);
@@ -135,6 +136,7 @@ impl Loop {
         }
         let relays = &mut inbox.relays;
         ready |= self.relays.poll_recv_many(cx, relays, INBOX_MAX).is_ready();
+        ready |= self.shard.poll_secure(cx);
         let streams = &mut inbox.streams;
         ready |= matches!(
             self.streams.poll_recv_many(cx, streams, INBOX_MAX),

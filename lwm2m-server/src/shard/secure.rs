@@ -11,12 +11,14 @@
 //! A device that comes back with a Connection ID may land on any shard: the Connection ID names the
 //! one that has its session, and the datagram is passed on.
 
+mod backend;
 mod proof;
 
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use hashbrown::{HashMap, HashSet};
@@ -26,15 +28,15 @@ use lwm2m_dtls::{Endpoint, Identity, Lookup, ServerResumption, SessionId};
 pub(crate) use self::proof::certified;
 use self::proof::{answers, label_of, presented_by, presented_in, unix_s, verdict_of};
 use super::sessions::revoked;
-use super::{Now, Shard};
+use super::{Now, Shard, Shared};
 use crate::credentials::{Credential, LookUp, Proof};
 use crate::event::EventKind;
 use crate::identity::{Authenticated, PeerIdentity};
 use crate::keys::{KeyMaterial, Keys};
 use crate::mailbox::Relay;
-use crate::secure_datagram::{SecureDatagram, SecureEvent};
+use crate::secure_datagram::{Capabilities, SecureDatagram, SecureEvent};
 use crate::transport::{Peer, SessionSlot};
-use crate::{Reason, ServerConfig};
+use crate::{Reason, ServerConfig, StartError};
 
 /// The DTLS sessions of one shard.
 pub(super) struct Secure {
@@ -90,28 +92,32 @@ impl CredentialSearch {
 }
 
 impl Secure {
-    pub(super) fn new(
-        shard: u16,
-        config: &ServerConfig,
-        keys: Option<Keys>,
-        resumption: ServerResumption,
-    ) -> Secure {
+    /// The DTLS of a shard.
+    ///
+    /// # Errors
+    /// The backend cannot be used.
+    pub(super) fn new(shard: u16, shared: &Shared) -> Result<Secure, StartError> {
+        let keys = shared.keys.clone();
         let current = keys.as_ref().map(Keys::current).unwrap_or_default();
-        let dtls = lwm2m_dtls::Config {
-            shard: shard_octet(shard),
-            server: Some(Arc::new(answers(config, &current, &resumption))),
-            timing: config.dtls.timing,
-            limits: config.dtls.limits,
-        };
-        Secure {
-            dtls: Box::new(Endpoint::new(dtls, lwm2m_dtls::SystemRandom)),
+        Ok(Secure {
+            dtls: backend::backend(shard, shared, &current)?,
             found: HashMap::new(),
             searches: VecDeque::new(),
             moved: HashSet::new(),
             keys,
             current,
-            resumption,
-        }
+            resumption: shared.resumption.clone(),
+        })
+    }
+
+    /// What the backend can do.
+    pub(super) fn capabilities(&self) -> Capabilities {
+        self.dtls.capabilities()
+    }
+
+    /// Ready when the backend has something that no call of ours has led to.
+    pub(super) fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.dtls.poll_ready(context)
     }
 
     /// Takes keys that were exchanged, for handshakes that begin from now on.
@@ -200,6 +206,17 @@ impl Shard {
             secure.dtls.on_timeout(now.instant);
             self.drain_secure(now, &[]);
         }
+    }
+
+    /// True when a backend that works beside the loop has something for [`Shard::secure_work`].
+    pub(super) fn poll_secure(&mut self, context: &mut Context<'_>) -> bool {
+        let secure = self.secure.as_mut();
+        secure.is_some_and(|secure| secure.poll_ready(context).is_ready())
+    }
+
+    /// Takes what a backend has done beside the loop.
+    pub(super) fn secure_work(&mut self, now: Now) {
+        self.drain_secure(now, &[]);
     }
 
     /// Takes the answer of the store.

@@ -13,8 +13,9 @@ use crate::directory::Directory;
 use crate::keys::Keys;
 use crate::oscore::Oscore;
 use crate::registration::profile::Profiles;
+use crate::secure_datagram::Capabilities;
 use crate::transport::{Peer, SessionTable, Tls};
-use crate::{Authorizer, Interceptor, Listener, ServerConfig};
+use crate::{Authorizer, Interceptor, Listener, ServerConfig, StartError};
 
 /// What all shards share.
 pub(crate) struct Shared {
@@ -62,11 +63,21 @@ impl Shared {
     }
 
     /// The DTLS of a shard; none when no listener has it.
-    pub(super) fn secure(&self, shard: u16) -> Option<Secure> {
-        let any = self.listeners.iter().any(Listener::is_secure);
-        any.then(|| {
-            let keys = self.keys.clone();
-            Secure::new(shard, &self.config, keys, self.resumption.clone())
-        })
+    ///
+    /// # Errors
+    /// The backend cannot be used.
+    pub(super) fn secure(&self, shard: u16) -> Result<Option<Secure>, StartError> {
+        match self.listeners.iter().any(Listener::is_secure) {
+            true => Secure::new(shard, self).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// What the backend of DTLS can do; none when no listener has it.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub(crate) fn dtls(&self) -> Result<Option<Capabilities>, StartError> {
+        Ok(self.secure(0)?.map(|secure| secure.capabilities()))
     }
 }

@@ -31,6 +31,20 @@ async fn one_registration_too_many_is_told_to_wait() {
     assert_eq!(server.statistics().registrations, 3);
 }
 
+/// A Connection ID has an octet for the shard.
+#[tokio::test]
+async fn one_shard_more_than_a_connection_id_can_name_is_refused_with_dtls() {
+    let mut config = ServerConfig::default();
+    config.shards = 257;
+    let server = Server::builder()
+        .config(config)
+        .listen(Listener::coaps(([127, 0, 0, 1], 0).into()));
+    let Err(error) = server.start().await else {
+        panic!("it starts");
+    };
+    assert!(error.to_string().contains("256 shards"), "{error}");
+}
+
 #[tokio::test]
 async fn one_request_too_many_for_a_device_is_refused() {
     let server = server(|config| config.limits.device_queue_max = 3).await;

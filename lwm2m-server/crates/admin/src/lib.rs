@@ -15,6 +15,7 @@
 //! | Method | Path | What |
 //! | --- | --- | --- |
 //! | GET | `/status` | version, listeners, counters |
+//! | GET | `/capabilities` | versions, bindings, backends and modes of security, optional parts |
 //! | GET | `/events?endpoint=` | everything that happens, as server-sent events |
 //! | GET | `/models` | the objects in service, what the models directory changed last, what is wrong in it |
 //! | GET | `/objects/{id}?version=` | the model of an object: names, types, units |
@@ -73,7 +74,8 @@
 //!
 //! # Events
 //!
-//! The names are `registered`, `updated`, `deregistered`, `expired`, `refused`, `awake`, `asleep`,
+//! The names are `registered`, `updated`, `deregistered`, `expired`, `refused`, `session_ended`,
+//! `awake`, `asleep`,
 //! `observation_started`, `observation_ended`, `notification`, `undecodable`, `send`,
 //! `models_loaded`, `keys_reloaded` and `lagged` (events were dropped because the reader was slow).
 //! Their data is an object with `at`, `endpoint` where it is known, and what belongs to the event:
@@ -104,6 +106,7 @@
 
 mod answer;
 mod body;
+mod capabilities;
 mod clients;
 mod credentials;
 mod events;
@@ -168,6 +171,7 @@ pub fn router_with(server: Server, limits: &HttpLimits) -> Router {
         .route("/observations/{id}", delete(observations::cancel));
     let api = Router::new()
         .route("/status", get(status::status))
+        .route("/capabilities", get(capabilities::capabilities))
         .route("/events", get(events::stream))
         .layer(Extension(events::Streams::new(limits.event_streams_max)))
         .route("/models", get(models::all))

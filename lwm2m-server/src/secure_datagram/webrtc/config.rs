@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lwm2m_dtls::{ServerCertificate, TrustStore};
+use lwm2m_dtls::{CipherSuite, ServerCertificate, TrustStore};
 
 use crate::ClientAuthentication;
 use crate::credentials::SecretKey;
@@ -43,6 +43,8 @@ pub struct WebRtcDtlsConfig {
     /// Sessions end after this long without a record; a day. A device that starts again from the
     /// same address is not heard before.
     pub session_idle: Duration,
+    /// What may be agreed on; all. Those that do not fit the proof are left out.
+    pub suites: Vec<CipherSuite>,
 }
 
 impl WebRtcDtlsConfig {
@@ -55,6 +57,7 @@ impl WebRtcDtlsConfig {
             handshake_timeout: Duration::from_secs(60),
             retransmission: Duration::from_secs(1),
             session_idle: Duration::from_secs(86_400),
+            suites: CipherSuite::ALL.to_vec(),
         }
     }
 }

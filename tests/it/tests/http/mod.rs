@@ -1,6 +1,7 @@
 //! The HTTP API, over real sockets on both sides.
 
 pub(crate) mod api;
+mod capabilities;
 mod credentials;
 mod events;
 mod faults;

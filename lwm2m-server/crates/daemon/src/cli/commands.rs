@@ -146,6 +146,8 @@ pub(crate) enum Command {
     },
     /// Shows counters and listeners.
     Status,
+    /// Shows what the server can do: versions, bindings, modes of security, optional parts.
+    Capabilities,
 }
 
 /// How a request to a device is carried out.
@@ -349,6 +351,7 @@ pub(crate) fn run(api: &Api, command: &Command, json: bool) -> anyhow::Result<()
             show::object_model(&api.call(Method::Get, &path, &query)?, json)
         }
         Command::Status => show::status(&api.call(Method::Get, "/status", &[])?, json),
+        Command::Capabilities => show::status(&api.call(Method::Get, "/capabilities", &[])?, json),
     }
 }
 

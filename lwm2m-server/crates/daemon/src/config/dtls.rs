@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use lwm2m_dtls::{CipherSuite, ExtendedMasterSecret, Limits, UnknownPskIdentity};
 use lwm2m_server::keys::{CertificateFiles, KeyFiles};
-use lwm2m_server::{ClientAuthentication, DtlsConfig};
+use lwm2m_server::{ClientAuthentication, DtlsBackend, DtlsConfig};
 use serde::Deserialize;
 
 use super::set;
@@ -21,6 +21,7 @@ pub(super) struct DtlsSection {
     trust_store: Option<PathBuf>,
     client_authentication: Authentication,
     certificate: Vec<CertificateSection>,
+    backend: Option<Backend>,
     suites: Option<Vec<String>>,
     connection_id: Option<bool>,
     extended_master_secret: Option<Requirement>,
@@ -66,6 +67,14 @@ enum Authentication {
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
+enum Backend {
+    #[serde(rename = "own")]
+    Own,
+    #[serde(rename = "webrtc-dtls")]
+    WebRtcDtls,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Requirement {
     Preferred,
@@ -82,6 +91,11 @@ enum Unknown {
 impl DtlsSection {
     /// Holds the values to their ranges, and takes them over.
     pub(super) fn apply(&self, config: &mut DtlsConfig) -> anyhow::Result<()> {
+        let backend = self.backend.map(|backend| match backend {
+            Backend::Own => DtlsBackend::Own,
+            Backend::WebRtcDtls => DtlsBackend::WebRtcDtls,
+        });
+        set(&mut config.backend, backend);
         if let Some(names) = &self.suites {
             config.suites = suites(names)?;
         }

@@ -49,6 +49,21 @@ fn a_configuration_error_names_file_line_and_key() {
 }
 
 #[test]
+#[cfg(not(feature = "webrtc-dtls"))]
+fn a_backend_that_is_not_compiled_in_is_named_with_its_feature() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("backend.toml");
+    let text = "[server]\nbind_address = \"127.0.0.1\"\nbind_port = 0\n\
+                [http]\nbind = \"127.0.0.1:0\"\n[dtls]\nbackend = \"webrtc-dtls\"\n";
+    std::fs::write(&file, text).expect("written");
+    let output = run(&["--config", &file.to_string_lossy()]);
+    fails_with(
+        &output,
+        "is not compiled in: build with the feature `webrtc-dtls`",
+    );
+}
+
+#[test]
 fn a_port_that_is_taken_is_named() {
     let taken = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port().to_string();

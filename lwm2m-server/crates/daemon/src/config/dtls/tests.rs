@@ -90,7 +90,10 @@ fn every_key_has_an_effect_of_its_own() {
         assert_eq!(look(&config), value.to_string(), "{key}");
         assert_ne!(config, DtlsConfig::default());
     }
-    let of_others: [(&str, &str, Look); 12] = [
+    let of_others: [(&str, &str, Look); 13] = [
+        ("backend = \"webrtc-dtls\"", "WebRtcDtls", |c| {
+            format!("{:?}", c.backend)
+        }),
         ("connection_id = false", "false", |c| c.cid.to_string()),
         ("extended_master_secret = \"required\"", "Required", |c| {
             format!("{:?}", c.extended_master_secret)
