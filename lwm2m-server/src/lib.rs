@@ -28,6 +28,7 @@ pub mod bootstrap;
 mod builder;
 mod capabilities;
 mod config;
+pub mod conformance;
 pub mod credentials;
 mod device;
 mod directory;

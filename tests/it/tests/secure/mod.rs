@@ -6,6 +6,7 @@ mod ends;
 mod keys;
 mod peer;
 mod visiting;
+mod waiting;
 
 use std::sync::Arc;
 
