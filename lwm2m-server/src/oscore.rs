@@ -21,7 +21,10 @@
 //!
 //! A context is derived when its first message comes. Which requests its device has sent before is
 //! not known then, so the first one is answered with a challenge (RFC 8613 Appendix B.1.2). Own
-//! sequence numbers continue behind those before a restart, see [`ClockSequences`].
+//! sequence numbers continue behind those before a restart, see [`FileSequences`] and
+//! [`ClockSequences`].
+
+mod file;
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
@@ -43,6 +46,7 @@ use crate::credentials::{
 use crate::identity::{Authenticated, PeerIdentity};
 use crate::registration::Location;
 
+pub use file::{FileSequences, SequenceFileError};
 pub use lwm2m_oscore::{ContextName, IdContext, KeyId, SequenceStore};
 
 /// The OSCORE contexts of a server.

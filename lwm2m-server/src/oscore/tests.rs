@@ -17,7 +17,7 @@ fn name() -> ContextName {
     }
 }
 
-fn at(seconds: u64) -> SystemTime {
+pub(super) fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + ClockSequences::EPOCH + Duration::from_secs(seconds)
 }
 

@@ -4,6 +4,7 @@ mod bootstrap;
 mod credentials;
 mod dtls;
 mod hint;
+mod oscore;
 mod tcp;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -21,6 +22,7 @@ use serde::Deserialize;
 pub(crate) use bootstrap::BootstrapSection;
 pub(crate) use credentials::CredentialsSection;
 use dtls::DtlsSection;
+pub(crate) use oscore::OscoreSection;
 use tcp::TcpSection;
 
 /// The file with every key and its default, for people.
@@ -39,6 +41,7 @@ pub(crate) struct Config {
     models: ModelsSection,
     credentials: CredentialsSection,
     bootstrap: BootstrapSection,
+    oscore: OscoreSection,
     limits: LimitsSection,
 }
 
@@ -192,6 +195,7 @@ pub(crate) struct Settings {
     pub(crate) keys: KeyFiles,
     pub(crate) credentials: CredentialsSection,
     pub(crate) bootstrap: BootstrapSection,
+    pub(crate) oscore: OscoreSection,
 }
 
 impl Config {
@@ -207,6 +211,7 @@ impl Config {
             config.dtls.start_from(folder);
             config.credentials.file = folder.join(&config.credentials.file);
             config.bootstrap.file = folder.join(&config.bootstrap.file);
+            config.oscore.sequences_file = folder.join(&config.oscore.sequences_file);
         }
         Ok(config)
     }
@@ -224,6 +229,7 @@ impl Config {
             keys: self.dtls.key_files()?,
             credentials: self.credentials.checked()?,
             bootstrap: self.bootstrap.checked()?,
+            oscore: self.oscore.checked()?,
         })
     }
 

@@ -70,6 +70,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         .models_directory(settings.models)
         .bootstrap(settings.bootstrap.open(&credentials)?)
         .credentials(credentials)
+        .oscore_sequences(settings.oscore.open()?)
         .keys(Keys::load(settings.keys)?)
         .on(log_event);
     let mut notes = Vec::new();

@@ -1,5 +1,6 @@
 //! Devices under OSCORE: registration, requests, observation and Send, and who is kept out.
 
+mod restart;
 mod streams;
 
 use std::sync::Arc;

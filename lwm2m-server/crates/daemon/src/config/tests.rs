@@ -84,9 +84,11 @@ fn the_reference_has_every_key_with_its_default() {
     assert_eq!(reference.models, defaults.models);
     assert_eq!(reference.credentials, defaults.credentials);
     assert_eq!(reference.bootstrap, defaults.bootstrap);
+    assert_eq!(reference.oscore, defaults.oscore);
     assert_eq!(reference.http_limits, defaults.http_limits);
     let keys = [
         include_str!("dtls.rs"),
+        include_str!("oscore.rs"),
         include_str!("tcp.rs"),
         include_str!("bootstrap.rs"),
         include_str!("credentials.rs"),
@@ -108,6 +110,7 @@ fn the_reference_has_every_key_with_its_default() {
             "models",
             "credentials",
             "bootstrap",
+            "oscore",
             "limits",
         ];
         let section = sections.contains(&key);
