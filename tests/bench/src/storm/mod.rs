@@ -225,18 +225,15 @@ impl<'a> Storm<'a> {
     fn run(&mut self) -> anyhow::Result<()> {
         let Arguments { until, rounds, .. } = *self.arguments;
         self.shake_hands()?;
-        self.send("register", Phase::Register, 1)?;
-        self.remember("registered")?;
+        self.send("register", Phase::Register, 1, Some("registered"))?;
         if until == Until::Register {
             return Ok(());
         }
-        self.send("update", Phase::Update, rounds)?;
-        self.remember("updated")?;
+        self.send("update", Phase::Update, rounds, Some("updated"))?;
         if until == Until::Update || self.arguments.binary.is_some() {
             return Ok(());
         }
-        self.ask("observe", 1)?;
-        self.remember("observed")?;
+        self.ask("observe", 1, "observed")?;
         for side in &self.sides {
             let observed = side.observed();
             ensure!(
@@ -253,7 +250,7 @@ impl<'a> Storm<'a> {
             ("notify CON", Phase::NotifyCon),
         ] {
             let before = self.notifications()?;
-            self.send(name, phase, rounds)?;
+            self.send(name, phase, rounds, None)?;
             let decoded = self.notifications()? - before;
             self.phases.note(format!(
                 "{name}: {decoded} of {} were decoded.",
@@ -263,8 +260,7 @@ impl<'a> Storm<'a> {
         if until == Until::Notify {
             return Ok(());
         }
-        self.ask("read", rounds)?;
-        self.remember("read")
+        self.ask("read", rounds, "read")
     }
 
     /// Every device with security has a session.
@@ -287,15 +283,21 @@ impl<'a> Storm<'a> {
     }
 
     /// Every device of every side sends a message, some times over.
-    fn send(&mut self, name: &str, phase: Phase, rounds: u32) -> anyhow::Result<()> {
+    fn send(
+        &mut self,
+        name: &str,
+        phase: Phase,
+        rounds: u32,
+        after: Option<&str>,
+    ) -> anyhow::Result<()> {
         let answered = phase != Phase::NotifyNon;
-        self.each_side(name, rounds, answered, |side| side.send(name, phase))
+        self.each_side(name, rounds, after, answered, |side| side.send(name, phase))
     }
 
     /// The servers ask every device, some times over.
-    fn ask(&mut self, name: &str, rounds: u32) -> anyhow::Result<()> {
+    fn ask(&mut self, name: &str, rounds: u32, after: &str) -> anyhow::Result<()> {
         let mut told = Vec::new();
-        self.each_side(name, rounds, true, |side| {
+        self.each_side(name, rounds, Some(after), true, |side| {
             let (measured, answer) = side.ask(name)?;
             told.push(format!(
                 "{name}, security {}: from call to value {:.0} us in the middle, {:.0} us at the \
@@ -311,22 +313,27 @@ impl<'a> Storm<'a> {
         Ok(())
     }
 
-    /// Measures the sides in turn, and takes the best round of each.
+    /// Measures the sides in turn, and takes the best round of each. Their memory is looked at
+    /// after the first, since each round is remembered for deduplication.
     fn each_side(
         &mut self,
         name: &str,
         rounds: u32,
+        after: Option<&str>,
         answered: bool,
         mut work: impl FnMut(&mut Side) -> anyhow::Result<Measured>,
     ) -> anyhow::Result<()> {
         let mut best: Vec<Option<Measured>> = self.sides.iter().map(|_| None).collect();
-        for _ in 0..rounds {
+        for round in 0..rounds {
             for (side, best) in self.sides.iter_mut().zip(&mut best) {
                 let measured = work(side)?;
                 let cpu_us = measured.cpu_us();
                 if best.as_ref().is_none_or(|best| cpu_us < best.cpu_us()) {
                     *best = Some(measured);
                 }
+            }
+            if let (0, Some(after)) = (round, after) {
+                self.remember(after)?;
             }
         }
         let plain_us = best.first().and_then(Option::as_ref).map(Measured::cpu_us);
