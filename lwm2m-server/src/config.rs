@@ -89,7 +89,7 @@ pub struct DtlsConfig {
     pub extended_master_secret: ExtendedMasterSecret,
     /// Connection IDs (RFC 9146) for clients that ask for them; true.
     pub cid: bool,
-    /// What a client hears whose identity nobody knows; the alert that says so.
+    /// What a client hears whose identity nobody knows, over TLS as well; the alert that says so.
     pub unknown_psk_identity: UnknownPskIdentity,
     /// How much of a chain of certificates a device may show.
     pub chain_limits: lwm2m_dtls::ChainLimits,

@@ -20,7 +20,7 @@ use lwm2m_device::FleetConfig;
 #[derive(Debug, Parser)]
 #[command(name = "lwm2m-device", disable_version_flag = true)]
 pub(crate) struct Arguments {
-    /// The server, as in coap://127.0.0.1:5683 or coaps://127.0.0.1:5685
+    /// The server, as in coap://127.0.0.1:5683, coap+tcp://127.0.0.1:5683 or coaps://127.0.0.1:5685
     #[arg(
         long,
         short,
@@ -92,11 +92,14 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     };
     let target = server::resolve(argument, uri).await?;
     if !target.is_secure && arguments.security.is_given() {
-        bail!("{argument} {uri}: credentials are for coaps://");
+        bail!("{argument} {uri}: credentials are for coaps:// and coaps+tcp://");
+    }
+    if target.is_stream && (arguments.bootstrap.is_some() || arguments.count.is_some()) {
+        bail!("{argument} {uri}: connections are for one device, and not for --bootstrap");
     }
     let server = target.address;
     if !server::answers(argument, target).await? {
-        eprintln!("no answer from {server} yet; keeps trying (is this the server's UDP port?)");
+        eprintln!("no answer from {server} yet; keeps trying (is this the server's port?)");
     }
     let count = arguments.count.unwrap_or(1) as usize;
     if arguments.count.is_none() {

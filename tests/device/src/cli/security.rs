@@ -68,6 +68,22 @@ impl Security {
         Ok(DtlsAccount::new(credentials))
     }
 
+    /// The account of one device for TLS.
+    ///
+    /// # Errors
+    /// Says which argument is wrong.
+    #[cfg(feature = "tls-psk")]
+    pub(super) fn tls_account(&self, endpoint: &str) -> Result<lwm2m_device::TlsAccount> {
+        let Some(key) = &self.psk_key else {
+            bail!(
+                "coaps+tcp:// needs --psk-key: certificates and raw public keys are for coaps://"
+            );
+        };
+        let key = psk_key(&key.replace(ENDPOINT, endpoint))?;
+        let identity = self.psk_identity.replace(ENDPOINT, endpoint);
+        lwm2m_device::TlsAccount::psk(identity.as_bytes(), &key).context("--psk-key")
+    }
+
     fn with_key(&self, path: &Path, endpoint: &str) -> Result<ClientCredentials> {
         let key = file("--key", path, PrivateKey::parse)?;
         if let Some(server) = &self.server_public_key {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use tokio::net::UdpSocket;
+use tokio::net::{TcpStream, UdpSocket};
 
 /// The default port of `coap://`.
 const PORT: u16 = 5683;
@@ -23,14 +23,16 @@ const NOBODY: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) address: SocketAddr,
-    /// `coaps://`
+    /// `coaps://` or `coaps+tcp://`
     pub(super) is_secure: bool,
+    /// `coap+tcp://` or `coaps+tcp://`
+    pub(super) is_stream: bool,
 }
 
-/// Reads `coap://host[:port]` or `coaps://host[:port]`, plain when there is no scheme, and looks
-/// the name up.
+/// Reads `coap://host[:port]`, or the same with `coaps`, `coap+tcp` or `coaps+tcp`, plain when there
+/// is no scheme, and looks the name up.
 pub(super) async fn resolve(argument: &str, text: &str) -> Result<Target> {
-    let (authority, is_secure) = authority(argument, text)?;
+    let (authority, is_secure, is_stream) = authority(argument, text)?;
     let target = with_port(authority, if is_secure { SECURE_PORT } else { PORT });
     let mut found = tokio::net::lookup_host(&target)
         .await
@@ -38,7 +40,11 @@ pub(super) async fn resolve(argument: &str, text: &str) -> Result<Target> {
     let address = found
         .next()
         .ok_or_else(|| anyhow!("{argument} {text}: '{authority}' has no address"))?;
-    Ok(Target { address, is_secure })
+    Ok(Target {
+        address,
+        is_secure,
+        is_stream,
+    })
 }
 
 /// Sends a CoAP ping. False when nothing comes back in time. A secure server says nothing to it, so
@@ -48,6 +54,19 @@ pub(super) async fn resolve(argument: &str, text: &str) -> Result<Target> {
 /// The system knows that nothing listens there, or of no way there.
 pub(super) async fn answers(argument: &str, target: Target) -> Result<bool> {
     let server = target.address;
+    if target.is_stream {
+        return match tokio::time::timeout(PATIENCE, TcpStream::connect(server)).await {
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => bail!(
+                "{argument}: nothing listens at {server} (TCP); start the server, or name another \
+                 one"
+            ),
+            Ok(Err(error)) => {
+                Err(error).with_context(|| format!("{argument}: cannot reach {server}"))
+            }
+            Ok(Ok(_)) => Ok(true),
+            Err(_) => Ok(false),
+        };
+    }
     let patience = if target.is_secure { NOBODY } else { PATIENCE };
     let local = match server {
         SocketAddr::V4(_) => "0.0.0.0:0",
@@ -71,24 +90,26 @@ pub(super) async fn answers(argument: &str, target: Target) -> Result<bool> {
     }
 }
 
-/// Host and port, and whether the scheme is a secure one.
-fn authority<'t>(argument: &str, text: &'t str) -> Result<(&'t str, bool)> {
-    let (authority, is_secure) = match text.split_once("://") {
-        None => (text, false),
-        Some(("coap", rest)) => (rest, false),
-        Some(("coaps", rest)) => (rest, true),
-        Some((scheme @ ("coap+tcp" | "coaps+tcp"), _)) => {
-            bail!("{argument} {text}: {scheme} is not supported; use coap://host:port")
+/// Host and port, and whether the scheme is a secure one, and one for connections.
+fn authority<'t>(argument: &str, text: &'t str) -> Result<(&'t str, bool, bool)> {
+    let (authority, is_secure, is_stream) = match text.split_once("://") {
+        None => (text, false, false),
+        Some(("coap", rest)) => (rest, false, false),
+        Some(("coaps", rest)) => (rest, true, false),
+        Some(("coap+tcp", rest)) => (rest, false, true),
+        Some(("coaps+tcp", _)) if !cfg!(feature = "tls-psk") => {
+            bail!("{argument} {text}: coaps+tcp needs the feature tls-psk of lwm2m-device")
         }
-        Some((scheme, _)) => {
-            bail!("{argument} {text}: unknown scheme '{scheme}'; use coap:// or coaps://")
-        }
+        Some(("coaps+tcp", rest)) => (rest, true, true),
+        Some((scheme, _)) => bail!(
+            "{argument} {text}: unknown scheme '{scheme}'; use coap, coaps, coap+tcp or coaps+tcp"
+        ),
     };
     let authority = authority.trim_end_matches('/');
     if authority.is_empty() || authority.contains(['/', '?', '@']) {
         bail!("{argument} {text}: expected coap://host:port");
     }
-    Ok((authority, is_secure))
+    Ok((authority, is_secure, is_stream))
 }
 
 fn with_port(authority: &str, port: u16) -> String {
@@ -116,17 +137,22 @@ mod tests {
             ("coap://[::1]:5000", "[::1]:5000"),
             ("coaps://127.0.0.1", "127.0.0.1:5684"),
             ("coaps://127.0.0.1:5685", "127.0.0.1:5685"),
+            ("coap+tcp://127.0.0.1", "127.0.0.1:5683"),
+            #[cfg(feature = "tls-psk")]
+            ("coaps+tcp://127.0.0.1", "127.0.0.1:5684"),
         ] {
             let target = resolve("--server", text).await.unwrap();
             assert_eq!(target.address.to_string(), expected);
             assert_eq!(target.is_secure, text.starts_with("coaps"));
+            assert_eq!(target.is_stream, text.contains("+tcp"));
         }
     }
 
     #[tokio::test]
     async fn says_what_is_wrong() {
         for (text, word) in [
-            ("coaps+tcp://127.0.0.1", "coaps+tcp is not supported"),
+            #[cfg(not(feature = "tls-psk"))]
+            ("coaps+tcp://127.0.0.1", "the feature tls-psk"),
             ("http://127.0.0.1", "unknown scheme"),
             ("coap://", "expected coap://host:port"),
             ("coap://127.0.0.1/rd", "expected coap://host:port"),
@@ -141,11 +167,20 @@ mod tests {
     async fn tells_a_closed_port_from_a_silent_one() {
         let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = silent.local_addr().unwrap();
-        let [plain, secure] = [false, true].map(|is_secure| Target { address, is_secure });
+        let target = |is_secure, is_stream| Target {
+            address,
+            is_secure,
+            is_stream,
+        };
+        let (plain, secure, stream) = (
+            target(false, false),
+            target(true, false),
+            target(false, true),
+        );
         assert!(!answers("--server", plain).await.unwrap());
         assert!(answers("--server", secure).await.unwrap());
         drop(silent);
-        for target in [plain, secure] {
+        for target in [plain, secure, stream] {
             let error = answers("--server", target).await.unwrap_err();
             assert!(error.to_string().contains("nothing listens at"), "{error}");
         }

@@ -18,11 +18,17 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(arguments: &Arguments, target: Target) -> Result<()> {
     let server = target.address;
-    let account = match target.is_secure {
+    let account = match target.is_secure && !target.is_stream {
         true => Some(arguments.security.account(&arguments.endpoint)?),
         false => None,
     };
     let mut builder = builder(arguments).server(server);
+    if target.is_stream {
+        builder = match target.is_secure {
+            true => over_tls(builder, arguments)?,
+            false => builder.tcp(),
+        };
+    }
     if arguments.bootstrap.is_some() {
         let mut bootstrap = BootstrapAccount::new(server);
         bootstrap.dtls = account;
@@ -78,6 +84,17 @@ pub(super) async fn run(arguments: &Arguments, target: Target) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(feature = "tls-psk")]
+fn over_tls(builder: DeviceBuilder, arguments: &Arguments) -> Result<DeviceBuilder> {
+    Ok(builder.tls(arguments.security.tls_account(&arguments.endpoint)?))
+}
+
+/// Nothing here asks for it: the scheme is refused before.
+#[cfg(not(feature = "tls-psk"))]
+fn over_tls(_: DeviceBuilder, _: &Arguments) -> Result<DeviceBuilder> {
+    bail!("coaps+tcp needs the feature tls-psk of lwm2m-device")
 }
 
 fn builder(arguments: &Arguments) -> DeviceBuilder {
@@ -168,6 +185,8 @@ fn tell(event: &DeviceEvent) {
             let how = if *resumed { "continued" } else { "opened" };
             println!("DTLS session {how}: {suite}");
         }
+        DeviceEvent::Connected => println!("connected"),
+        DeviceEvent::Disconnected { reason } => println!("disconnected: {reason}; connects again"),
         DeviceEvent::SessionDown { reason } => println!("DTLS session over: {reason}"),
         DeviceEvent::Rebooted => println!("rebooted"),
         DeviceEvent::Asleep => println!("asleep"),
