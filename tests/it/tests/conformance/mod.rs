@@ -4,6 +4,7 @@
 //! The device is the simulator. Periods are shorter than in the rows, and what a row leaves to the
 //! user of a device is done through its handle.
 
+mod bootstrap;
 mod discover;
 mod firmware;
 mod objects;

@@ -5,5 +5,5 @@ mod answers;
 mod callers;
 mod datagrams;
 mod names;
-mod random;
+pub(crate) mod random;
 mod uploads;

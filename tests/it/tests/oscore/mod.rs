@@ -1,7 +1,7 @@
 //! Devices under OSCORE: registration, requests, observation and Send, and who is kept out.
 
 mod restart;
-mod streams;
+pub(crate) mod streams;
 
 use std::sync::Arc;
 

@@ -11,16 +11,31 @@ use crate::site::in_time;
 use crate::streams::peer::{Incoming, Peer};
 
 /// A device that protects each message by hand.
-struct Device {
-    io: Peer,
-    context: SecurityContext,
+pub(crate) struct Device {
+    pub(crate) io: Peer,
+    pub(crate) context: SecurityContext,
+}
+
+/// A request of the server, with what it says inside.
+pub(crate) struct Step {
+    pub(crate) request: Incoming,
+    pub(crate) binding: RequestBinding,
+    pub(crate) method: Code,
+    pub(crate) path: String,
+    pub(crate) format: Option<u32>,
+    pub(crate) payload: Vec<u8>,
 }
 
 type Options = Vec<(OptionNumber, Vec<u8>)>;
 
 impl Device {
     /// Sends a request, takes the answer, and gives its code and options.
-    async fn ask(&mut self, token: u8, options: &Options, payload: &[u8]) -> (Code, Options) {
+    pub(crate) async fn ask(
+        &mut self,
+        token: u8,
+        options: &Options,
+        payload: &[u8],
+    ) -> (Code, Options) {
         let plain = message(Code::POST, &[token], options, payload);
         let mut content = Vec::new();
         let (code, mut binding) = self
@@ -45,8 +60,8 @@ impl Device {
         (code, options)
     }
 
-    /// Takes a request of the server: its method and path.
-    async fn take(&mut self) -> (Incoming, RequestBinding, Code, String) {
+    /// Takes a request of the server.
+    pub(crate) async fn take(&mut self) -> Step {
         let request = self.io.next().await;
         let outer = message(
             request.code,
@@ -59,25 +74,36 @@ impl Device {
             .context
             .unprotect_request(&parse(&outer), &request.payload, &mut content)
             .expect("authentic");
-        let path: Vec<&str> = parse(&outer)
-            .with_content(taken.code, &content)
-            .expect("a message")
-            .uri_path_str()
-            .flatten()
-            .collect();
-        let path = path.join("/");
-        (request, taken.binding, taken.code, path)
+        let outer = parse(&outer);
+        let inner = outer.with_content(taken.code, &content);
+        let inner = inner.expect("a message");
+        let path: Vec<&str> = inner.uri_path_str().flatten().collect();
+        Step {
+            binding: taken.binding,
+            method: taken.code,
+            path: path.join("/"),
+            format: inner.uint(OptionNumber::CONTENT_FORMAT),
+            payload: inner.payload().to_vec(),
+            request,
+        }
     }
 
-    async fn answer(&mut self, to: &Incoming, binding: &RequestBinding, payload: &[u8]) {
-        let text = vec![(OptionNumber::CONTENT_FORMAT, vec![])];
-        let plain = message(Code::CONTENT, &to.token, &text, payload);
+    /// Answers a request of the server.
+    pub(crate) async fn reply(
+        &mut self,
+        step: &Step,
+        code: Code,
+        options: &Options,
+        payload: &[u8],
+    ) {
+        let token = &step.request.token;
+        let plain = message(code, token, options, payload);
         let mut content = Vec::new();
         let code = self
             .context
-            .protect_response(binding, &parse(&plain), &mut content)
+            .protect_response(&step.binding, &parse(&plain), &mut content)
             .expect("protected");
-        self.say(code, &to.token, &content).await;
+        self.say(code, token, &content).await;
     }
 
     async fn say(&mut self, code: Code, token: &[u8], content: &[u8]) {
@@ -139,9 +165,10 @@ async fn a_connected_device_registers_with_an_echo_and_is_read() {
     let at_server = site.server.device("a");
     let name = Path::resource(3, 0, 0);
     let reading = tokio::spawn(async move { at_server.read_path(name).await });
-    let (request, binding, method, path) = device.take().await;
-    assert_eq!((method, path.as_str()), (Code::GET, "3/0/0"));
-    device.answer(&request, &binding, b"Acme").await;
+    let step = device.take().await;
+    assert_eq!((step.method, step.path.as_str()), (Code::GET, "3/0/0"));
+    let text = vec![(OptionNumber::CONTENT_FORMAT, vec![])];
+    device.reply(&step, Code::CONTENT, &text, b"Acme").await;
     let response = in_time(reading).await.expect("no panic");
     assert_eq!(&response.expect("an answer").raw[..], b"Acme");
 }

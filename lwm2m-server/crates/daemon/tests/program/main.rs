@@ -1,5 +1,6 @@
 //! The binary as people meet it: the demo, the commands of the README, and wrong arguments.
 
+mod bootstrap;
 mod credentials;
 mod demo;
 mod errors;
