@@ -5,9 +5,10 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
+use super::super::leshan::life;
 use super::super::peer::Peer;
 use super::super::report::Report;
-use super::super::server::{Server, expect, value_at};
+use super::super::server::{Server, expect};
 use super::exchange::{Exchange, created, register};
 use super::material::{Material, below};
 use super::programs::{Credential, KEY, Program, hex, libcoap};
@@ -86,18 +87,30 @@ pub(super) fn programs(server: &Server, report: &mut Report) -> anyhow::Result<(
 pub(super) fn leshan(root: &Path, server: &Server, report: &mut Report) {
     for (credential, mode) in modes() {
         let name = format!("binary {mode}: register, read, observe, update");
-        report.scenario(LESHAN, &name, || life(root, server, credential, mode));
+        report.scenario(LESHAN, &name, || {
+            let device = start(root, server, &server.uri("coaps")?, credential, &[])?;
+            life(server, ENDPOINT, device, mode)
+        });
         let name = format!("binary {mode}: cid, the port changes");
         report.scenario(LESHAN, &name, || moving(root, server, credential));
     }
+    let turned_away = |(credential, reason): (Credential, &str)| {
+        let events = server.events()?;
+        let _device = start(root, server, &server.uri("coaps")?, credential, &[])?;
+        let event = events.next("refused")?["reason"].to_string();
+        ensure!(event.contains(reason), "expected {reason}, found {event}");
+        anyhow::Ok(())
+    };
     report.scenario(LESHAN, "binary psk: wrong key, unknown identity", || {
-        for (credential, reason) in BAD_KEYS {
-            let events = server.events()?;
-            let _device = start(root, server, &server.uri("coaps")?, credential, &[])?;
-            let event = events.next("refused")?["reason"].to_string();
-            ensure!(event.contains(reason), "expected {reason}, found {event}");
-        }
-        Ok(())
+        BAD_KEYS.into_iter().try_for_each(turned_away)
+    });
+    report.scenario(LESHAN, "binary rpk: unknown key", || {
+        turned_away((Credential::Rpk("strange"), "rpk-unknown"))
+    });
+    report.scenario(LESHAN, "binary x509: expired, unknown issuer", || {
+        BAD_CERTIFICATES[..2]
+            .iter()
+            .try_for_each(|bad| turned_away(*bad))
     });
     report.scenario(LESHAN, "binary: a credential is removed", || {
         let device = start(root, server, &server.uri("coaps")?, GOOD, &[])?;
@@ -105,36 +118,6 @@ pub(super) fn leshan(root: &Path, server: &Server, report: &mut Report) {
         server.cli(&["credentials", "remove", "dtls-psk"])?;
         server.wait_registered(ENDPOINT, false)
     });
-}
-
-fn life(root: &Path, server: &Server, credential: Credential, mode: &str) -> anyhow::Result<()> {
-    let mut device = start(root, server, &server.uri("coaps")?, credential, &[])?;
-    device.hear("registered /rd/")?;
-    identified(server, mode)?;
-    expect("/3/0/0", &server.read(ENDPOINT, "/3/0/0", &[])?, "Leshan")?;
-    server.cli(&["write", ENDPOINT, "/3/0/14", "+02:00"])?;
-    expect("/3/0/14", &server.read(ENDPOINT, "/3/0/14", &[])?, "+02:00")?;
-    let observing =
-        server.cli_in_background(&["observe", ENDPOINT, "/3303/0/5700", "--count", "1"])?;
-    expect(
-        "first",
-        &value_at(&observing.answer()?, "/3303/0/5700")?,
-        "21.5",
-    )?;
-    device.tell("set 22.5")?;
-    expect(
-        "next",
-        &value_at(&observing.answer()?, "/3303/0/5700")?,
-        "22.5",
-    )?;
-    server.wait_observations(ENDPOINT, 0)?;
-    device.tell("send")?;
-    device.hear("sent CHANGED")?;
-    device.tell("update")?;
-    device.hear("updated")?;
-    device.tell("stop")?;
-    device.hear("deregistered")?;
-    server.wait_registered(ENDPOINT, false)
 }
 
 /// Behind a router that gives it another port: without a new handshake and a new registration.

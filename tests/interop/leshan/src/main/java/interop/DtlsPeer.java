@@ -7,7 +7,6 @@ import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.security.GeneralSecurityException;
 import java.security.PublicKey;
-import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
 
@@ -55,7 +54,7 @@ public final class DtlsPeer {
 
     public static void main(String[] arguments) throws Exception {
         InetSocketAddress server = new InetSocketAddress(arguments[0], Integer.parseInt(arguments[1]));
-        Map<String, String> options = options(arguments, 2);
+        Map<String, String> options = Device.options(arguments, 2);
         DTLSConnector connector = new DTLSConnector(configuration(options));
         connector.setRawDataReceiver(data -> say("received " + StringUtil.byteArray2Hex(data.getBytes()).toLowerCase()));
         connector.setAlertHandler((peer, alert) -> say("alert " + words(alert)));
@@ -77,16 +76,6 @@ public final class DtlsPeer {
             }
         }
         connector.destroy();
-    }
-
-    /** KEY=VALUE from an index on. */
-    static Map<String, String> options(String[] arguments, int start) {
-        Map<String, String> options = new HashMap<>();
-        for (int index = start; index < arguments.length; index++) {
-            String[] pair = arguments[index].split("=", 2);
-            options.put(pair[0], pair[1]);
-        }
-        return options;
     }
 
     private static DtlsConnectorConfig configuration(Map<String, String> options) throws Exception {

@@ -29,7 +29,7 @@ public final class DtlsServer {
 
     public static void main(String[] arguments) throws Exception {
         int port = Integer.parseInt(arguments[0]);
-        Map<String, String> options = DtlsPeer.options(arguments, 1);
+        Map<String, String> options = Device.options(arguments, 1);
         Configuration configuration = new Configuration();
         configuration.set(DtlsConfig.DTLS_ROLE, DtlsRole.SERVER_ONLY);
         configuration.set(DtlsConfig.DTLS_CLIENT_AUTHENTICATION_MODE, CertificateAuthenticationMode.NEEDED);

@@ -1,5 +1,7 @@
 //! The Leshan client libraries as a device.
 
+mod oscore;
+
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -159,7 +161,44 @@ pub(crate) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::
     report.scenario(PEER, "queue mode: a request waits for the update", || {
         queue_mode(root, server)
     });
+    oscore::run(root, server, report)?;
+    report.skip(
+        PEER,
+        "coap+tcp, coaps+tcp",
+        "Leshan's transports over TCP are not among its artifacts on Maven Central",
+    );
     Ok(())
+}
+
+/// A whole life in some mode: register, read, write, observe, send, update, de-register.
+pub(crate) fn life(
+    server: &Server,
+    endpoint: &str,
+    mut device: Peer,
+    mode: &str,
+) -> anyhow::Result<()> {
+    device.hear("registered /rd/")?;
+    let client = server.cli(&["client", endpoint])?;
+    let found = client["identity"]["mode"].as_str().unwrap_or_default();
+    expect("the mode of the identity", found, mode)?;
+    expect("/3/0/0", &server.read(endpoint, "/3/0/0", &[])?, "Leshan")?;
+    server.cli(&["write", endpoint, "/3/0/14", "+02:00"])?;
+    expect("/3/0/14", &server.read(endpoint, "/3/0/14", &[])?, "+02:00")?;
+    let observing =
+        server.cli_in_background(&["observe", endpoint, "/3303/0/5700", "--count", "1"])?;
+    let value = value_at(&observing.answer()?, "/3303/0/5700")?;
+    expect("first", &value, "21.5")?;
+    device.tell("set 22.5")?;
+    let value = value_at(&observing.answer()?, "/3303/0/5700")?;
+    expect("next", &value, "22.5")?;
+    server.wait_observations(endpoint, 0)?;
+    device.tell("send")?;
+    device.hear("sent CHANGED")?;
+    device.tell("update")?;
+    device.hear("updated")?;
+    device.tell("stop")?;
+    device.hear("deregistered")?;
+    server.wait_registered(endpoint, false)
 }
 
 fn composite(server: &Server) -> anyhow::Result<()> {
@@ -246,12 +285,17 @@ fn start(root: &Path, server: &Server, endpoint: &str, mode: &str) -> anyhow::Re
     Peer::start(command)
 }
 
+/// Builds the device over UDP and DTLS, and the programs of Scandium.
 pub(crate) fn install(root: &Path) -> anyhow::Result<()> {
-    let folder = root.join("tests/interop/leshan");
-    process::capture(&folder, "mvn", &["--version"])
+    package(&root.join("tests/interop/leshan"))
+}
+
+/// What comes of a folder of Maven.
+fn package(folder: &Path) -> anyhow::Result<()> {
+    process::capture(folder, "mvn", &["--version"])
         .context("Maven and a Java 17 development kit are needed")?;
     process::capture(
-        &folder,
+        folder,
         "mvn",
         &[
             "--quiet",
