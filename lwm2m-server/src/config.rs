@@ -176,6 +176,20 @@ pub struct Limits {
     /// The last resort for an interceptor that answers later: how long the server waits for an answer
     /// that a device or its values wait for; 10 s.
     pub hook_timeout: Duration,
+    /// Look-ups of credentials that wait for interceptors, in all; 1024. For one more there is no
+    /// credential.
+    pub credential_lookups_max: usize,
+    /// Credentials that interceptors granted and that may be used again; 10 000. More are asked for
+    /// each time.
+    pub granted_credentials_max: usize,
+    /// What interceptors have yet to hear of registrations, updates and ends; 100 000.
+    pub device_hooks_max: usize,
+    /// The same of one device; 64.
+    pub device_hooks_per_device_max: usize,
+    /// Devices whose interceptors are called side by side; 64.
+    pub device_hooks_parallel_max: usize,
+    /// How long the next call about a device waits for an interceptor that does not come back; 30 s.
+    pub device_hook_timeout: Duration,
     /// Profile ids that are known or learnt; 1024.
     pub profiles_max: usize,
     /// Peers of one shard whose device lives on another shard; 65536.
@@ -209,6 +223,12 @@ impl Default for Limits {
             parked_requests_max: 10_000,
             parked_per_device_max: 8,
             hook_timeout: Duration::from_secs(10),
+            credential_lookups_max: 1024,
+            granted_credentials_max: 10_000,
+            device_hooks_max: 100_000,
+            device_hooks_per_device_max: 64,
+            device_hooks_parallel_max: 64,
+            device_hook_timeout: Duration::from_secs(30),
             profiles_max: 1024,
             routes_max: 1 << 16,
             refusals_per_second: 1000,

@@ -59,8 +59,10 @@ pub enum EventKind {
     /// A Register, Update, De-register, Send or Bootstrap-Request was refused, or a request for no
     /// resource of ours.
     Refused {
-        /// `register`, `update`, `deregister`, `send`, `bootstrap`, `request` for no resource of ours, `session`
-        /// for one that ends with its credential, `connection` for one that is refused or ends in
+        /// `register`, `update`, `deregister`, `send`, `bootstrap`, `request` for no resource of
+        /// ours, `credentials` when an interceptor denies them, to a peer whose address is
+        /// unspecified where it is not known, `session` for one that ends with its credential,
+        /// `connection` for one that is refused or ends in
         /// bad order, or `datagram` for what the CoAP engine refuses; of the last two at most some
         /// in a second for each source.
         operation: &'static str,

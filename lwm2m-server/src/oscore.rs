@@ -43,6 +43,7 @@ use crate::Reason;
 use crate::credentials::{
     Credential, CredentialRevision, CredentialStore, LookUp, OscoreCredential, Proof,
 };
+use crate::hooks::CredentialRequest;
 use crate::identity::{Authenticated, PeerIdentity};
 use crate::registration::Location;
 
@@ -157,7 +158,12 @@ impl Oscore {
             return Ok(false);
         };
         let presented = PeerIdentity::oscore(kid, kid_context);
-        match self.credentials.look_up(&presented) {
+        let request = CredentialRequest {
+            presented: presented.clone(),
+            scheme: None,
+            peer: None,
+        };
+        match self.credentials.look_up_for(&request) {
             LookUp::Now(candidates) => self.add_all(&candidates, &presented),
             LookUp::Later(candidates) => {
                 let (Some(own), Ok(runtime)) =

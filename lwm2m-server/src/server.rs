@@ -10,6 +10,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::credentials::CredentialStore;
 use crate::event::{EventKind, EventSource};
+use crate::hooks::Herald;
 use crate::keys::KeysWatch;
 use crate::mailbox::{Command, Mailbox};
 use crate::models::Following;
@@ -43,6 +44,8 @@ pub(crate) struct Handle {
     pub(crate) schemes: Vec<&'static str>,
     pub(crate) shards: Vec<ShardHandle>,
     pub(crate) shared: Arc<Shared>,
+    /// The store of credentials, without those of interceptors.
+    pub(crate) store: Option<Arc<dyn CredentialStore>>,
     pub(crate) events: EventSource,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) models: Option<Following>,
@@ -167,16 +170,18 @@ impl Server {
 
     /// The store of credentials, when the server has one.
     pub fn credentials(&self) -> Option<&Arc<dyn CredentialStore>> {
-        self.handle.shared.credentials.as_ref()
+        self.handle.store.as_ref()
     }
 
     /// Counters since the start, at most one batch of datagrams old.
     pub fn statistics(&self) -> Statistics {
+        let herald = self.handle.shared.herald.as_ref();
         let mut sum = Statistics {
             registrations: self.handle.shared.directory.len() as u64,
             connections: self.handle.shared.sessions.len() as u64,
             bootstrap_sessions: self.handle.shared.bootstrap_sessions.len() as u64,
             events_dropped: self.handle.events.dropped(),
+            device_hooks_dropped: herald.map_or(0, Herald::dropped),
             ..Statistics::default()
         };
         for shard in &self.handle.shards {
@@ -308,6 +313,8 @@ pub struct Statistics {
     pub refusals_dropped: u64,
     /// Events that slow subscribers lost.
     pub events_dropped: u64,
+    /// Registrations, updates and ends that interceptors did not hear of, since too much waited.
+    pub device_hooks_dropped: u64,
     /// Connections now.
     pub connections: u64,
     /// Bootstrap sessions now.

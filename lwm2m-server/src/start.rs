@@ -9,9 +9,10 @@ use tokio::sync::{mpsc, watch};
 
 use crate::bootstrap::sessions::BootstrapSessions;
 use crate::builder::{ModelsSource, Subscriber};
-use crate::credentials::{self, CredentialAuthorizer};
+use crate::credentials::{self, CredentialAuthorizer, CredentialStore};
 use crate::directory::Directory;
 use crate::event::EventSender;
+use crate::hooks::{CredentialChain, Herald};
 use crate::keys;
 use crate::mailbox::Mailbox;
 use crate::oscore::{ClockSequences, Oscore};
@@ -75,6 +76,26 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
         false => Duration::ZERO,
     };
     let (sender, events) = EventSender::new(config.limits.subscriber_queue_max);
+    let store = credentials.clone();
+    let credentials = match interceptors.is_empty() {
+        true => credentials,
+        false => Some(Arc::new(CredentialChain::new(
+            interceptors.clone(),
+            credentials,
+            events.clone(),
+            &config.limits,
+            || (Instant::now(), SystemTime::now()),
+        )) as Arc<dyn CredentialStore>),
+    };
+    let herald = (!interceptors.is_empty()).then(|| {
+        let interceptors = interceptors.clone();
+        Herald::start(
+            interceptors,
+            &config.limits,
+            events.clone(),
+            SystemTime::now,
+        )
+    });
     let shared = Arc::new(Shared {
         directory: Directory::new(config.limits.registrations_max),
         profiles: Profiles::new(config.profiles.clone(), config.limits.profiles_max),
@@ -96,6 +117,7 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
         bootstrap,
         bootstrap_sessions: BootstrapSessions::new(config.bootstrap.sessions_max),
         interceptors,
+        herald,
         keys: keys.clone(),
         resumption: lwm2m_dtls::ServerResumption::default(),
         listeners: listeners.clone(),
@@ -153,7 +175,7 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
             thread: std::sync::Mutex::new(Some(thread)),
         });
     }
-    if let Some(store) = &shared.credentials {
+    if let Some(store) = &store {
         let commands = shards
             .iter()
             .map(|shard| shard.mailbox.commands.downgrade());
@@ -165,6 +187,7 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
         schemes: listeners.iter().map(Listener::scheme).collect(),
         shards,
         shared: Arc::clone(&shared),
+        store,
         events,
         stop,
         models: following,

@@ -21,6 +21,8 @@ pub struct Credential {
     ///
     /// With it, two tenants behind one port may have devices of the same identity.
     pub server_name: Option<String>,
+    /// True for one that an interceptor has granted: it is in no store.
+    pub(crate) granted: bool,
 }
 
 /// What proves a device.
@@ -100,6 +102,15 @@ impl Credential {
             proof,
             endpoints: vec![NamePattern::identity()],
             server_name: None,
+            granted: false,
+        }
+    }
+
+    /// The same, as granted by an interceptor.
+    pub(crate) fn as_granted(&self) -> Credential {
+        Credential {
+            granted: true,
+            ..self.clone()
         }
     }
 

@@ -70,6 +70,7 @@ impl CredentialRevision {
                 let same = now.proof == held.proof && now.server_name == held.server_name;
                 same.then(|| Arc::clone(now))
             }
+            None if self.whole && held.granted => Some(Arc::clone(held)),
             None if self.whole || self.gone.contains(&held.id) => None,
             None => Some(Arc::clone(held)),
         }

@@ -6,7 +6,7 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{Credential, CredentialError, CredentialId};
-use crate::hooks::Answer;
+use crate::hooks::{Answer, CredentialRequest};
 use crate::identity::PeerIdentity;
 use crate::{EndpointName, Lagged};
 
@@ -50,6 +50,12 @@ pub trait CredentialStore: Send + Sync + 'static {
     ///
     /// At most [`KEYS_PER_IDENTITY_MAX`] for a pre-shared key: while keys change, both are tried.
     fn look_up(&self, identity: &PeerIdentity) -> LookUp<Vec<Arc<Credential>>>;
+
+    /// The same, with what else is known of the peer; handshakes ask so. By default the identity
+    /// alone counts.
+    fn look_up_for(&self, request: &CredentialRequest) -> LookUp<Vec<Arc<Credential>>> {
+        self.look_up(&request.presented)
+    }
 
     /// True when a credential stands for this endpoint name, so that nobody may use it without.
     ///

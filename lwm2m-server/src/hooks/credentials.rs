@@ -29,7 +29,8 @@ pub enum CredentialAnswer {
     /// The credential: the handshake must prove it, and the endpoint names that it allows are those
     /// that may be registered.
     Grant {
-        /// What proves the peer.
+        /// What proves the peer. It has the same id each time: a session that is continued goes by
+        /// it.
         credential: Arc<Credential>,
         /// How long the answer may be used for the same peer without asking again; zero for never.
         cache: Duration,

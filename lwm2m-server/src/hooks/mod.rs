@@ -19,9 +19,11 @@
 
 mod answer;
 mod chain;
+mod credential_chain;
 mod credentials;
 mod decision;
 mod devices;
+mod dispatch;
 mod firmware;
 mod observing;
 mod telemetry;
@@ -31,10 +33,12 @@ use std::sync::Arc;
 use lwm2m_core::Path;
 
 pub use answer::Answer;
-pub(crate) use chain::{any_with, next_with};
+pub(crate) use chain::{any_with, failed, next_with};
+pub(crate) use credential_chain::CredentialChain;
 pub use credentials::{CredentialAnswer, CredentialRequest};
 pub use decision::{Annotations, Decision, Update};
 pub use devices::EndReason;
+pub(crate) use dispatch::{Herald, News};
 pub use firmware::{
     FirmwareAction, FirmwareChoice, FirmwareEvent, FirmwareImage, FirmwareJob, FirmwareResult,
     FirmwareStep, FirmwareStrategy, FirmwareVerdict,

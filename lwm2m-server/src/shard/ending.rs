@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Now, Shard, ended, sessions};
 use crate::event::EventKind;
+use crate::hooks::EndReason;
 use crate::registration::Location;
 use crate::registration::table::Entry;
 use crate::{Reason, RequestError, ServerConfig};
@@ -15,6 +16,7 @@ impl Shard {
             now,
             location,
             Reason::new("expired", "the registration expired"),
+            EndReason::LifetimeExpired,
         );
         if let Some((entry, own)) = ended
             && own
@@ -29,7 +31,7 @@ impl Shard {
     /// A device leaves by itself.
     pub(super) fn deregister(&mut self, now: Now, location: Location) {
         let reason = Reason::new("deregistered", "the device de-registered");
-        if let Some((entry, own)) = self.leave(now, location, reason)
+        if let Some((entry, own)) = self.leave(now, location, reason, EndReason::Deregistered)
             && own
         {
             self.counters.deregistered += 1;
@@ -42,7 +44,8 @@ impl Shard {
     /// An application drops a registration without a word to the device.
     pub(super) fn forget(&mut self, now: Now, location: Location) -> Result<(), RequestError> {
         let reason = Reason::new("forgotten", "the application dropped the registration");
-        let Some((entry, own)) = self.leave(now, location, reason) else {
+        let end = EndReason::RemovedByOperator;
+        let Some((entry, own)) = self.leave(now, location, reason, end) else {
             return ended();
         };
         if own {
@@ -55,7 +58,8 @@ impl Shard {
 
     /// The credentials of a registration are gone, or have lost its name.
     pub(super) fn revoked(&mut self, now: Now, location: Location) {
-        if let Some((entry, own)) = self.leave(now, location, sessions::revoked())
+        let end = EndReason::RemovedByOperator;
+        if let Some((entry, own)) = self.leave(now, location, sessions::revoked(), end)
             && own
         {
             self.emit(now, Some(&entry.endpoint), || EventKind::Deregistered {
@@ -65,16 +69,31 @@ impl Shard {
     }
 
     /// A younger registration has taken the name: the older one ends without an event of its own.
-    pub(super) fn replaced(&mut self, now: Now, location: Location) {
+    /// The younger one may be on another shard.
+    pub(super) fn replaced(&mut self, now: Now, location: Location, elsewhere: bool) {
         let reason = Reason::new("re-registered", "the device registered anew")
             .hint("observe again: a device forgets its observations when it registers");
-        self.end(now, location, &reason);
+        if let Some(entry) = self.end(now, location, &reason) {
+            self.tell_gone(now, (location, &entry), EndReason::Replaced, elsewhere);
+        }
     }
 
     /// Ends a registration and gives its name back; false when the name was another's already.
-    fn leave(&mut self, now: Now, location: Location, reason: Reason) -> Option<(Entry, bool)> {
+    fn leave(
+        &mut self,
+        now: Now,
+        location: Location,
+        reason: Reason,
+        end: EndReason,
+    ) -> Option<(Entry, bool)> {
         let entry = self.end(now, location, &reason)?;
         let own = self.shared.directory.release(&entry.endpoint, location);
+        let end = match own {
+            true => end,
+            // Another shard has been quicker.
+            false => EndReason::Replaced,
+        };
+        self.tell_gone(now, (location, &entry), end, !own);
         Some((entry, own))
     }
 

@@ -46,6 +46,7 @@ pub(crate) mod run;
 pub(crate) mod secure;
 pub(crate) mod sessions;
 mod shared;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod updating;
@@ -59,6 +60,7 @@ use counters::Counters;
 use lines::Lines;
 use observations::Observations;
 use questions::Question;
+pub(crate) use questions::{Later, guarded};
 use refusal::RefusalRate;
 use routes::Routes;
 use secure::Secure;
@@ -264,7 +266,7 @@ impl Shard {
             }
             Relay::Disconnected(peer) => self.disconnected(peer),
             Relay::Route { from, peer, .. } => self.routes.insert(peer, from),
-            Relay::Replaced(location) => self.replaced(now, location),
+            Relay::Replaced(location) => self.replaced(now, location, true),
             Relay::BootstrapReplaced(session) => self.bootstrap_replaced(now, session),
         }
         self.drain_events(now);

@@ -17,7 +17,7 @@ pub(crate) struct Question {
 }
 
 /// An answer that comes.
-pub(super) type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub(crate) type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 enum Asks {
     Decision(Later<Decision>),

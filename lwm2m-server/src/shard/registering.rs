@@ -154,7 +154,7 @@ impl Shard {
             binding,
             asleep: false,
         });
-        let replaced = self.claim(now, &endpoint, location)?;
+        let older = self.claim(now, &endpoint, location)?;
         if let (Some(context), Some(oscore)) = (handle.security(), &self.shared.oscore) {
             oscore.registered(context, location);
             // A Register is only passed on when it names its sender.
@@ -166,22 +166,24 @@ impl Shard {
         if let Some(entry) = self.table.get(location) {
             self.emit(now, Some(&endpoint), || EventKind::Registered {
                 registration: Arc::new(entry.snapshot(location)),
-                replaced,
+                replaced: older.is_some(),
             });
         }
+        let elsewhere = older.filter(|older| older.shard != self.id);
+        self.tell_registered(now, location, elsewhere);
         let id = RegistrationId::new(location, secret);
         Ok(Response::new(Code::CREATED)
             .option(OptionNumber::LOCATION_PATH, &b"rd"[..])
             .option(OptionNumber::LOCATION_PATH, id.text().to_vec()))
     }
 
-    /// Makes a new registration the one of its endpoint; true when it replaces another.
+    /// Makes a new registration the one of its endpoint; answers which one it replaces.
     fn claim(
         &mut self,
         now: Now,
         endpoint: &EndpointName,
         location: Location,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<Option<Location>, Refusal> {
         let backlog = self.outbox.len() >= self.shared.config.limits.mailbox_max;
         let claim = match backlog {
             true => Err(crate::directory::Full),
@@ -196,14 +198,14 @@ impl Shard {
                         .hint("raise limits.registrations_max, or add a server"),
                 })
             }
-            Ok(None) => Ok(false),
+            Ok(None) => Ok(None),
             Ok(Some(older)) if older.shard == self.id => {
-                self.replaced(now, older);
-                Ok(true)
+                self.replaced(now, older, false);
+                Ok(Some(older))
             }
             Ok(Some(older)) => {
                 self.outbox.push_back((older.shard, Relay::Replaced(older)));
-                Ok(true)
+                Ok(Some(older))
             }
         }
     }

@@ -31,6 +31,7 @@ use super::sessions::revoked;
 use super::{Now, Shard, Shared};
 use crate::credentials::{Credential, LookUp, Proof};
 use crate::event::EventKind;
+use crate::hooks::CredentialRequest;
 use crate::identity::{Authenticated, PeerIdentity};
 use crate::keys::{KeyMaterial, Keys};
 use crate::mailbox::Relay;
@@ -293,8 +294,10 @@ impl Shard {
                     }
                 }
                 SecureEvent::Lookup {
-                    session, lookup, ..
-                } => self.look_up(now, session, &lookup),
+                    session,
+                    path,
+                    lookup,
+                } => self.look_up(now, session, path, &lookup),
                 SecureEvent::Up {
                     session,
                     path,
@@ -344,13 +347,13 @@ impl Shard {
     }
 
     /// A handshake asks who has presented itself.
-    fn look_up(&mut self, now: Now, session: SessionId, lookup: &Lookup) {
+    fn look_up(&mut self, now: Now, session: SessionId, path: Peer, lookup: &Lookup) {
         let question = match lookup {
             Lookup::Psk { .. } => Question::Key,
             _ => Question::Admission,
         };
         let presented = presented_by(lookup, unix_s(now)).unwrap_or_default();
-        if let Some(credentials) = self.search(session, question, presented.clone()) {
+        if let Some(credentials) = self.search(session, question, path, presented.clone()) {
             self.answer(now, session, question, &presented, credentials);
         }
     }
@@ -360,12 +363,18 @@ impl Shard {
         &mut self,
         session: SessionId,
         question: Question,
+        path: Peer,
         presented: PeerIdentity,
     ) -> Option<Vec<Arc<Credential>>> {
         let Some(store) = &self.shared.credentials else {
             return Some(Vec::new());
         };
-        match store.look_up(&presented) {
+        let request = CredentialRequest {
+            presented: presented.clone(),
+            scheme: Some("coaps"),
+            peer: Some(path.address()),
+        };
+        match store.look_up_for(&request) {
             LookUp::Now(credentials) => Some(credentials),
             LookUp::Later(credentials) => {
                 if let Some(secure) = &mut self.secure {
@@ -405,7 +414,8 @@ impl Shard {
             return;
         };
         let found = self.secure.as_mut().and_then(|s| s.found.remove(&session));
-        let found = found.or_else(|| self.search(session, Question::Admission, presented.clone()));
+        let found =
+            found.or_else(|| self.search(session, Question::Admission, path, presented.clone()));
         if let Some(credentials) = found {
             self.open(now, session, path, &presented, &credentials);
         }

@@ -10,6 +10,7 @@ use crate::bootstrap::sessions::BootstrapSessions;
 use crate::builder::Roles;
 use crate::credentials::CredentialStore;
 use crate::directory::Directory;
+use crate::hooks::Herald;
 use crate::keys::Keys;
 use crate::oscore::Oscore;
 use crate::registration::profile::Profiles;
@@ -31,6 +32,8 @@ pub(crate) struct Shared {
     /// The OSCORE contexts of the credentials; none without credentials.
     pub(crate) oscore: Option<Arc<Oscore>>,
     pub(crate) interceptors: Vec<Arc<dyn Interceptor>>,
+    /// Tells interceptors what has happened; none without interceptors.
+    pub(crate) herald: Option<Herald>,
     /// The server's own keys.
     pub(crate) keys: Option<Keys>,
     /// How sessions are continued: alike on all shards, since a device may come back to any.

@@ -83,7 +83,7 @@ impl Shard {
         let bare =
             request.body.is_empty() && request.message.value(OptionNumber::URI_QUERY).is_none();
         if bare && !self.is_asked_about_updates() {
-            return self.take_update(now, location, request.handle, false);
+            return self.take_update(now, location, request.handle, Update::default());
         }
         match self.read_changes(location, &request) {
             Ok(changes) => self.admit(now, Petition::update(request.handle, location, changes)),
@@ -129,13 +129,15 @@ impl Shard {
         handle: &ResponseHandle<Peer>,
         changes: Changes,
     ) -> Result<(), Refusal> {
-        let objects_changed = self.change(location, changes)?;
-        self.take_update(now, location, *handle, objects_changed);
+        let peer = handle.peer();
+        let entry = self.table.get(location);
+        let update = entry.map(|entry| changes.compare(entry, peer));
+        self.change(location, changes)?;
+        self.take_update(now, location, *handle, update.unwrap_or_default());
         Ok(())
     }
 
-    /// True when the object list changes.
-    fn change(&mut self, location: Location, changes: Changes) -> Result<bool, Refusal> {
+    fn change(&mut self, location: Location, changes: Changes) -> Result<(), Refusal> {
         let Changes {
             lifetime_s,
             binding,
@@ -146,7 +148,7 @@ impl Shard {
         } = changes;
         let max = self.shared.config.limits.annotations_max;
         let Some(entry) = self.table.get_mut(location) else {
-            return Ok(false);
+            return Ok(());
         };
         let none = noted
             .as_ref()
@@ -167,12 +169,10 @@ impl Shard {
         }
         entry.lifetime_s = lifetime_s.unwrap_or(entry.lifetime_s);
         entry.binding = binding.after(entry.binding, entry.version);
-        let Some(objects) = objects else {
-            return Ok(false);
-        };
-        let changed = !Arc::ptr_eq(&objects, &entry.objects) && objects != entry.objects;
-        entry.objects = objects;
-        Ok(changed)
+        if let Some(objects) = objects {
+            entry.objects = objects;
+        }
+        Ok(())
     }
 
     /// Notes that the device is there, and where, and answers 2.04.
@@ -181,7 +181,7 @@ impl Shard {
         now: Now,
         location: Location,
         handle: ResponseHandle<Peer>,
-        objects_changed: bool,
+        mut update: Update,
     ) {
         let now_ms = self.ms(now.instant);
         let peer = handle.peer();
@@ -193,6 +193,7 @@ impl Shard {
             entry.updated_at = unix_ms(now.wall);
             let before = entry.peer;
             if before != peer {
+                update.address_changed = before.address() != peer.address();
                 let connections = [before, peer].map(|peer| peer.connection());
                 match connections {
                     [None, None] => self.endpoint.move_peer(before, peer),
@@ -207,9 +208,10 @@ impl Shard {
         if let Some(entry) = self.table.get(location) {
             self.emit(now, Some(&entry.endpoint), || EventKind::Updated {
                 registration: Arc::new(entry.snapshot(location)),
-                objects_changed,
+                objects_changed: update.objects_changed(),
             });
         }
+        self.tell_updated(now, location, update);
         let changed = Response::new(Code::CHANGED);
         self.endpoint.respond(now.instant, handle, changed);
         self.pump(now, location);

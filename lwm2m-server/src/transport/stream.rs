@@ -30,6 +30,7 @@ use super::tls::{Accepted, ByteStream, HandshakeError, Proof, Tls};
 use super::{Peer, SessionId};
 use crate::Reason;
 use crate::credentials::{Credential, CredentialStore};
+use crate::hooks::CredentialRequest;
 use crate::identity::{Authenticated, PeerIdentity};
 
 /// What connections tell their shard.
@@ -186,7 +187,14 @@ impl Streams {
         presented: PeerIdentity,
     ) -> Option<Authenticated> {
         let candidates = match &self.credentials {
-            Some(store) => store.look_up(&presented).await,
+            Some(store) => {
+                let request = CredentialRequest {
+                    presented: presented.clone(),
+                    scheme: Some("coaps+tcp"),
+                    peer: Some(address),
+                };
+                store.look_up_for(&request).await
+            }
             None => Vec::new(),
         };
         let fits = |c: &Arc<Credential>| c.identify(&presented).is_some();

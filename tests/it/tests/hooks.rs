@@ -1,5 +1,8 @@
 //! Replace, intercept, subscribe.
 
+pub(crate) mod credentials;
+mod devices;
+
 use std::sync::{Arc, mpsc};
 
 use lwm2m_coap::Code;

@@ -160,6 +160,7 @@ impl World {
             bootstrap,
             bootstrap_sessions: BootstrapSessions::new(config.bootstrap.sessions_max),
             interceptors,
+            herald: None,
             sessions: Arc::new(SessionTable::new(9, 9)),
             tls: Arc::new(Tls::new(None, &config).expect("no keys, no fault")),
             config,

@@ -8,6 +8,7 @@ use lwm2m_dtls::{Failure, UnknownPskIdentity};
 use super::binder;
 use super::recall::{Recall, Who};
 use crate::credentials::{Credential, CredentialStore, Proof, SecretKey};
+use crate::hooks::CredentialRequest;
 use crate::identity::PeerIdentity;
 use crate::transport::tls::hello::ClientHello;
 
@@ -139,7 +140,12 @@ impl Search {
         choose: impl FnOnce(&[(SecretKey, Arc<Credential>)]) -> usize,
     ) {
         let presented = PeerIdentity::psk(identity, self.server_name.as_deref());
-        let candidates = self.credentials.look_up(&presented).await;
+        let request = CredentialRequest {
+            presented: presented.clone(),
+            scheme: Some("coaps+tcp"),
+            peer: None,
+        };
+        let candidates = self.credentials.look_up_for(&request).await;
         let key_of = |credential: Arc<Credential>| match &credential.proof {
             Proof::Psk { key, .. } if credential.identify(&presented).is_some() => {
                 Some((key.clone(), credential))

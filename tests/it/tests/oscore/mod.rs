@@ -18,6 +18,7 @@ use lwm2m_server::{
     ServerConfig,
 };
 
+use crate::hooks::credentials::Lender;
 use crate::peer::{Peer, event};
 use crate::site::in_time;
 
@@ -159,6 +160,23 @@ async fn a_device_lives_its_life_under_oscore() {
     .await;
     in_time(device.deregister()).await.expect("it leaves");
     assert!(server.registration("a").await.is_none());
+}
+
+#[tokio::test]
+async fn a_context_that_an_interceptor_grants_is_as_good() {
+    let held = MemoryCredentials::default();
+    held.add(vec![credential()]).await.expect("taken");
+    let server = Server::builder()
+        .listen(Listener::coap(([127, 0, 0, 1], 0).into()))
+        .intercept(Lender(Arc::new(held)))
+        .start()
+        .await
+        .expect("the server starts");
+    let device = device(&server, Some(account(SECRET)));
+    let device = device.start().await.expect("a port");
+    in_time(device.wait_registered()).await.expect("registered");
+    let registration = server.registration("a").await.expect("registered");
+    assert_eq!(registration.identity.mode(), "oscore");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ mod credentials;
 mod device;
 mod ends;
 mod keys;
-mod peer;
+pub(crate) mod peer;
 mod visiting;
 mod waiting;
 

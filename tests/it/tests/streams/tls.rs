@@ -29,6 +29,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::peer::Peer;
+use crate::hooks::credentials::Lender;
 use crate::peer::event;
 
 /// An authority that certifies.
@@ -86,6 +87,11 @@ struct Site {
 
 impl Site {
     async fn open(configure: impl FnOnce(&mut ServerConfig)) -> Site {
+        Site::build(configure, false).await
+    }
+
+    /// `lends` has an interceptor grant the credentials, without a store.
+    async fn build(configure: impl FnOnce(&mut ServerConfig), lends: bool) -> Site {
         let authority = Authority::new("Our CA");
         let own = authority.certify("server");
         let key = PrivateKey::from_der(&own.key.serialize_der()).expect("a key");
@@ -116,14 +122,15 @@ impl Site {
         let mut config = ServerConfig::default();
         config.shards = 2;
         configure(&mut config);
-        let server = Server::builder()
+        let builder = Server::builder()
             .config(config)
             .listen(Listener::coaps_tcp(([127, 0, 0, 1], 0).into()))
-            .keys(keys)
-            .credentials(store.clone())
-            .start()
-            .await
-            .expect("the server starts");
+            .keys(keys);
+        let builder = match lends {
+            true => builder.intercept(Lender(store.clone())),
+            false => builder.credentials(store.clone()),
+        };
+        let server = builder.start().await.expect("the server starts");
         Site {
             events: server.events(),
             server,
@@ -321,6 +328,24 @@ async fn a_device_with_a_certificate_lives_its_life() {
     })
     .await;
     assert!(site.server.registration("urn:a").await.is_none());
+}
+
+#[tokio::test]
+async fn credentials_that_an_interceptor_grants_are_as_good() {
+    let mut site = Site::build(|_| {}, true).await;
+    let certified = site.authority.certify("urn:a");
+    let config = site.with_certificate(Some(&certified));
+    let mut device = site.connect(config).await.expect("connected");
+    device.exchange_capabilities().await;
+    lives(&site.server, &mut device, "urn:a").await;
+    let config = site.with_raw_key(&site.raw);
+    let mut device = site.connect(config).await.expect("connected");
+    device.exchange_capabilities().await;
+    lives(&site.server, &mut device, "urn:raw").await;
+    let other = KeyPair::generate().expect("a key");
+    let mut stranger = site.connect(site.with_raw_key(&other)).await.expect("TLS");
+    assert_eq!(stranger.until_closed().await, []);
+    assert_eq!(site.refusal().await, "rpk-unknown");
 }
 
 #[tokio::test]

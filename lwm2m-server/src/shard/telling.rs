@@ -1,0 +1,86 @@
+//! What a shard tells interceptors after the fact; nothing while none of them listens.
+
+use std::sync::Arc;
+
+use super::{Now, Shard};
+use crate::Reason;
+use crate::hooks::{self, EndReason, Hook, News, Update};
+use crate::registration::Location;
+use crate::registration::table::Entry;
+
+impl Shard {
+    /// True when an interceptor wants to hear of Updates.
+    pub(super) fn tells_updates(&self) -> bool {
+        self.shared.herald.is_some() && hooks::any_with(&self.shared.interceptors, Hook::OnUpdated)
+    }
+
+    /// A device has registered, in the place of a registration that another shard has.
+    pub(super) fn tell_registered(&self, now: Now, location: Location, after: Option<Location>) {
+        if self.tells_ends()
+            && let Some(entry) = self.table.get(location)
+        {
+            let registration = Arc::new(entry.snapshot(location));
+            self.leave_news(
+                now,
+                News::Registered {
+                    registration,
+                    after,
+                },
+            );
+        }
+    }
+
+    /// A device has updated its registration.
+    pub(super) fn tell_updated(&self, now: Now, location: Location, update: Update) {
+        if self.tells_updates()
+            && let Some(entry) = self.table.get(location)
+        {
+            let registration = Arc::new(entry.snapshot(location));
+            self.leave_news(now, News::Updated(registration, Arc::new(update)));
+        }
+    }
+
+    /// A registration has ended; `superseded` when another shard has what replaces it.
+    pub(super) fn tell_gone(
+        &self,
+        now: Now,
+        (location, entry): (Location, &Entry),
+        reason: EndReason,
+        superseded: bool,
+    ) {
+        if self.tells_ends() {
+            let registration = Arc::new(entry.snapshot(location));
+            let news = News::Gone {
+                registration,
+                reason,
+                superseded,
+            };
+            self.leave_news(now, news);
+        }
+    }
+
+    fn tells_ends(&self) -> bool {
+        let interceptors = &self.shared.interceptors;
+        self.shared.herald.is_some()
+            && [Hook::OnRegistered, Hook::OnGone]
+                .iter()
+                .any(|hook| hooks::any_with(interceptors, *hook))
+    }
+
+    fn leave_news(&self, now: Now, news: News) {
+        let Some(herald) = &self.shared.herald else {
+            return;
+        };
+        let (endpoint, hook) = (news.registration().endpoint.clone(), news.hook());
+        if !herald.tell(news) {
+            let reason = Reason::new(
+                "extension-overloaded",
+                "it does not hear of this: too much waits",
+            )
+            .hint("look after the extensions, or raise limits.device_hooks_max");
+            self.emit(now, Some(&endpoint), || {
+                hooks::failed("interceptors", hook, reason)
+            });
+        }
+    }
+}
