@@ -176,6 +176,10 @@ pub struct Limits {
     /// The last resort for an interceptor that answers later: how long the server waits for an answer
     /// that a device or its values wait for; 10 s.
     pub hook_timeout: Duration,
+    /// Values of one shard that wait for interceptors; 10 000. More are lost.
+    pub transforms_max: usize,
+    /// Those of one device among them; 64.
+    pub transforms_per_device_max: usize,
     /// Look-ups of credentials that wait for interceptors, in all; 1024. For one more there is no
     /// credential.
     pub credential_lookups_max: usize,
@@ -223,6 +227,8 @@ impl Default for Limits {
             parked_requests_max: 10_000,
             parked_per_device_max: 8,
             hook_timeout: Duration::from_secs(10),
+            transforms_max: 10_000,
+            transforms_per_device_max: 64,
             credential_lookups_max: 1024,
             granted_credentials_max: 10_000,
             device_hooks_max: 100_000,

@@ -32,6 +32,11 @@ impl Follower {
         (Follower(sender), receiver)
     }
 
+    /// True while somebody reads.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.0.receiver_count() > 0
+    }
+
     /// Leaves a report; false when nobody reads any more.
     pub(crate) fn tell(&self, reported: Reported) -> bool {
         self.0.send(reported).is_ok()

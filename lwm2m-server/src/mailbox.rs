@@ -11,7 +11,7 @@ use lwm2m_core::Request;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::credentials::CredentialRevision;
-use crate::hooks::Decision;
+use crate::hooks::{Decision, Outcome};
 use crate::identity::Authenticated;
 use crate::registration::Location;
 use crate::shard::bootstrapping::FoundPlan;
@@ -61,6 +61,11 @@ pub(crate) enum Command {
     Decided {
         ticket: Ticket,
         decision: Option<Decision>,
+    },
+    /// What an interceptor makes of values; none when it panicked.
+    Transformed {
+        ticket: Ticket,
+        outcome: Option<Outcome>,
     },
     /// The end of a registration, without a word to the device.
     Forget {

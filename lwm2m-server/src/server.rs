@@ -313,6 +313,8 @@ pub struct Statistics {
     pub refusals_dropped: u64,
     /// Events that slow subscribers lost.
     pub events_dropped: u64,
+    /// Batches of values that were lost since too many waited for interceptors.
+    pub values_dropped: u64,
     /// Registrations, updates and ends that interceptors did not hear of, since too much waited.
     pub device_hooks_dropped: u64,
     /// Connections now.

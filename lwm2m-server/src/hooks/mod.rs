@@ -129,7 +129,8 @@ pub trait Interceptor: Send + Sync + 'static {
     }
 
     /// *telemetry.transform*: values of a notification, a Send or a Read, before anybody hears of
-    /// them.
+    /// them. The device has its acknowledgement by then. The values of one device stay in order:
+    /// while an answer is awaited, those behind wait, so many as `limits.transforms_per_device_max`.
     fn transform(&self, _batch: &Arc<Batch>) -> Answer<Outcome> {
         Answer::Now(Outcome::Pass)
     }

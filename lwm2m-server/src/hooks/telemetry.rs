@@ -45,13 +45,13 @@ pub enum Outcome {
     /// Nothing: they go to the next one as they are.
     #[default]
     Pass,
-    /// Final: nobody hears of them.
+    /// Final: nobody hears of them. Who has asked for them, by a Read, gets an answer without values.
     Drop,
     /// Others go to the next one in their place.
     Replace(Vec<Record<'static>>),
-    /// Final: applications get these named series.
+    /// Final: applications get these named series, and who has asked their values.
     Emit(Vec<Series>),
-    /// Final: applications get this document.
+    /// Final: applications get this document; who has asked gets an answer without values.
     Document {
         /// As in `application/json`.
         content_type: String,

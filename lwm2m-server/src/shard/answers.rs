@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use lwm2m_coap::{Failure, IncomingResponse, RequestId};
-use lwm2m_core::{Path, Record, Request};
+use lwm2m_core::{Path, Request};
 use tokio::sync::oneshot;
 
 use super::downlink::{Task, cancelled};
-use super::{Now, Shard, ended, hook};
+use super::values::Recipient;
+use super::{Now, Shard, ended};
 use crate::event::EventKind;
 use crate::follower::Reported;
-use crate::hooks::{Answer, Batch, BatchSource, Hook, Outcome};
+use crate::hooks::BatchSource;
 use crate::management::{self, CoapAnswer, DeviceContext};
 use crate::registration::Location;
 use crate::transport::Peer;
@@ -40,7 +41,7 @@ impl Shard {
                 answer,
             } => {
                 let outcome = self.outcome(now, device, &request, options, &response);
-                let _ = answer.send(outcome);
+                self.answer_asker(now, device, &request, response.request, outcome, answer);
             }
             Task::Cancel {
                 observation,
@@ -165,20 +166,60 @@ impl Shard {
                 return Err(error);
             }
         };
-        if let Content::Values(values) = &mut outcome.content {
-            self.intercept(
-                now,
-                device,
-                BatchSource::Read,
-                &asked_path(request),
-                &mut values.records,
-            );
-        }
         self.follow(device, request, &outcome);
         if response.observing {
-            outcome.observation = self.first_notification(now, response.request, &outcome);
+            let observation = self.observations.get(response.request);
+            outcome.observation = observation.map(|observation| observation.id);
         }
         Ok(outcome)
+    }
+
+    /// Answers who has asked: with values, when interceptors have seen them.
+    fn answer_asker(
+        &mut self,
+        now: Now,
+        device: Location,
+        asked: &Request,
+        request: RequestId,
+        outcome: Result<Response, RequestError>,
+        answer: oneshot::Sender<Result<Response, RequestError>>,
+    ) {
+        let (response, values) = match outcome {
+            Ok(Response {
+                content: Content::Values(values),
+                code,
+                format,
+                raw,
+                observation,
+            }) => {
+                let content = Content::None;
+                let response = Response {
+                    code,
+                    content,
+                    format,
+                    raw,
+                    observation,
+                };
+                (response, values)
+            }
+            other => {
+                let _ = answer.send(other);
+                return;
+            }
+        };
+        // The first value of an observation is its first notification as well.
+        let observed = response.observation.and_then(|_| self.observed(request));
+        let source = match observed {
+            Some(_) => BatchSource::Notification,
+            None => BatchSource::Read,
+        };
+        self.counters.notifications += u64::from(observed.is_some());
+        let to = Recipient::Asker {
+            answer,
+            response,
+            observed,
+        };
+        self.hand_on(now, device, (source, asked_path(asked)), values, to);
     }
 
     /// Keeps the object list in step with what a Create or Delete did; the device may also send
@@ -215,46 +256,6 @@ impl Shard {
             }
             Err(at) => objects.paths.insert(at, path),
         }
-    }
-
-    /// Lets the interceptors see values.
-    pub(super) fn intercept(
-        &self,
-        now: Now,
-        device: Location,
-        source: BatchSource,
-        path: &Path,
-        records: &mut Vec<Record<'static>>,
-    ) {
-        if self.shared.interceptors.is_empty() {
-            return;
-        }
-        let Some(entry) = self.table.get(device) else {
-            return;
-        };
-        let snapshot = entry.snapshot(device);
-        let mut batch = Arc::new(Batch {
-            endpoint: snapshot.endpoint,
-            registration: snapshot.id,
-            annotations: snapshot.annotations,
-            source,
-            path: *path,
-            received: now.wall,
-            records: std::mem::take(records),
-        });
-        for interceptor in &self.shared.interceptors {
-            if !interceptor.hooks().contains(Hook::Transform) {
-                continue;
-            }
-            match hook(|| interceptor.transform(&batch)) {
-                Some(Answer::Now(Outcome::Replace(changed))) => {
-                    Arc::make_mut(&mut batch).records = changed;
-                }
-                Some(Answer::Now(Outcome::Drop)) => return,
-                _ => {}
-            }
-        }
-        *records = Arc::unwrap_or_clone(batch).records;
     }
 
     pub(super) fn undecodable(

@@ -19,11 +19,12 @@ pub(crate) struct Counters {
     pub(crate) relayed: u64,
     pub(crate) relays_dropped: u64,
     pub(crate) refusals_dropped: u64,
+    pub(crate) values_dropped: u64,
 }
 
 /// The counters as other threads see them.
 #[derive(Debug, Default)]
-pub(crate) struct Published([AtomicU64; 17]);
+pub(crate) struct Published([AtomicU64; 18]);
 
 impl Published {
     /// Shows the counters of now. Called by the shard only.
@@ -39,6 +40,7 @@ impl Published {
             counters.relayed,
             counters.relays_dropped,
             counters.refusals_dropped,
+            counters.values_dropped,
             coap.received,
             coap.sent,
             coap.retransmitted,
@@ -66,6 +68,7 @@ impl Published {
             &mut sum.relayed,
             &mut sum.relays_dropped,
             &mut sum.refusals_dropped,
+            &mut sum.values_dropped,
             &mut coap.received,
             &mut coap.sent,
             &mut coap.retransmitted,

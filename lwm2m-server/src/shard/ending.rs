@@ -109,12 +109,7 @@ impl Shard {
         }
         while let Some(observation) = self.observations.pop(&mut entry.observations) {
             self.endpoint.forget(observation.request);
-            self.tell_end(observation.request, reason);
-            self.emit(now, Some(&entry.endpoint), || EventKind::ObservationEnded {
-                id: observation.id,
-                target: observation.origin.target.clone(),
-                reason: reason.clone(),
-            });
+            self.tell_over(now, &entry.endpoint, observation, reason.clone());
         }
         Some(entry)
     }

@@ -51,6 +51,7 @@ mod telling;
 mod tests;
 mod updating;
 mod uplink;
+mod values;
 mod visiting;
 mod wheel;
 
@@ -112,6 +113,10 @@ pub(crate) struct Shard {
     outbox: VecDeque<(u16, Relay)>,
     /// What waits for interceptors.
     parked: Lines<Line, Petition>,
+    /// Values of devices that wait for interceptors.
+    values: Lines<Location, values::Item>,
+    /// When to tell of lost values again, in milliseconds of the shard's clock.
+    losses_told_ms: u64,
     questions: VecDeque<Question>,
     refusals: RefusalRate,
     /// How often one source is told of in events for what is no message.
@@ -158,6 +163,8 @@ impl Shard {
             relayed_from: None,
             outbox: VecDeque::new(),
             parked: Lines::new(limits.parked_requests_max, limits.parked_per_device_max),
+            values: Lines::new(limits.transforms_max, limits.transforms_per_device_max),
+            losses_told_ms: 0,
             questions: VecDeque::new(),
             refusals: RefusalRate::new(limits.refusals_per_second),
             noise: RefusalRate::new(NOISE_PER_SECOND),
@@ -207,6 +214,7 @@ impl Shard {
             Command::Found(found) => self.credentials_found(now, found),
             Command::PlanFound(found) => self.plan_found(now, found),
             Command::Decided { ticket, decision } => self.decided(now, ticket, decision),
+            Command::Transformed { ticket, outcome } => self.transformed(now, ticket, outcome),
             Command::Revise(revision) => {
                 self.revise(now, &revision);
                 self.close_sessions(now);
@@ -277,6 +285,7 @@ impl Shard {
         self.secure_timers(now);
         self.bootstrap_timers(now);
         self.pass_hook_deadlines(now);
+        self.pass_value_deadlines(now);
         let now_ms = self.ms(now.instant);
         while let Some(slot) = self.wheel.fire(now_ms) {
             if let Some(location) = self.table.at(slot) {
@@ -296,7 +305,8 @@ impl Shard {
     /// When [`Shard::timers`] has something to do.
     pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
         let own = self.wheel.next_ms().into_iter();
-        let own = own.chain(self.parked.next_deadline_ms()).min();
+        let own = own.chain(self.parked.next_deadline_ms());
+        let own = own.chain(self.values.next_deadline_ms()).min();
         let own = own.map(|due| self.origin + Duration::from_millis(due));
         let endpoint = self.endpoint.poll_timeout();
         let secure = self.secure.as_ref().and_then(Secure::poll_timeout);

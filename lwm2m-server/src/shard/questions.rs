@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use super::hook;
 use super::lines::{Ticket, Waiting};
-use crate::hooks::Decision;
+use crate::hooks::{Decision, Outcome};
 use crate::mailbox::Command;
 
 /// A question to an extension, for the loop to wait for.
@@ -21,6 +21,7 @@ pub(crate) type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 enum Asks {
     Decision(Later<Decision>),
+    Outcome(Later<Outcome>),
 }
 
 impl Question {
@@ -28,6 +29,14 @@ impl Question {
         Question {
             ticket,
             asks: Asks::Decision(answer),
+            waiting,
+        }
+    }
+
+    pub(super) fn outcome(ticket: Ticket, answer: Later<Outcome>, waiting: Waiting) -> Question {
+        Question {
+            ticket,
+            asks: Asks::Outcome(answer),
             waiting,
         }
     }
@@ -44,6 +53,10 @@ impl Question {
                 Asks::Decision(answer) => Command::Decided {
                     ticket,
                     decision: guarded(answer).await,
+                },
+                Asks::Outcome(answer) => Command::Transformed {
+                    ticket,
+                    outcome: guarded(answer).await,
                 },
             }
         };

@@ -8,16 +8,17 @@ use lwm2m_core::{Path, Request};
 
 use super::observations::Observation;
 use super::sessions::Origin;
+use super::values::Recipient;
 use super::{Now, Shard, ended};
 use crate::event::EventKind;
-use crate::follower::Reported;
+use crate::follower::{Follower, Reported};
 use crate::hooks::BatchSource;
 use crate::management::{self, CoapAnswer, DeviceContext};
 use crate::registration::Location;
 use crate::transport::Peer;
 use crate::{
-    Content, ObservationId, ObservationInfo, ObservationTarget, Reason, Refusal, RequestError,
-    RequestOptions, Response,
+    ObservationId, ObservationInfo, ObservationTarget, Reason, Refusal, RequestError,
+    RequestOptions,
 };
 
 impl Shard {
@@ -54,28 +55,6 @@ impl Shard {
             });
     }
 
-    /// The first value of an observation is its first notification as well.
-    pub(super) fn first_notification(
-        &mut self,
-        now: Now,
-        request: RequestId,
-        outcome: &Response,
-    ) -> Option<ObservationId> {
-        let observation = self.observations.get(request)?;
-        let id = observation.id;
-        if let Content::Values(values) = &outcome.content {
-            self.counters.notifications += 1;
-            let endpoint = self.table.get(observation.device).map(|e| &e.endpoint);
-            self.emit(now, endpoint, || EventKind::Notification {
-                id,
-                target: observation.origin.target.clone(),
-                values: Arc::new(values.clone()),
-            });
-            self.tell(request, || Reported::Values(Arc::new(values.clone())));
-        }
-        Some(id)
-    }
-
     /// Tells the one who follows an observation.
     pub(super) fn tell(&mut self, request: RequestId, reported: impl FnOnce() -> Reported) {
         if self.followers.is_empty() {
@@ -89,10 +68,17 @@ impl Shard {
         }
     }
 
-    /// Tells the one who follows an observation that it has ended.
-    pub(super) fn tell_end(&mut self, request: RequestId, reason: &Reason) {
-        self.tell(request, || Reported::Ended(reason.clone()));
+    /// Who follows an observation, if anybody still does.
+    pub(super) fn follower(&mut self, request: RequestId) -> Option<Follower> {
+        if self.followers.is_empty() {
+            return None;
+        }
+        let follower = self.followers.get(&request)?;
+        if follower.is_followed() {
+            return Some(follower.clone());
+        }
         self.followers.remove(&request);
+        None
     }
 
     /// A device notifies.
@@ -138,7 +124,7 @@ impl Shard {
             return;
         };
         observation.notifications = observation.notifications.saturating_add(1);
-        let (id, device) = (observation.id, observation.device);
+        let device = observation.device;
         let origin = Arc::clone(&observation.origin);
         let Some(entry) = self.table.get(device) else {
             return;
@@ -152,26 +138,22 @@ impl Shard {
                 self.undecodable(now, device, "notification", answer, reason.clone());
                 self.tell(request, || Reported::Undecodable(reason));
             }
-            Ok(mut values) => {
+            Ok(values) => {
                 self.counters.notifications += 1;
                 let path = match origin.target {
                     ObservationTarget::Single(path) => path,
                     ObservationTarget::Composite(_) => Path::ROOT,
                 };
-                self.intercept(
-                    now,
-                    device,
-                    BatchSource::Notification,
-                    &path,
-                    &mut values.records,
-                );
-                let values = Arc::new(values);
-                self.emit(now, Some(&entry.endpoint), || EventKind::Notification {
-                    id,
-                    target: origin.target.clone(),
-                    values: Arc::clone(&values),
-                });
-                self.tell(request, || Reported::Values(values));
+                if let Some(observed) = self.observed(request) {
+                    let about = (BatchSource::Notification, path);
+                    self.hand_on(
+                        now,
+                        device,
+                        about,
+                        values,
+                        Recipient::Notification(observed),
+                    );
+                }
             }
         }
     }
@@ -207,19 +189,13 @@ impl Shard {
             return;
         };
         self.endpoint.cancel(request);
-        self.tell_end(request, &reason);
         let Some(entry) = self.table.get_mut(device) else {
             return;
         };
+        let endpoint = entry.endpoint.clone();
         let removed = self.observations.remove(&mut entry.observations, request);
         if let Some(observation) = removed {
-            let endpoint = Some(&entry.endpoint);
-            self.events
-                .emit(now.wall, endpoint, || EventKind::ObservationEnded {
-                    id,
-                    target: observation.origin.target.clone(),
-                    reason,
-                });
+            self.tell_over(now, &endpoint, observation, reason);
         }
     }
 
@@ -274,19 +250,10 @@ impl Shard {
                 let refusal = Refusal { code, reason };
                 self.refuse(now, "send", endpoint.as_ref(), &request, refusal);
             }
-            Ok(mut values) => {
+            Ok(values) => {
                 self.counters.sends += 1;
-                self.intercept(
-                    now,
-                    device,
-                    BatchSource::Send,
-                    &Path::ROOT,
-                    &mut values.records,
-                );
-                let endpoint = self.table.get(device).map(|entry| &entry.endpoint);
-                self.emit(now, endpoint, || EventKind::Send {
-                    values: Arc::new(values),
-                });
+                let about = (BatchSource::Send, Path::ROOT);
+                self.hand_on(now, device, about, values, Recipient::Send);
                 let changed = lwm2m_coap::Response::new(Code::CHANGED);
                 self.endpoint.respond(now.instant, request.handle, changed);
             }

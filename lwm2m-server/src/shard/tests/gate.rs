@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::oneshot;
 
-use crate::hooks::Update;
+use crate::hooks::{Batch, Outcome, Update};
 use crate::{Answer, Decision, Hook, HookSet, Interceptor, Registration};
 
 /// Asks the test, which answers later.
@@ -19,6 +19,7 @@ pub(super) struct Gate {
 pub(super) enum Asked {
     Register(Arc<Registration>, oneshot::Sender<Decision>),
     Update(Arc<Registration>, Arc<Update>, oneshot::Sender<Decision>),
+    Transform(Arc<Batch>, oneshot::Sender<Outcome>),
 }
 
 impl Gate {
@@ -52,7 +53,17 @@ impl Gate {
                 let _ = answer.send(decision);
                 registration
             }
+            Asked::Transform(..) => panic!("a decision"),
         }
+    }
+
+    /// Answers the oldest question about values; says what it was about.
+    pub(super) fn transform(&self, outcome: Outcome) -> Arc<Batch> {
+        let Asked::Transform(batch, answer) = self.next() else {
+            panic!("values");
+        };
+        let _ = answer.send(outcome);
+        batch
     }
 
     /// Asks; the answer panics when the question is dropped instead of being answered.
@@ -87,5 +98,10 @@ impl Interceptor for At {
         let (registration, update) = (Arc::clone(registration), Arc::clone(update));
         self.0
             .ask(|answer| Asked::Update(registration, update, answer))
+    }
+
+    fn transform(&self, batch: &Arc<Batch>) -> Answer<Outcome> {
+        let batch = Arc::clone(batch);
+        self.0.ask(|answer| Asked::Transform(batch, answer))
     }
 }

@@ -10,4 +10,5 @@ mod oscore;
 mod queueing;
 mod sharding;
 mod sleeping;
+mod values;
 mod world;
