@@ -33,7 +33,7 @@ mod manifest;
 mod permission;
 mod plugin;
 #[cfg(feature = "rhai")]
-mod rhai;
+mod script;
 mod services;
 mod statistics;
 #[cfg(feature = "wasm")]

@@ -263,7 +263,7 @@ impl Loader {
         });
         let guest: Arc<dyn Guest> = match source.language {
             #[cfg(feature = "rhai")]
-            Language::Rhai => Arc::new(crate::rhai::Script::load(
+            Language::Rhai => Arc::new(crate::script::Script::load(
                 source,
                 &allowance,
                 &self.services,
