@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use lwm2m_coap::Code;
+use lwm2m_core::Path;
+use lwm2m_server::hooks::Batch;
 use lwm2m_server::hooks::{
     CredentialAnswer, CredentialRequest, EndReason, FirmwareChoice, FirmwareEvent, FirmwareJob,
     FirmwareStep, FirmwareStrategy, ObserveFailure, ObservePlan, Outcome, Repair, Update,
 };
-use lwm2m_core::Path;
-use lwm2m_server::hooks::Batch;
 use lwm2m_server::{Annotations, Decision, Hook, HookSet, Reason, Refusal, Registration};
 
 use crate::hook::Fail;
@@ -123,7 +123,9 @@ impl Asking {
                     return Decision::Reject(by(plugin, refusal));
                 }
                 Ok(_) | Err((_, Fail::Open)) => {}
-                Err((failure, Fail::Closed)) => return Decision::Reject(no_answer(plugin, &failure)),
+                Err((failure, Fail::Closed)) => {
+                    return Decision::Reject(no_answer(plugin, &failure));
+                }
             }
         }
         match gathered == Annotations::default() {

@@ -25,8 +25,10 @@ pub(crate) struct Facts {
     pub(crate) timeout: Duration,
     /// What a failure means unless the configuration says otherwise.
     pub(crate) fail: Fail,
-    /// Whether it may talk to devices and to HTTP servers, and so take its time.
+    /// Whether it may ask HTTP servers, and so take its time.
     pub(crate) waits: bool,
+    /// Whether it may ask devices: not while one waits for its answer.
+    pub(crate) talks: bool,
 }
 
 /// The facts of a hook.
@@ -37,6 +39,7 @@ pub(crate) fn facts(hook: Hook) -> Facts {
         timeout: Duration::from_millis(timeout_ms),
         fail,
         waits,
+        talks: waits && interface == "devices",
     };
     use Fail::{Closed, Open};
     match hook {

@@ -14,15 +14,15 @@ use lwm2m_server::{
     Answer, Decision, EventKind, Hook, HookSet, Interceptor, Registration, WeakServer,
 };
 
+use crate::LoadError;
 use crate::chain::{Asking, Chain};
 use crate::config::PluginsConfig;
 use crate::load::{self, Loader};
 use crate::plugin::Plugin;
-use crate::services::Services;
+use crate::services::{PluginMetric, Services};
 use crate::statistics::HookFigures;
 use crate::watch::Watch;
 use crate::workers::Workers;
-use crate::LoadError;
 
 /// All plugins of a server. Clones are handles to the same ones.
 ///
@@ -126,9 +126,10 @@ impl PluginHost {
         for plugin in &config.plugin {
             plugin.check()?;
         }
-        let services = Arc::new(Services::open(&config).map_err(OpenError::System)?);
-        let loader = Loader::new(&config, Arc::clone(&services))?;
         let workers = Workers::new(config.threads).map_err(OpenError::System)?;
+        let services = Services::open(&config, workers.handle()).map_err(OpenError::System)?;
+        let services = Arc::new(services);
+        let loader = Loader::new(&config, Arc::clone(&services))?;
         let inner = Arc::new(Inner {
             config,
             loader,
@@ -152,6 +153,11 @@ impl PluginHost {
     /// The plugins, by name: those in service and those that could not be loaded.
     pub fn list(&self) -> Vec<PluginStatus> {
         self.inner.list()
+    }
+
+    /// Figures that plugins have set themselves.
+    pub fn metrics(&self) -> Vec<PluginMetric> {
+        self.inner.services.metrics.all()
     }
 
     /// Looks at the files now, instead of when the system tells that they changed; true when
@@ -189,9 +195,7 @@ impl Inner {
                             plugin.replace(version);
                             Arc::clone(plugin)
                         }
-                        None => {
-                            Arc::new(Plugin::new(&source.name, version, self.workers.threads))
-                        }
+                        None => Arc::new(Plugin::new(&source.name, version, self.workers.threads)),
                     });
                 }
                 (Err(error), known) => {
@@ -329,7 +333,11 @@ impl Interceptor for PluginHost {
     }
 
     fn on_gone(&self, registration: &Arc<Registration>, reason: EndReason) -> Answer<()> {
-        Answer::later(self.inner.asking().on_gone(Arc::clone(registration), reason))
+        Answer::later(
+            self.inner
+                .asking()
+                .on_gone(Arc::clone(registration), reason),
+        )
     }
 
     fn observe_plan(&self, registration: &Arc<Registration>) -> Answer<Option<ObservePlan>> {

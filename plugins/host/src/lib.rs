@@ -50,4 +50,5 @@ pub use host::{OpenError, PluginHost, PluginStatus};
 pub use load::LoadError;
 pub use manifest::Manifest;
 pub use permission::{DeviceOperation, PathPattern, Permission, PermissionError, UrlPrefix};
+pub use services::PluginMetric;
 pub use statistics::HookFigures;

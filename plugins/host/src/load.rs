@@ -95,7 +95,8 @@ impl LoadError {
 
     pub(crate) fn reason(&self) -> Reason {
         let reason = Reason::new("plugin-refused", self.to_string());
-        let hint = "the version before it stays in service, if there was one; mend the file and save";
+        let hint =
+            "the version before it stays in service, if there was one; mend the file and save";
         reason.hint(self.hint.clone().unwrap_or_else(|| hint.to_owned()))
     }
 }
@@ -122,7 +123,10 @@ pub(crate) fn find(config: &PluginsConfig) -> (Vec<Source>, Vec<(String, LoadErr
             Ok(found) => candidates = found,
             Err(error) => {
                 let error = LoadError::new(directory, error.to_string());
-                errors.push((String::new(), error.hint("make the folder, or name another")));
+                errors.push((
+                    String::new(),
+                    error.hint("make the folder, or name another"),
+                ));
             }
         }
     }
@@ -160,7 +164,10 @@ pub(crate) fn find(config: &PluginsConfig) -> (Vec<Source>, Vec<(String, LoadErr
 
 /// Where changes matter.
 pub(crate) fn places(config: &PluginsConfig) -> Vec<PathBuf> {
-    let sources = config.plugin.iter().filter_map(|named| named.source.clone());
+    let sources = config
+        .plugin
+        .iter()
+        .filter_map(|named| named.source.clone());
     config.directory.iter().cloned().chain(sources).collect()
 }
 
@@ -240,7 +247,10 @@ pub(crate) struct Loader {
 }
 
 impl Loader {
-    pub(crate) fn new(config: &PluginsConfig, services: Arc<Services>) -> Result<Loader, OpenError> {
+    pub(crate) fn new(
+        config: &PluginsConfig,
+        services: Arc<Services>,
+    ) -> Result<Loader, OpenError> {
         let _ = config;
         Ok(Loader {
             services,
@@ -295,11 +305,14 @@ fn granted(source: &Source) -> Result<Vec<Permission>, LoadError> {
     let file = source.manifest_file.as_deref().unwrap_or(&source.file);
     let refuse = |what: String| LoadError::new(file, what);
     let asked = source.manifest.permissions().map_err(refuse)?;
-    let granted: Result<Vec<Permission>, _> =
-        source.config.grant.iter().map(|text| text.parse()).collect();
-    let granted = granted.map_err(|error| {
-        refuse(format!("plugins.plugin {:?}, grant: {error}", source.name))
-    })?;
+    let granted: Result<Vec<Permission>, _> = source
+        .config
+        .grant
+        .iter()
+        .map(|text| text.parse())
+        .collect();
+    let granted = granted
+        .map_err(|error| refuse(format!("plugins.plugin {:?}, grant: {error}", source.name)))?;
     for wanted in &asked {
         if !granted.iter().any(|has| has.covers(wanted)) {
             let what = format!("it needs {wanted}, which it is not granted");

@@ -66,7 +66,10 @@ impl Manifest {
     /// # Errors
     /// A text that is no permission.
     pub(crate) fn permissions(&self) -> Result<Vec<Permission>, String> {
-        let parse = |text: &String| text.parse().map_err(|error| format!("permissions: {error}"));
+        let parse = |text: &String| {
+            text.parse()
+                .map_err(|error| format!("permissions: {error}"))
+        };
         self.permissions.iter().map(parse).collect()
     }
 }

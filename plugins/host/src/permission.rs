@@ -101,6 +101,14 @@ impl DeviceOperation {
 }
 
 impl PathPattern {
+    /// The pattern of one path.
+    pub fn exactly(path: &Path) -> PathPattern {
+        PathPattern {
+            segments: path.ids().iter().copied().map(Some).collect(),
+            below: false,
+        }
+    }
+
     /// True for a path that is one of them.
     pub fn matches(&self, path: &Path) -> bool {
         let ids = path.ids();

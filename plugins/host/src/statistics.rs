@@ -88,7 +88,9 @@ impl Statistics {
         };
         counters.calls.fetch_add(1, Ordering::Relaxed);
         let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        counters.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+        counters
+            .nanoseconds
+            .fetch_add(nanoseconds, Ordering::Relaxed);
         let kind = failure.and_then(FailureKind::index);
         if let Some(count) = kind.and_then(|kind| counters.failures.get(kind)) {
             count.fetch_add(1, Ordering::Relaxed);

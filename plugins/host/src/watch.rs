@@ -65,7 +65,9 @@ fn follow(watcher: &mut RecommendedWatcher, place: &Path) {
     let (place, mode) = match place.is_dir() {
         true => (place, RecursiveMode::Recursive),
         false => {
-            let parent = place.parent().filter(|parent| parent.components().count() > 0);
+            let parent = place
+                .parent()
+                .filter(|parent| parent.components().count() > 0);
             let parent = parent.unwrap_or(Path::new("."));
             (parent, RecursiveMode::NonRecursive)
         }

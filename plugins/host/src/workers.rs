@@ -2,12 +2,13 @@
 
 use std::future::Future;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 /// The threads that run plugins: a runtime of their own, so that shards never run one.
 pub(crate) struct Workers {
     /// None only while it is dropped.
     runtime: Option<Runtime>,
+    handle: Handle,
     pub(crate) threads: usize,
 }
 
@@ -33,21 +34,24 @@ impl Workers {
             .enable_all()
             .build()?;
         Ok(Workers {
+            handle: runtime.handle().clone(),
             runtime: Some(runtime),
             threads,
         })
     }
 
+    /// Where they run.
+    pub(crate) fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
     /// Runs something; on a thread of its own when it waits by blocking.
     pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static, blocks: bool) {
-        let Some(runtime) = &self.runtime else {
-            return;
-        };
         if blocks {
-            let handle = runtime.handle().clone();
-            runtime.spawn_blocking(move || handle.block_on(work));
+            let handle = self.handle();
+            self.handle.spawn_blocking(move || handle.block_on(work));
         } else {
-            runtime.spawn(work);
+            self.handle.spawn(work);
         }
     }
 }

@@ -16,7 +16,7 @@ use lwm2m_server::hooks::{
 use lwm2m_server::{Annotations, Decision, Hook, PeerIdentity, Reason, Refusal};
 use rhai::{Array, Blob, Dynamic, Engine, EvalAltResult, Map};
 
-use super::inputs::{from_value, to_value};
+use super::inputs::to_value;
 use crate::{Call, Failure, Reply};
 
 /// What a function of this module has made.
@@ -69,8 +69,12 @@ fn decisions(engine: &mut Engine) {
         .register_fn("annotate", |set: Map, more: Map| -> Made<Said> {
             Ok(Said::Decision(Decision::Annotate(annotations(set, more)?)))
         })
-        .register_fn("accept", || Said::Decision(Decision::Accept(Annotations::default())))
-        .register_fn("accept", |set: Map| Said::Decision(Decision::Accept(facts(set))))
+        .register_fn("accept", || {
+            Said::Decision(Decision::Accept(Annotations::default()))
+        })
+        .register_fn("accept", |set: Map| {
+            Said::Decision(Decision::Accept(facts(set)))
+        })
         .register_fn("accept", |set: Map, more: Map| -> Made<Said> {
             Ok(Said::Decision(Decision::Accept(annotations(set, more)?)))
         })
@@ -101,7 +105,9 @@ const REFUSALS: [(&str, Code); 7] = [
 fn facts(set: Map) -> Annotations {
     let facts = set.into_iter();
     Annotations {
-        set: facts.map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+        set: facts
+            .map(|(key, value)| (key.to_string(), value.to_string()))
+            .collect(),
         ..Annotations::default()
     }
 }
@@ -134,7 +140,9 @@ fn credentials(engine: &mut Engine) {
         .register_fn("accept_rpk", |terms: Map| -> Made<Said> {
             Ok(Said::Grant(Proven::Rpk, self::terms(terms)?))
         })
-        .register_fn("accept_x509", || Said::Grant(Proven::X509, Terms::default()))
+        .register_fn("accept_x509", || {
+            Said::Grant(Proven::X509, Terms::default())
+        })
         .register_fn("accept_x509", |terms: Map| -> Made<Said> {
             Ok(Said::Grant(Proven::X509, self::terms(terms)?))
         })
@@ -146,7 +154,10 @@ fn credentials(engine: &mut Engine) {
                 .collect::<Option<_>>()
                 .filter(|digits: &Vec<u32>| digits.len() % 2 == 0)
                 .ok_or_else(|| wrong("from_hex: hexadecimal digits, two for each byte"))?;
-            Ok(digits.chunks(2).map(|pair| (pair[0] * 16 + pair[1]) as u8).collect())
+            Ok(digits
+                .chunks(2)
+                .map(|pair| (pair[0] * 16 + pair[1]) as u8)
+                .collect())
         });
 }
 
@@ -167,7 +178,9 @@ fn observing(engine: &mut Engine) {
     engine
         .register_type_with_name::<ObserveTarget>("Target")
         .register_fn("target", |path: &str| target(path, Map::new()))
-        .register_fn("target", |path: &str, attributes: Map| target(path, attributes))
+        .register_fn("target", |path: &str, attributes: Map| {
+            target(path, attributes)
+        })
         .register_fn("observe", |targets: Array| plan(targets, Map::new()))
         .register_fn("observe", |targets: Array, grouping: &str| {
             plan(targets, Map::from([("grouping".into(), grouping.into())]))
@@ -204,7 +217,9 @@ fn plan(targets: Array, more: Map) -> Made<Said> {
             "grouping" => plan.grouping = grouping(value)?,
             "format" => {
                 let number: u32 = number(value, "format")?;
-                let format = u16::try_from(number).ok().and_then(ContentFormat::from_number);
+                let format = u16::try_from(number)
+                    .ok()
+                    .and_then(ContentFormat::from_number);
                 plan.format = Some(format.ok_or_else(|| wrong("format: a known number"))?);
             }
             "delay_ms" => plan.delay = Duration::from_millis(number(value, "delay_ms")?.into()),
@@ -222,9 +237,14 @@ fn grouping(value: Dynamic) -> Made<Grouping> {
         let group = |group: &Dynamic| -> Made<Vec<u32>> {
             let indices = group.clone().into_array();
             let indices = indices.map_err(|_| wrong("grouping: lists of indices"))?;
-            indices.into_iter().map(|index| number(index, "grouping")).collect()
+            indices
+                .into_iter()
+                .map(|index| number(index, "grouping"))
+                .collect()
         };
-        return Ok(Grouping::Custom(groups.iter().map(group).collect::<Made<_>>()?));
+        return Ok(Grouping::Custom(
+            groups.iter().map(group).collect::<Made<_>>()?,
+        ));
     }
     match value.to_string().as_str() {
         "single" => Ok(Grouping::Single),
@@ -239,10 +259,13 @@ fn grouping(value: Dynamic) -> Made<Grouping> {
 fn telemetry(engine: &mut Engine) {
     engine
         .register_type_with_name::<Series>("Series")
-        .register_fn("measurement", |path: &str, value: Dynamic| -> Made<Record<'static>> {
-            let value = to_value(value, None).ok_or_else(|| wrong("measurement: a value"))?;
-            Ok(Record::new(self::path(path)?, value))
-        })
+        .register_fn(
+            "measurement",
+            |path: &str, value: Dynamic| -> Made<Record<'static>> {
+                let value = to_value(value, None).ok_or_else(|| wrong("measurement: a value"))?;
+                Ok(Record::new(self::path(path)?, value))
+            },
+        )
         .register_fn("replace", |records: Array| -> Made<Said> {
             let record = |record: Dynamic| {
                 let wrong = || wrong("replace: a list of measurements");
@@ -254,9 +277,10 @@ fn telemetry(engine: &mut Engine) {
         .register_fn("series", |name: &str, record: Record<'static>| {
             series(name, record, Map::new())
         })
-        .register_fn("series", |name: &str, record: Record<'static>, more: Map| {
-            series(name, record, more)
-        })
+        .register_fn(
+            "series",
+            |name: &str, record: Record<'static>, more: Map| series(name, record, more),
+        )
         .register_fn("emit", |series: Array| -> Made<Said> {
             let one = |series: Dynamic| {
                 let wrong = || wrong("emit: a list of what series() makes");
@@ -292,7 +316,11 @@ fn series(name: &str, record: Record<'static>, more: Map) -> Made<Series> {
                 let tags = value.try_cast::<Map>();
                 series.tags = facts(tags.ok_or_else(|| wrong("tags: a map"))?).set;
             }
-            other => return Err(wrong(format!("there are unit, value and tags, not {other}"))),
+            other => {
+                return Err(wrong(format!(
+                    "there are unit, value and tags, not {other}"
+                )));
+            }
         }
     }
     Ok(series)
@@ -326,29 +354,39 @@ fn firmware(engine: &mut Engine) {
                 block_size: 1024,
             })
         })
-        .register_fn("custom", move |state: Blob| deliver(FirmwareStrategy::Custom(state)))
+        .register_fn("custom", move |state: Blob| {
+            deliver(FirmwareStrategy::Custom(state))
+        })
         .register_fn("postpone", |seconds: Dynamic| -> Made<Said> {
             let seconds = number(seconds, "postpone")?;
             Ok(Said::Choice(FirmwareChoice::Postpone(seconds)))
         })
-        .register_fn("refuse", |why: &str| Said::Choice(FirmwareChoice::Refuse(why.to_owned())));
+        .register_fn("refuse", |why: &str| {
+            Said::Choice(FirmwareChoice::Refuse(why.to_owned()))
+        });
     engine
         .register_type_with_name::<FirmwareAction>("Action")
         .register_fn("read", |paths: Array| -> Made<FirmwareAction> {
             let paths = paths.iter().map(|path| self::path(&path.to_string()));
             Ok(FirmwareAction::Read(paths.collect::<Made<_>>()?))
         })
-        .register_fn("write", |path: &str, value: Dynamic| -> Made<FirmwareAction> {
-            let value = to_value(value, None).ok_or_else(|| wrong("write: a value"))?;
-            Ok(FirmwareAction::Write(vec![(self::path(path)?, value)]))
-        })
+        .register_fn(
+            "write",
+            |path: &str, value: Dynamic| -> Made<FirmwareAction> {
+                let value = to_value(value, None).ok_or_else(|| wrong("write: a value"))?;
+                Ok(FirmwareAction::Write(vec![(self::path(path)?, value)]))
+            },
+        )
         .register_fn("execute", |path: &str| -> Made<FirmwareAction> {
             Ok(FirmwareAction::Execute(self::path(path)?, None))
         })
-        .register_fn("execute", |path: &str, arguments: &str| -> Made<FirmwareAction> {
-            let arguments = Some(arguments.to_owned());
-            Ok(FirmwareAction::Execute(self::path(path)?, arguments))
-        })
+        .register_fn(
+            "execute",
+            |path: &str, arguments: &str| -> Made<FirmwareAction> {
+                let arguments = Some(arguments.to_owned());
+                Ok(FirmwareAction::Execute(self::path(path)?, arguments))
+            },
+        )
         .register_fn("observe_path", |path: &str| -> Made<FirmwareAction> {
             Ok(FirmwareAction::Observe(self::path(path)?))
         })
@@ -365,14 +403,23 @@ fn firmware(engine: &mut Engine) {
         .register_fn("step", |state: Blob, actions: Array| -> Made<Said> {
             step(state, actions, FirmwareVerdict::Running)
         })
-        .register_fn("done", |state: Blob| step(state, Array::new(), FirmwareVerdict::Succeeded))
-        .register_fn("failed", |why: &str| {
-            step(Blob::new(), Array::new(), FirmwareVerdict::Failed(why.to_owned()))
+        .register_fn("done", |state: Blob| {
+            step(state, Array::new(), FirmwareVerdict::Succeeded)
         })
-        .register_fn("retry_later", |state: Blob, seconds: Dynamic| -> Made<Said> {
-            let verdict = FirmwareVerdict::RetryLater(number(seconds, "retry_later")?);
-            step(state, Array::new(), verdict)
-        });
+        .register_fn("failed", |why: &str| {
+            step(
+                Blob::new(),
+                Array::new(),
+                FirmwareVerdict::Failed(why.to_owned()),
+            )
+        })
+        .register_fn(
+            "retry_later",
+            |state: Blob, seconds: Dynamic| -> Made<Said> {
+                let verdict = FirmwareVerdict::RetryLater(number(seconds, "retry_later")?);
+                step(state, Array::new(), verdict)
+            },
+        );
 }
 
 fn step(state: Vec<u8>, actions: Array, verdict: FirmwareVerdict) -> Made<Said> {
@@ -398,7 +445,10 @@ pub(super) fn reply(call: &Call, answer: Dynamic) -> Result<Reply, Failure> {
         return match hook {
             // Nobody listens to what these answer.
             Hook::OnRegistered | Hook::OnUpdated | Hook::OnGone => Ok(Reply::Done),
-            _ => Err(Failure::Unusable(format!("{} answered with {kind}", hook.name()))),
+            _ => Err(Failure::Unusable(format!(
+                "{} answered with {kind}",
+                hook.name()
+            ))),
         };
     };
     Ok(match (call, said) {
@@ -465,7 +515,9 @@ fn grant(
 ) -> Result<CredentialAnswer, Failure> {
     let mismatch = |what: &str| {
         let mode = request.presented.mode();
-        Failure::Unusable(format!("{what}() for a peer that presents itself by {mode}"))
+        Failure::Unusable(format!(
+            "{what}() for a peer that presents itself by {mode}"
+        ))
     };
     let proof = match (proven, &request.presented) {
         (Proven::Psk(key), PeerIdentity::Psk(psk)) => Proof::Psk {
@@ -500,16 +552,14 @@ fn path(text: &str) -> Made<Path> {
 }
 
 fn number(value: Dynamic, what: &str) -> Made<u32> {
-    let number = value.as_int().ok().and_then(|number| u32::try_from(number).ok());
+    let number = value
+        .as_int()
+        .ok()
+        .and_then(|number| u32::try_from(number).ok());
     number.ok_or_else(|| wrong(format!("{what}: a number from 0 to {}", u32::MAX)))
 }
 
 /// An error at the place where the script calls the function.
 pub(super) fn wrong(what: impl Into<String>) -> Box<EvalAltResult> {
     what.into().into()
-}
-
-/// The value of a measurement, for host functions that hand them out.
-pub(super) fn value_of(record: &Record<'_>) -> Dynamic {
-    from_value(&record.value)
 }

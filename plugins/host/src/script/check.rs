@@ -41,7 +41,10 @@ pub(super) fn hooks(ast: &AST) -> Result<HookSet, (String, Option<String>)> {
     match hooks.is_empty() {
         true => {
             let all = Hook::ALL.map(Hook::name).join(", ");
-            Err(("it has no hook".to_owned(), Some(format!("the hooks are {all}"))))
+            Err((
+                "it has no hook".to_owned(),
+                Some(format!("the hooks are {all}")),
+            ))
         }
         false => Ok(hooks),
     }
@@ -56,7 +59,10 @@ pub(super) fn defines(ast: &AST, name: &str) -> bool {
 pub(super) fn line_of(text: &str, message: &str) -> Option<usize> {
     let name = message.strip_prefix("fn ")?.split(' ').next()?;
     let is_here = |line: &str| {
-        let rest = line.trim_start().trim_start_matches("private ").strip_prefix("fn ");
+        let rest = line
+            .trim_start()
+            .trim_start_matches("private ")
+            .strip_prefix("fn ");
         let rest = rest.and_then(|rest| rest.trim_start().strip_prefix(name));
         rest.is_some_and(|rest| rest.trim_start().starts_with('('))
     };

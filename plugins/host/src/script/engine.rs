@@ -39,12 +39,13 @@ pub(super) fn engine(limits: &PluginLimits) -> Engine {
 }
 
 /// JSON as values of the language; nothing when it is none.
-pub(super) fn from_json(_: &Engine, json: &str) -> Dynamic {
+pub(super) fn from_json(json: &str) -> Dynamic {
     let json: serde_json::Value = serde_json::from_str(json).unwrap_or_default();
     value(&json)
 }
 
-fn value(json: &serde_json::Value) -> Dynamic {
+/// JSON as a value of the language.
+pub(super) fn value(json: &serde_json::Value) -> Dynamic {
     use serde_json::Value::{Array, Bool, Null, Number, Object, String};
     match json {
         Null => Dynamic::UNIT,

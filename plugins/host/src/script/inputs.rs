@@ -33,20 +33,36 @@ fn registration(engine: &mut Engine) {
     type This = Arc<Registration>;
     engine
         .register_type_with_name::<This>("Registration")
-        .register_get("endpoint", |r: Shared<'_, Registration>| text(r.endpoint.as_str()))
+        .register_get("endpoint", |r: Shared<'_, Registration>| {
+            text(r.endpoint.as_str())
+        })
         .register_get("id", |r: Shared<'_, Registration>| r.id.to_string())
-        .register_get("version", |r: Shared<'_, Registration>| r.version.to_string())
-        .register_get("lifetime", |r: Shared<'_, Registration>| i64::from(r.lifetime_s))
-        .register_get("binding", |r: Shared<'_, Registration>| r.binding.to_string())
+        .register_get("version", |r: Shared<'_, Registration>| {
+            r.version.to_string()
+        })
+        .register_get("lifetime", |r: Shared<'_, Registration>| {
+            i64::from(r.lifetime_s)
+        })
+        .register_get("binding", |r: Shared<'_, Registration>| {
+            r.binding.to_string()
+        })
         .register_get("queue_mode", |r: Shared<'_, Registration>| r.binding.queue)
-        .register_get("sms", |r: Shared<'_, Registration>| optional(r.sms.as_deref()))
+        .register_get("sms", |r: Shared<'_, Registration>| {
+            optional(r.sms.as_deref())
+        })
         .register_get("address", |r: Shared<'_, Registration>| r.peer.to_string())
         .register_get("identity", |r: Shared<'_, Registration>| r.identity.clone())
-        .register_get("registered_ms", |r: Shared<'_, Registration>| unix_ms(r.registered_at))
-        .register_get("annotations", |r: Shared<'_, Registration>| facts(&r.annotations))
+        .register_get("registered_ms", |r: Shared<'_, Registration>| {
+            unix_ms(r.registered_at)
+        })
+        .register_get("annotations", |r: Shared<'_, Registration>| {
+            facts(&r.annotations)
+        })
         .register_get("links", |r: Shared<'_, Registration>| -> Array {
             let link = |path: &Path| {
-                let version = path.object_id().and_then(|object| r.objects.version(object));
+                let version = path
+                    .object_id()
+                    .and_then(|object| r.objects.version(object));
                 Dynamic::from(Link {
                     path: path.clone(),
                     version: version.map(|version| version.to_string().into()),
@@ -64,16 +80,26 @@ fn registration(engine: &mut Engine) {
             let path = path.parse::<Path>();
             path.is_ok_and(|path| r.objects.paths.binary_search(&path).is_ok())
         })
-        .register_fn("instances", |r: Shared<'_, Registration>, object: i64| -> Array {
-            let object = u16::try_from(object).ok();
-            let instances = object.map(|object| r.objects.instances(object));
-            let instances = instances.into_iter().flatten();
-            instances.map(|instance| i64::from(instance).into()).collect()
-        })
-        .register_fn("object_version", |r: Shared<'_, Registration>, object: i64| {
-            let version = u16::try_from(object).ok().and_then(|o| r.objects.version(o));
-            version.map_or(Dynamic::UNIT, |version| version.to_string().into())
-        });
+        .register_fn(
+            "instances",
+            |r: Shared<'_, Registration>, object: i64| -> Array {
+                let object = u16::try_from(object).ok();
+                let instances = object.map(|object| r.objects.instances(object));
+                let instances = instances.into_iter().flatten();
+                instances
+                    .map(|instance| i64::from(instance).into())
+                    .collect()
+            },
+        )
+        .register_fn(
+            "object_version",
+            |r: Shared<'_, Registration>, object: i64| {
+                let version = u16::try_from(object)
+                    .ok()
+                    .and_then(|o| r.objects.version(o));
+                version.map_or(Dynamic::UNIT, |version| version.to_string().into())
+            },
+        );
     engine
         .register_type_with_name::<Link>("Link")
         .register_get("path", |link: &mut Link| link.path.to_string())
@@ -95,9 +121,11 @@ fn registration(engine: &mut Engine) {
         })
         .register_get("alternative_names", |i: &mut PeerIdentity| -> Array {
             match i {
-                PeerIdentity::X509(x509) => {
-                    x509.alternative_names.iter().map(|n| n.clone().into()).collect()
-                }
+                PeerIdentity::X509(x509) => x509
+                    .alternative_names
+                    .iter()
+                    .map(|n| n.clone().into())
+                    .collect(),
                 _ => Array::new(),
             }
         })
@@ -112,14 +140,18 @@ fn registration(engine: &mut Engine) {
 fn update(engine: &mut Engine) {
     engine
         .register_type_with_name::<Arc<Update>>("Update")
-        .register_get("lifetime_changed", |u: Shared<'_, Update>| u.lifetime_changed)
+        .register_get("lifetime_changed", |u: Shared<'_, Update>| {
+            u.lifetime_changed
+        })
         .register_get("binding_changed", |u: Shared<'_, Update>| u.binding_changed)
         .register_get("address_changed", |u: Shared<'_, Update>| u.address_changed)
         .register_get("links_changed", |u: Shared<'_, Update>| u.objects_changed())
         .register_fn("had_object", |u: Shared<'_, Update>, object: i64| {
             let before = u.previous_objects.as_ref();
             let object = u16::try_from(object).ok();
-            before.zip(object).is_some_and(|(before, object)| before.has_object(object))
+            before
+                .zip(object)
+                .is_some_and(|(before, object)| before.has_object(object))
         });
 }
 
@@ -148,7 +180,9 @@ fn batch(engine: &mut Engine) {
     engine
         .register_type_with_name::<Arc<Batch>>("Batch")
         .register_get("endpoint", |b: Shared<'_, Batch>| text(b.endpoint.as_str()))
-        .register_get("registration", |b: Shared<'_, Batch>| b.registration.to_string())
+        .register_get("registration", |b: Shared<'_, Batch>| {
+            b.registration.to_string()
+        })
         .register_get("source", |b: Shared<'_, Batch>| source(b.source))
         .register_get("path", |b: Shared<'_, Batch>| b.path.to_string())
         .register_get("received_ms", |b: Shared<'_, Batch>| unix_ms(b.received))
@@ -169,7 +203,9 @@ fn batch(engine: &mut Engine) {
         .register_get("resource_instance", |m: &mut Measurement| {
             id(m.path.resource_instance_id())
         })
-        .register_get("time", |m: &mut Measurement| m.time.map_or(Dynamic::UNIT, Dynamic::from))
+        .register_get("time", |m: &mut Measurement| {
+            m.time.map_or(Dynamic::UNIT, Dynamic::from)
+        })
         .register_get("value", |m: &mut Measurement| from_value(&m.value))
         .register_set("value", |m: &mut Measurement, value: Dynamic| {
             if let Some(value) = to_value(value, Some(&m.value)) {
@@ -276,10 +312,9 @@ pub(super) fn from_value(value: &Value<'_>) -> Dynamic {
 pub(super) fn to_value(value: Dynamic, before: Option<&Value<'_>>) -> Option<Value<'static>> {
     if let Ok(number) = value.as_int() {
         return Some(match before {
-            Some(Value::Unsigned(_)) => u64::try_from(number).map_or(
-                Value::Integer(number),
-                Value::Unsigned,
-            ),
+            Some(Value::Unsigned(_)) => {
+                u64::try_from(number).map_or(Value::Integer(number), Value::Unsigned)
+            }
             Some(Value::Float(_)) => Value::Float(number as f64),
             Some(Value::Time(_)) => Value::Time(number),
             _ => Value::Integer(number),
@@ -292,7 +327,10 @@ pub(super) fn to_value(value: Dynamic, before: Option<&Value<'_>>) -> Option<Val
         return Some(Value::Boolean(value));
     }
     if value.is_blob() {
-        return value.into_blob().ok().map(|bytes| Value::Opaque(bytes.into()));
+        return value
+            .into_blob()
+            .ok()
+            .map(|bytes| Value::Opaque(bytes.into()));
     }
     let text = value.into_string().ok()?;
     Some(match before {
@@ -328,5 +366,6 @@ fn facts(facts: &[(String, String)]) -> Map {
 }
 
 fn unix_ms(at: SystemTime) -> i64 {
-    at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+    at.duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as i64)
 }

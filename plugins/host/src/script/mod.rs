@@ -123,7 +123,7 @@ impl Script {
         if !check::defines(&self.ast, "init") {
             return Ok(());
         }
-        let config = engine::from_json(&self.engine, config);
+        let config = engine::from_json(config);
         let deadline = Instant::now() + INIT_TIMEOUT;
         let context = CallContext::new(allowance, None, None, deadline, services);
         let _entered = Entered::new(&Arc::new(context));
@@ -203,7 +203,9 @@ impl Guest for Script {
 fn failure(name: &str, error: &EvalAltResult, context: &CallContext, hook: Hook) -> Failure {
     match error.unwrap_inner() {
         EvalAltResult::ErrorTerminated(..) => {
-            let begun = context.deadline.checked_sub(crate::hook::facts(hook).timeout);
+            let begun = context
+                .deadline
+                .checked_sub(crate::hook::facts(hook).timeout);
             let limit = begun.map_or(Duration::ZERO, |begun| context.deadline - begun);
             Failure::Timeout(limit)
         }

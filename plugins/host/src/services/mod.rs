@@ -1,24 +1,59 @@
 //! What plugins may ask of the host, the same for every language.
+//!
+//! Each is a method of [`CallContext`](crate::context::CallContext), which knows who asks: it counts
+//! the call, looks at the permission, and carries it out.
 
-use std::sync::OnceLock;
+mod device;
+mod events;
+mod http;
+mod kv;
+mod log;
+mod metrics;
+mod registry;
+
+use std::future::Future;
+use std::sync::{OnceLock, mpsc};
+use std::time::Instant;
 
 use lwm2m_server::{EventKind, Server, WeakServer};
+use tokio::runtime::Handle;
+
+pub(crate) use device::DeviceError;
+pub(crate) use events::EventError;
+pub(crate) use http::{HttpError, HttpRequest, HttpResponse};
+pub(crate) use kv::{Kv, KvEntry, KvError, Scope};
+pub(crate) use log::Level;
+pub(crate) use metrics::Metrics;
+pub use metrics::PluginMetric;
+pub(crate) use registry::RegistryError;
 
 use crate::PluginsConfig;
 
 /// What all plugins share.
 pub(crate) struct Services {
     server: OnceLock<WeakServer>,
+    /// Where what waits is carried out.
+    runtime: Handle,
+    pub(crate) kv: Kv,
+    pub(crate) metrics: Metrics,
+    http: http::Client,
 }
 
 impl Services {
     /// Opens what is kept on disk.
     ///
     /// # Errors
-    /// It cannot be read.
-    pub(crate) fn open(_config: &PluginsConfig) -> std::io::Result<Services> {
+    /// It cannot be opened.
+    pub(crate) fn open(config: &PluginsConfig, runtime: Handle) -> std::io::Result<Services> {
         Ok(Services {
             server: OnceLock::new(),
+            runtime,
+            kv: match &config.state {
+                Some(directory) => Kv::open(directory)?,
+                None => Kv::in_memory(),
+            },
+            metrics: Metrics::default(),
+            http: http::Client::default(),
         })
     }
 
@@ -38,5 +73,21 @@ impl Services {
         if let Some(server) = self.server() {
             server.publish(None, kind);
         }
+    }
+
+    /// Waits on this thread for something that the workers carry out; none when it is not done by
+    /// then. Only for guests that cannot give way, and not on a worker.
+    pub(crate) fn wait<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+        deadline: Instant,
+    ) -> Option<T> {
+        let (sender, done) = mpsc::sync_channel(1);
+        self.runtime.spawn(async move {
+            // Nobody waits any more otherwise.
+            let _ = sender.send(work.await);
+        });
+        let left = deadline.saturating_duration_since(Instant::now());
+        done.recv_timeout(left).ok()
     }
 }

@@ -1,0 +1,152 @@
+//! *device*: requests to devices.
+
+use std::time::Instant;
+
+use lwm2m_core::{Attributes, ExecuteArguments, Path, Record, Request, Value, WriteMode};
+use lwm2m_server::{Content, Device, RequestError, RequestOptions, Response};
+
+use crate::context::CallContext;
+use crate::hook::facts;
+use crate::{DeviceOperation, PathPattern, Permission};
+
+/// Why a request did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum DeviceError {
+    #[error("the plugin has no permission: device:{}:{1}", .0.name())]
+    PermissionDenied(DeviceOperation, Path),
+    #[error("this hook answers a device that waits: ask devices in on_registered, on_updated, on_gone")]
+    NotAllowedHere,
+    #[error("the device is not registered")]
+    NotRegistered,
+    #[error("the device did not answer in time")]
+    Timeout,
+    /// As class * 100 + detail.
+    #[error("the device answered {0}")]
+    Response(u16),
+    #[error("{0}")]
+    Transport(String),
+}
+
+impl CallContext {
+    /// Reads paths: one by a Read, several by a Read-Composite where the device has it, else one
+    /// after another.
+    pub(crate) async fn device_read(
+        &self,
+        endpoint: &str,
+        paths: &[Path],
+    ) -> Result<Vec<Record<'static>>, DeviceError> {
+        let device = self.may_ask(endpoint, DeviceOperation::Read, paths)?;
+        let mut records = Vec::new();
+        for path in paths {
+            let request = Request::Read {
+                path: path.clone(),
+                accept: None,
+            };
+            let response = self.request(&device, request).await?;
+            if let Content::Values(values) = response.content {
+                records.extend(values.records);
+            }
+        }
+        Ok(records)
+    }
+
+    /// Writes single resources, one after another.
+    pub(crate) async fn device_write(
+        &self,
+        endpoint: &str,
+        values: Vec<(Path, Value<'static>)>,
+    ) -> Result<(), DeviceError> {
+        let paths: Vec<Path> = values.iter().map(|(path, _)| path.clone()).collect();
+        let device = self.may_ask(endpoint, DeviceOperation::Write, &paths)?;
+        for (path, value) in values {
+            let request = Request::Write {
+                path: path.clone(),
+                mode: WriteMode::Replace,
+                records: vec![Record::new(path, value)],
+                format: None,
+            };
+            self.request(&device, request).await?;
+        }
+        Ok(())
+    }
+
+    /// Executes a resource.
+    pub(crate) async fn device_execute(
+        &self,
+        endpoint: &str,
+        path: Path,
+        arguments: Option<String>,
+    ) -> Result<(), DeviceError> {
+        let paths = std::slice::from_ref(&path);
+        let device = self.may_ask(endpoint, DeviceOperation::Execute, paths)?;
+        let arguments = ExecuteArguments::parse(&arguments.unwrap_or_default());
+        let arguments = arguments.map_err(|error| DeviceError::Transport(error.to_string()))?;
+        let request = Request::Execute { path, arguments };
+        self.request(&device, request).await.map(|_| ())
+    }
+
+    /// Writes attributes.
+    pub(crate) async fn device_write_attributes(
+        &self,
+        endpoint: &str,
+        path: Path,
+        attributes: Attributes,
+    ) -> Result<(), DeviceError> {
+        let paths = std::slice::from_ref(&path);
+        let device = self.may_ask(endpoint, DeviceOperation::WriteAttributes, paths)?;
+        let request = Request::WriteAttributes { path, attributes };
+        self.request(&device, request).await.map(|_| ())
+    }
+
+    /// Discovers; the answer as link format.
+    pub(crate) async fn device_discover(
+        &self,
+        endpoint: &str,
+        path: Path,
+    ) -> Result<String, DeviceError> {
+        let paths = std::slice::from_ref(&path);
+        let device = self.may_ask(endpoint, DeviceOperation::Discover, paths)?;
+        let request = Request::Discover { path, depth: None };
+        let response = self.request(&device, request).await?;
+        Ok(String::from_utf8_lossy(&response.raw).into_owned())
+    }
+
+    /// The device, when the plugin may do this with all of these paths, here.
+    fn may_ask(
+        &self,
+        endpoint: &str,
+        operation: DeviceOperation,
+        paths: &[Path],
+    ) -> Result<Device, DeviceError> {
+        for path in paths {
+            let wanted = Permission::Device(operation, PathPattern::exactly(path));
+            if !self.may(&wanted) {
+                return Err(DeviceError::PermissionDenied(operation, path.clone()));
+            }
+        }
+        if !self.hook.is_some_and(|hook| facts(hook).talks) {
+            return Err(DeviceError::NotAllowedHere);
+        }
+        let server = self.services.server();
+        Ok(server.ok_or(DeviceError::NotRegistered)?.device(endpoint))
+    }
+
+    async fn request(&self, device: &Device, request: Request) -> Result<Response, DeviceError> {
+        let mut options = RequestOptions::default();
+        options.timeout = Some(self.deadline.saturating_duration_since(Instant::now()));
+        device.send(request, options).await.map_err(failed)
+    }
+}
+
+fn failed(error: RequestError) -> DeviceError {
+    match error {
+        RequestError::Refused { code, .. } => {
+            DeviceError::Response(u16::from(code.class()) * 100 + u16::from(code.detail()))
+        }
+        RequestError::NotRegistered | RequestError::RegistrationEnded => DeviceError::NotRegistered,
+        RequestError::NotAcknowledged | RequestError::NoResponse | RequestError::Deadline => {
+            DeviceError::Timeout
+        }
+        error => DeviceError::Transport(error.to_string()),
+    }
+}
