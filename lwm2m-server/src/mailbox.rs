@@ -146,9 +146,35 @@ impl Mailbox {
     }
 }
 
+impl Mailbox {
+    /// Waits for the answer to a command that was left; none when the shard has ended.
+    ///
+    /// A command that comes in at the moment at which the shard ends stays in the channel, with the
+    /// sender of its answer, for as long as anybody holds a mailbox: the answer alone would not tell.
+    pub(crate) async fn answered<T>(&self, mut answer: oneshot::Receiver<T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            answer = &mut answer => answer.ok(),
+            () = self.commands.closed() => answer.try_recv().ok(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn an_answer_that_never_comes_ends_with_the_shard() {
+        let (commands, mut inbox) = mpsc::channel(1);
+        let mailbox = Mailbox { commands };
+        let (given, answer) = oneshot::channel();
+        given.send(1).expect("somebody waits");
+        assert_eq!(mailbox.answered(answer).await, Some(1));
+        let (_stuck, answer) = oneshot::channel::<u8>();
+        inbox.close();
+        assert_eq!(mailbox.answered(answer).await, None);
+    }
 
     #[test]
     fn one_more_than_the_limit_is_refused() {

@@ -240,7 +240,8 @@ impl Handle {
         let shard = shard.ok_or(RequestError::NotRegistered)?;
         let (sender, answer) = oneshot::channel();
         shard.mailbox.leave(command(sender))?;
-        answer.await.unwrap_or(Err(RequestError::ShuttingDown))
+        let answer = shard.mailbox.answered(answer).await;
+        answer.unwrap_or(Err(RequestError::ShuttingDown))
     }
 
     /// The registrations at these places, in their order; those that have ended are left out.
@@ -256,12 +257,12 @@ impl Handle {
             // Reading waits for room: what applications look at is not lost to a busy moment.
             let command = Command::Snapshots { devices, answer };
             if shard.mailbox.commands.send(command).await.is_ok() {
-                answers.push(snapshots);
+                answers.push((shard, snapshots));
             }
         }
         let mut registrations = Vec::with_capacity(locations.len());
-        for answer in answers {
-            registrations.extend(answer.await.unwrap_or_default());
+        for (shard, answer) in answers {
+            registrations.extend(shard.mailbox.answered(answer).await.unwrap_or_default());
         }
         registrations.sort_by(|a: &Registration, b| a.endpoint.cmp(&b.endpoint));
         registrations

@@ -27,7 +27,8 @@ pub(super) fn register(engine: &mut Engine, config: &str) {
     });
     engine.register_fn("from_json", |text: &str| -> Asked<Dynamic> {
         let json = serde_json::from_str(text);
-        json.map(|json| engine::value(&json)).map_err(|error| wrong(error.to_string()))
+        json.map(|json| engine::value(&json))
+            .map_err(|error| wrong(error.to_string()))
     });
     engine.register_fn("to_json", |value: Dynamic| -> Asked<String> {
         let json = rhai::serde::from_dynamic::<serde_json::Value>(&value)?;
@@ -77,7 +78,10 @@ where
     match done {
         Some(done) => done.map_err(|error| wrong(error.to_string())),
         // Like a script that computes for too long.
-        None => Err(Box::new(EvalAltResult::ErrorTerminated(Dynamic::UNIT, Position::NONE))),
+        None => Err(Box::new(EvalAltResult::ErrorTerminated(
+            Dynamic::UNIT,
+            Position::NONE,
+        ))),
     }
 }
 
@@ -89,10 +93,15 @@ fn log(engine: &mut Engine) {
         ("log_warn", Level::Warn),
         ("log_error", Level::Error),
     ] {
-        engine.register_fn(name, move |message: Dynamic| say(level, &message.to_string(), &[]));
+        engine.register_fn(name, move |message: Dynamic| {
+            say(level, &message.to_string(), &[])
+        });
         engine.register_fn(name, move |message: Dynamic, fields: Map| {
             let field = |(key, value): (&_, &Dynamic)| (format!("{key}"), value.to_string());
-            let fields: Vec<_> = fields.iter().map(|(key, value)| field((key, value))).collect();
+            let fields: Vec<_> = fields
+                .iter()
+                .map(|(key, value)| field((key, value)))
+                .collect();
             say(level, &message.to_string(), &fields);
         });
     }
@@ -108,14 +117,20 @@ fn say(level: Level, message: &str, fields: &[(String, String)]) {
 
 fn metrics(engine: &mut Engine) {
     let add = |name: &str, value: Dynamic, labels: Map| -> Asked<()> {
-        let value = value.as_float().or_else(|_| value.as_int().map(|value| value as f64));
+        let value = value
+            .as_float()
+            .or_else(|_| value.as_int().map(|value| value as f64));
         let value = value.map_err(|_| wrong("metric_add: a number"))?;
-        let labels = labels.iter().map(|(key, value)| (key.to_string(), value.to_string()));
+        let labels = labels
+            .iter()
+            .map(|(key, value)| (key.to_string(), value.to_string()));
         counted()?.add_metric(name, value, labels.collect());
         Ok(())
     };
     engine
-        .register_fn("metric_add", move |name: &str, value: Dynamic| add(name, value, Map::new()))
+        .register_fn("metric_add", move |name: &str, value: Dynamic| {
+            add(name, value, Map::new())
+        })
         .register_fn("metric_add", add);
 }
 
@@ -125,15 +140,21 @@ fn kv(engine: &mut Engine) {
             let entry = counted()?.kv_get(self::scope(scope)?, key).map_err(told)?;
             Ok(entry.map_or(Dynamic::UNIT, |entry| kept(entry.value)))
         })
-        .register_fn("kv_set", |scope: &str, key: &str, value: Dynamic| -> Asked<()> {
-            let set = counted()?.kv_set(self::scope(scope)?, key, to_keep(value)?, None);
-            set.map(|_| ()).map_err(told)
-        })
-        .register_fn("kv_set", |scope: &str, key: &str, value: Dynamic, ttl: i64| -> Asked<()> {
-            let ttl = u32::try_from(ttl).map_err(|_| wrong("kv_set: seconds"))?;
-            let set = counted()?.kv_set(self::scope(scope)?, key, to_keep(value)?, Some(ttl));
-            set.map(|_| ()).map_err(told)
-        })
+        .register_fn(
+            "kv_set",
+            |scope: &str, key: &str, value: Dynamic| -> Asked<()> {
+                let set = counted()?.kv_set(self::scope(scope)?, key, to_keep(value)?, None);
+                set.map(|_| ()).map_err(told)
+            },
+        )
+        .register_fn(
+            "kv_set",
+            |scope: &str, key: &str, value: Dynamic, ttl: i64| -> Asked<()> {
+                let ttl = u32::try_from(ttl).map_err(|_| wrong("kv_set: seconds"))?;
+                let set = counted()?.kv_set(self::scope(scope)?, key, to_keep(value)?, Some(ttl));
+                set.map(|_| ()).map_err(told)
+            },
+        )
         .register_fn("kv_revision", |scope: &str, key: &str| -> Asked<i64> {
             let entry = counted()?.kv_get(self::scope(scope)?, key).map_err(told)?;
             Ok(entry.map_or(0, |entry| entry.revision as i64))
@@ -153,9 +174,14 @@ fn kv(engine: &mut Engine) {
         .register_fn("kv_delete", |scope: &str, key: &str| -> Asked<()> {
             counted()?.kv_delete(self::scope(scope)?, key).map_err(told)
         })
-        .register_fn("kv_increment", |scope: &str, key: &str, by: i64| -> Asked<i64> {
-            counted()?.kv_increment(self::scope(scope)?, key, by).map_err(told)
-        })
+        .register_fn(
+            "kv_increment",
+            |scope: &str, key: &str, by: i64| -> Asked<i64> {
+                counted()?
+                    .kv_increment(self::scope(scope)?, key, by)
+                    .map_err(told)
+            },
+        )
         .register_fn("kv_keys", |scope: &str, prefix: &str| -> Asked<Array> {
             let keys = counted()?.kv_keys(self::scope(scope)?, prefix, u32::MAX);
             Ok(keys.map_err(told)?.into_iter().map(Dynamic::from).collect())
@@ -192,18 +218,25 @@ fn registry(engine: &mut Engine) {
             let found = wait(|call| async move { call.registration(&endpoint).await })?;
             Ok(found.map_or(Dynamic::UNIT, |found| Dynamic::from(Arc::new(found))))
         })
-        .register_fn("registry_names", |after: &str, limit: i64| -> Asked<Array> {
-            let after = (!after.is_empty()).then(|| after.to_owned());
-            let limit = u32::try_from(limit).map_err(|_| wrong("registry_names: a limit"))?;
-            let names = wait(|call| async move { call.endpoint_names(after, limit).await })?;
-            Ok(names.into_iter().map(Dynamic::from).collect())
-        });
+        .register_fn(
+            "registry_names",
+            |after: &str, limit: i64| -> Asked<Array> {
+                let after = (!after.is_empty()).then(|| after.to_owned());
+                let limit = u32::try_from(limit).map_err(|_| wrong("registry_names: a limit"))?;
+                let names = wait(|call| async move { call.endpoint_names(after, limit).await })?;
+                Ok(names.into_iter().map(Dynamic::from).collect())
+            },
+        );
 }
 
 fn device(engine: &mut Engine) {
     engine
-        .register_fn("device_read", |endpoint: &str, path: &str| read(endpoint, &[path.into()]))
-        .register_fn("device_read", |endpoint: &str, paths: Array| read(endpoint, &paths))
+        .register_fn("device_read", |endpoint: &str, path: &str| {
+            read(endpoint, &[path.into()])
+        })
+        .register_fn("device_read", |endpoint: &str, paths: Array| {
+            read(endpoint, &paths)
+        })
         .register_fn(
             "device_write",
             |endpoint: &str, path: &str, value: Dynamic| -> Asked<()> {
@@ -213,32 +246,45 @@ fn device(engine: &mut Engine) {
                 wait(|call| async move { call.device_write(&endpoint, vec![(path, value)]).await })
             },
         )
-        .register_fn("device_execute", |endpoint: &str, path: &str| execute(endpoint, path, None))
-        .register_fn("device_execute", |endpoint: &str, path: &str, arguments: &str| {
-            execute(endpoint, path, Some(arguments.to_owned()))
+        .register_fn("device_execute", |endpoint: &str, path: &str| {
+            execute(endpoint, path, None)
         })
+        .register_fn(
+            "device_execute",
+            |endpoint: &str, path: &str, arguments: &str| {
+                execute(endpoint, path, Some(arguments.to_owned()))
+            },
+        )
         .register_fn(
             "device_write_attributes",
             |endpoint: &str, path: &str, attributes: Map| -> Asked<()> {
-                let items: Vec<String> =
-                    attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                let items: Vec<String> = attributes
+                    .iter()
+                    .map(|(name, value)| format!("{name}={value}"))
+                    .collect();
                 let attributes = Attributes::from_query(items.iter().map(String::as_str));
                 let attributes = attributes.map_err(told)?;
                 let (endpoint, path) = (endpoint.to_owned(), self::path(path)?);
                 wait(|call| async move {
-                    call.device_write_attributes(&endpoint, path, attributes).await
+                    call.device_write_attributes(&endpoint, path, attributes)
+                        .await
                 })
             },
         )
-        .register_fn("device_discover", |endpoint: &str, path: &str| -> Asked<String> {
-            let (endpoint, path) = (endpoint.to_owned(), self::path(path)?);
-            wait(|call| async move { call.device_discover(&endpoint, path).await })
-        });
+        .register_fn(
+            "device_discover",
+            |endpoint: &str, path: &str| -> Asked<String> {
+                let (endpoint, path) = (endpoint.to_owned(), self::path(path)?);
+                wait(|call| async move { call.device_discover(&endpoint, path).await })
+            },
+        );
 }
 
 fn read(endpoint: &str, paths: &[Dynamic]) -> Asked<Array> {
-    let paths: Vec<Path> =
-        paths.iter().map(|path| self::path(&path.to_string())).collect::<Asked<_>>()?;
+    let paths: Vec<Path> = paths
+        .iter()
+        .map(|path| self::path(&path.to_string()))
+        .collect::<Asked<_>>()?;
     let endpoint = endpoint.to_owned();
     let records = wait(|call| async move { call.device_read(&endpoint, &paths).await })?;
     Ok(records.into_iter().map(Dynamic::from).collect())
@@ -274,13 +320,19 @@ fn http(engine: &mut Engine) {
         })
         .register_fn("http_send", |request: Map| -> Asked<Map> {
             let text = |key: &str| request.get(key).map(ToString::to_string);
-            let headers = request.get("headers").and_then(|h| h.clone().try_cast::<Map>());
+            let headers = request
+                .get("headers")
+                .and_then(|h| h.clone().try_cast::<Map>());
             let header = |(name, value): (&_, &Dynamic)| (format!("{name}"), value.to_string());
             let timeout = request.get("timeout_ms").and_then(|ms| ms.as_int().ok());
             send(HttpRequest {
                 method: text("method").unwrap_or_else(|| "GET".to_owned()),
                 url: text("url").unwrap_or_default(),
-                headers: headers.unwrap_or_default().iter().map(|(n, v)| header((n, v))).collect(),
+                headers: headers
+                    .unwrap_or_default()
+                    .iter()
+                    .map(|(n, v)| header((n, v)))
+                    .collect(),
                 body: match request.get("body") {
                     Some(body) => to_keep(body.clone())?,
                     None => Vec::new(),
@@ -294,7 +346,9 @@ fn http(engine: &mut Engine) {
 fn send(request: HttpRequest) -> Asked<Map> {
     let response = wait(|call| async move { call.http(request).await })?;
     let headers = response.headers.into_iter();
-    let headers: Map = headers.map(|(name, value)| (name.into(), value.into())).collect();
+    let headers: Map = headers
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
     Ok(Map::from([
         ("status".into(), i64::from(response.status).into()),
         ("headers".into(), headers.into()),
@@ -304,7 +358,9 @@ fn send(request: HttpRequest) -> Asked<Map> {
 
 fn events(engine: &mut Engine) {
     engine
-        .register_fn("emit_event", |kind: &str, data: Dynamic| event(kind, None, &data))
+        .register_fn("emit_event", |kind: &str, data: Dynamic| {
+            event(kind, None, &data)
+        })
         .register_fn("emit_event", |kind: &str, endpoint: &str, data: Dynamic| {
             event(kind, Some(endpoint), &data)
         })
@@ -313,7 +369,9 @@ fn events(engine: &mut Engine) {
 
 fn event(kind: &str, endpoint: Option<&str>, data: &Dynamic) -> Asked<()> {
     let json = rhai::serde::from_dynamic::<serde_json::Value>(data)?;
-    counted()?.emit(kind, endpoint, &json.to_string()).map_err(told)
+    counted()?
+        .emit(kind, endpoint, &json.to_string())
+        .map_err(told)
 }
 
 fn told(error: impl Display) -> Box<EvalAltResult> {

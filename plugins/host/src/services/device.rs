@@ -12,9 +12,11 @@ use crate::{DeviceOperation, PathPattern, Permission};
 /// Why a request did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DeviceError {
-    #[error("the plugin has no permission: device:{}:{1}", .0.name())]
+    #[error("the plugin has no permission: device:{operation}:{path}", operation = .0.name(), path = .1)]
     PermissionDenied(DeviceOperation, Path),
-    #[error("this hook answers a device that waits: ask devices in on_registered, on_updated, on_gone")]
+    #[error(
+        "this hook answers a device that waits: ask devices in on_registered, on_updated, on_gone"
+    )]
     NotAllowedHere,
     #[error("the device is not registered")]
     NotRegistered,

@@ -33,7 +33,9 @@ pub(crate) struct HttpResponse {
 pub(crate) enum HttpError {
     #[error("the plugin has no permission: http:{0}")]
     PermissionDenied(String),
-    #[error("this hook may not take so long: ask in credentials, on_registered, on_updated, on_gone")]
+    #[error(
+        "this hook may not take so long: ask in credentials, on_registered, on_updated, on_gone"
+    )]
     NotAllowedHere,
     #[error("no answer in time")]
     Timeout,
@@ -83,9 +85,10 @@ impl CallContext {
             }
             body.extend_from_slice(&chunk);
         }
-        let header = |(name, value): (&reqwest::header::HeaderName, &reqwest::header::HeaderValue)| {
-            Some((name.to_string(), value.to_str().ok()?.to_owned()))
-        };
+        let header =
+            |(name, value): (&reqwest::header::HeaderName, &reqwest::header::HeaderValue)| {
+                Some((name.to_string(), value.to_str().ok()?.to_owned()))
+            };
         Ok(HttpResponse {
             status: response.status().as_u16(),
             headers: response.headers().iter().filter_map(header).collect(),
@@ -104,6 +107,8 @@ impl Client {
                 .user_agent(concat!("lwm2m-plugins/", env!("CARGO_PKG_VERSION")));
             builder.build().ok()
         });
-        client.as_ref().ok_or_else(|| HttpError::Failed("there is no HTTP client".to_owned()))
+        client
+            .as_ref()
+            .ok_or_else(|| HttpError::Failed("there is no HTTP client".to_owned()))
     }
 }

@@ -132,7 +132,10 @@ impl Kv {
         let before = stored.as_deref().and_then(|stored| entry(stored, now_ms()));
         let (change, answer) = change(before.as_ref())?;
         let size = |value: &[u8]| (key.len() + value.len()) as u64;
-        let without = *used - stored.as_deref().map_or(0, |stored| size(stored).min(*used));
+        let without = *used
+            - stored
+                .as_deref()
+                .map_or(0, |stored| size(stored).min(*used));
         match change {
             Change::Remove => {
                 self.backend.remove(key)?;
@@ -272,7 +275,8 @@ impl CallContext {
         ttl_s: Option<u32>,
     ) -> Result<u64, KvError> {
         let change = |_: Option<&KvEntry>| Ok((Change::Set(value, ttl_s), ()));
-        self.kv_change(scope, key, change).map(|(revision, ())| revision)
+        self.kv_change(scope, key, change)
+            .map(|(revision, ())| revision)
     }
 
     /// The same, but only when the revision is still this one; 0 for a key that must not be there.
@@ -288,7 +292,8 @@ impl CallContext {
             true => Ok((Change::Set(value, ttl_s), ())),
             false => Err(KvError::Conflict),
         };
-        self.kv_change(scope, key, change).map(|(revision, ())| revision)
+        self.kv_change(scope, key, change)
+            .map(|(revision, ())| revision)
     }
 
     /// Takes a key away.
@@ -320,7 +325,9 @@ impl CallContext {
     ) -> Result<Vec<String>, KvError> {
         let begin = self.begin_of(scope)?;
         let strip = begin.len();
-        self.services.kv.keys(&[&begin, prefix.as_bytes()].concat(), strip, limit)
+        self.services
+            .kv
+            .keys(&[&begin, prefix.as_bytes()].concat(), strip, limit)
     }
 
     fn kv_change<T>(
@@ -338,7 +345,9 @@ impl CallContext {
         };
         let key = self.full_key(scope, key)?;
         let plugin = &self.allowance.plugin;
-        self.services.kv.change(plugin, &key, limits.state_bytes_max, bounded)
+        self.services
+            .kv
+            .change(plugin, &key, limits.state_bytes_max, bounded)
     }
 
     fn full_key(&self, scope: Scope, key: &str) -> Result<Vec<u8>, KvError> {

@@ -47,7 +47,9 @@ impl Metrics {
     /// Adds to a series; what is one too many, or too long, or no number, is left out.
     fn add(&self, plugin: &str, name: &str, value: f64, mut labels: Vec<(String, String)>) {
         let long = |text: &str| text.is_empty() || text.len() > NAME_MAX;
-        let odd = labels.iter().any(|(key, value)| long(key) || value.len() > NAME_MAX);
+        let odd = labels
+            .iter()
+            .any(|(key, value)| long(key) || value.len() > NAME_MAX);
         if long(name) || odd || labels.len() > LABELS_MAX || !value.is_finite() {
             return;
         }

@@ -18,14 +18,11 @@ use std::time::Instant;
 use lwm2m_server::{EventKind, Server, WeakServer};
 use tokio::runtime::Handle;
 
-pub(crate) use device::DeviceError;
-pub(crate) use events::EventError;
-pub(crate) use http::{HttpError, HttpRequest, HttpResponse};
-pub(crate) use kv::{Kv, KvEntry, KvError, Scope};
+pub(crate) use http::HttpRequest;
+pub(crate) use kv::{Kv, KvError, Scope};
 pub(crate) use log::Level;
 pub(crate) use metrics::Metrics;
 pub use metrics::PluginMetric;
-pub(crate) use registry::RegistryError;
 
 use crate::PluginsConfig;
 
