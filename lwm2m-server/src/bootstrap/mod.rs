@@ -12,9 +12,9 @@
 //! and goes by the credentials and the [`Authorizer`](crate::Authorizer) of the server: what proves
 //! a device to it, over DTLS, TLS or OSCORE, is what decides which endpoint it may be.
 //!
-//! [`session`] is one bootstrap from the first operation to the Finish: a step machine without
+//! `session.rs` is one bootstrap from the first operation to the Finish: a step machine without
 //! sockets and clock. `shard/bootstrapping.rs` runs it, beside the registrations of the shard.
-//! [`sessions`] knows the sessions of all shards, so that a device has one of them.
+//! `sessions.rs` knows the sessions of all shards, so that a device has one of them.
 //!
 //! Where a device keeps the account of the bootstrap server itself is not for the plan to know: a
 //! Bootstrap-Discover tells, and what would be written over it gets another instance id.

@@ -189,6 +189,8 @@ mod tests {
             (&["--for=-1"], "a number of seconds"),
             (&["--psk-identity", "a"], "--psk-key"),
             (&["--certificate", "a"], "--key"),
+            (&["--bootstrap", "a", "--server", "b"], "--server"),
+            (&["--bootstrap", "a", "--count", "2"], "--count"),
         ] {
             let line = std::iter::once(&"lwm2m-device").chain(arguments);
             let error = Arguments::try_parse_from(line).unwrap_err().to_string();
