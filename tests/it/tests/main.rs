@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod conformance;
+mod conformance_hooks;
 mod hooks;
 mod hostile;
 mod http;

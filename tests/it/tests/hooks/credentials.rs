@@ -87,7 +87,11 @@ async fn a_server_without_a_store_takes_the_credentials_of_an_interceptor() {
             identity,
             reason,
             ..
-        } => Some((identity.to_string(), reason.code, reason.message.to_string())),
+        } => Some((
+            identity.to_string(),
+            reason.code,
+            reason.message.to_string(),
+        )),
         _ => None,
     });
     let (identity, word, text) = denied.await;

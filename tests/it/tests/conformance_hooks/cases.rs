@@ -1,0 +1,209 @@
+//! The cases. Behind the interceptor of a case stands another one, which adds the annotation
+//! `behind` to each Register and Update that it is asked about.
+
+use lwm2m_coap::Code;
+use lwm2m_server::Hook;
+
+use super::{Case, Step};
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "register-pass",
+        hook: Hook::OnRegister,
+        behaviour: "has no opinion",
+        steps: &[
+            Step::Register("x=1", Code::CREATED),
+            Step::Annotations(&[("x", "1"), ("behind", "asked")]),
+        ],
+    },
+    Case {
+        name: "register-annotate",
+        hook: Hook::OnRegister,
+        behaviour: "annotates tenant with north, and removes x",
+        steps: &[
+            Step::Register("x=1&y=2", Code::CREATED),
+            Step::Annotations(&[("y", "2"), ("tenant", "north"), ("behind", "asked")]),
+        ],
+    },
+    Case {
+        name: "register-accept",
+        hook: Hook::OnRegister,
+        behaviour: "accepts, and annotates tier with gold",
+        steps: &[
+            Step::Register("", Code::CREATED),
+            Step::Annotations(&[("tier", "gold")]),
+        ],
+    },
+    Case {
+        name: "register-reject",
+        hook: Hook::OnRegister,
+        behaviour: "rejects with 4.03 and the reason `in quarantine`",
+        steps: &[
+            Step::Register("", Code::FORBIDDEN),
+            Step::Refused(Code::FORBIDDEN, "in quarantine"),
+            Step::NotRegistered,
+        ],
+    },
+    Case {
+        name: "register-lifetime",
+        hook: Hook::OnRegister,
+        behaviour: "annotates nothing, and sets the lifetime to 86400",
+        steps: &[
+            Step::Register("lt=60", Code::CREATED),
+            Step::Lifetime(86_400),
+        ],
+    },
+    Case {
+        name: "register-sees",
+        hook: Hook::OnRegister,
+        behaviour: "annotates seen with endpoint, version, lifetime, binding, and the paths of the \
+                    object list, each behind a space",
+        steps: &[
+            Step::Register("lt=60&b=U", Code::CREATED),
+            Step::Annotations(&[("seen", "a 1.1 60 U /1/0 /3/0 /4/0"), ("behind", "asked")]),
+        ],
+    },
+    Case {
+        name: "update-sees",
+        hook: Hook::OnUpdate,
+        behaviour: "annotates changed with those of `lifetime` and `objects` that change, and with \
+                    the lifetime and the number of paths as they will be",
+        steps: &[
+            Step::Register("lt=60", Code::CREATED),
+            Step::Update("", "", Code::CHANGED),
+            Step::Annotations(&[("behind", "asked"), ("changed", "60 3")]),
+            Step::Update("lt=90", "</1/0>,</3/0>", Code::CHANGED),
+            Step::Annotations(&[("behind", "asked"), ("changed", "lifetime objects 90 2")]),
+        ],
+    },
+    Case {
+        name: "update-reject",
+        hook: Hook::OnUpdate,
+        behaviour: "rejects with 4.04 and the reason `register again`",
+        steps: &[
+            Step::Register("lt=60", Code::CREATED),
+            Step::Update("lt=90", "", Code::NOT_FOUND),
+            Step::Refused(Code::NOT_FOUND, "register again"),
+            Step::Lifetime(60),
+        ],
+    },
+    Case {
+        name: "registered-publish",
+        hook: Hook::OnRegistered,
+        behaviour: "publishes registered with the endpoint name as a JSON text",
+        steps: &[
+            Step::Register("", Code::CREATED),
+            Step::Published("registered", "\"a\""),
+        ],
+    },
+    Case {
+        name: "updated-publish",
+        hook: Hook::OnUpdated,
+        behaviour: "publishes updated with true when the lifetime changes, else false",
+        steps: &[
+            Step::Register("lt=60", Code::CREATED),
+            Step::Update("", "", Code::CHANGED),
+            Step::Published("updated", "false"),
+            Step::Update("lt=90", "", Code::CHANGED),
+            Step::Published("updated", "true"),
+        ],
+    },
+    Case {
+        name: "gone-publish",
+        hook: Hook::OnGone,
+        behaviour: "publishes gone with the reason as a JSON text: deregistered, replaced, ...",
+        steps: &[
+            Step::Register("", Code::CREATED),
+            Step::Register("", Code::CREATED),
+            Step::Published("gone", "\"replaced\""),
+            Step::Deregister,
+            Step::Published("gone", "\"deregistered\""),
+        ],
+    },
+    Case {
+        name: "credentials",
+        hook: Hook::Credentials,
+        behaviour: "grants the key of the suite to the identity `granted`, denies `denied` with the \
+                    reason `reported stolen`, and knows no other",
+        steps: &[
+            Step::Connect("granted", true),
+            Step::Connect("stored", true),
+            Step::Connect("denied", false),
+            Step::Refused(Code::EMPTY, "reported stolen"),
+            Step::Connect("unknown", false),
+        ],
+    },
+    Case {
+        name: "transform-pass",
+        hook: Hook::Transform,
+        behaviour: "has no opinion",
+        steps: &[
+            Step::Register("", Code::CREATED),
+            Step::Send(1),
+            Step::Values(&[1]),
+            Step::Read(2, &[2]),
+        ],
+    },
+    Case {
+        name: "transform-drop",
+        hook: Hook::Transform,
+        behaviour: "drops what holds a negative number, and has no opinion of the rest",
+        steps: &[
+            Step::Register("", Code::CREATED),
+            Step::Send(-1),
+            Step::Send(5),
+            Step::Values(&[5]),
+            Step::Read(-3, &[]),
+        ],
+    },
+    Case {
+        name: "transform-replace",
+        hook: Hook::Transform,
+        behaviour: "doubles each integer",
+        steps: &[
+            Step::Register("", Code::CREATED),
+            Step::Send(4),
+            Step::Values(&[8]),
+            Step::Read(21, &[42]),
+            Step::Observe(5),
+            Step::Values(&[10]),
+            Step::Notify(6),
+            Step::Notify(7),
+            Step::Values(&[12]),
+            Step::Values(&[14]),
+        ],
+    },
+    Case {
+        name: "transform-emit",
+        hook: Hook::Transform,
+        behaviour: "emits each value as the series battery, in %",
+        steps: &[
+            Step::Register("", Code::CREATED),
+            Step::Send(4),
+            Step::Series("battery", "%", 4),
+            Step::Read(5, &[5]),
+            Step::Series("battery", "%", 5),
+        ],
+    },
+    Case {
+        name: "transform-document",
+        hook: Hook::Transform,
+        behaviour: "makes a document of type application/json of the first value: {\"level\":N}",
+        steps: &[
+            Step::Register("", Code::CREATED),
+            Step::Send(4),
+            Step::Document("application/json", "{\"level\":4}"),
+        ],
+    },
+    Case {
+        name: "transform-fail",
+        hook: Hook::Transform,
+        behaviour: "fails, as a bug would make it",
+        steps: &[
+            Step::Register("", Code::CREATED),
+            Step::Send(4),
+            Step::Failed,
+            Step::Values(&[4]),
+        ],
+    },
+];

@@ -1,0 +1,120 @@
+//! The hooks, case by case, whoever implements them.
+//!
+//! A [`Case`] says what an interceptor does, in words, and what must come of it at the server: a
+//! table of steps. A [`Subject`] puts an implementation of that behaviour into a server. The same
+//! cases run for each subject; what differs between languages is a fault of one of them.
+
+mod cases;
+mod native;
+mod stage;
+
+use lwm2m_coap::Code;
+use lwm2m_server::{Hook, ServerBuilder};
+
+use native::Native;
+use stage::Stage;
+
+/// Implements the behaviours of the cases.
+pub(crate) trait Subject {
+    /// What it is called when a case fails.
+    fn name(&self) -> &str;
+
+    /// Adds an interceptor that does what a case says, as the first of the chain.
+    fn install(&self, builder: ServerBuilder, case: &Case) -> ServerBuilder;
+}
+
+/// One behaviour, and what comes of it.
+pub(crate) struct Case {
+    /// By which a subject knows it.
+    pub(crate) name: &'static str,
+    /// The hook that the interceptor has; it has no other.
+    pub(crate) hook: Hook,
+    /// What the interceptor does.
+    pub(crate) behaviour: &'static str,
+    /// What is done, and what must come of it.
+    pub(crate) steps: &'static [Step],
+}
+
+/// What is done, or must come of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Step {
+    /// The device `a` registers with this query behind `ep=a&lwm2m=1.1`, and is answered.
+    Register(&'static str, Code),
+    /// It updates with this query and these objects, if any, and is answered.
+    Update(&'static str, &'static str, Code),
+    /// It de-registers.
+    Deregister,
+    /// It sends /3/0/9 with this value, and is told 2.04.
+    Send(i64),
+    /// /3/0/9 is observed; the first value is this one.
+    Observe(i64),
+    /// It notifies /3/0/9.
+    Notify(i64),
+    /// /3/0/9 is read; the device says the first, who asked gets the others.
+    Read(i64, &'static [i64]),
+    /// A device opens a session with this identity and the key of the suite; it works, or not.
+    Connect(&'static str, bool),
+    /// The registration of `a` has exactly these annotations.
+    Annotations(&'static [(&'static str, &'static str)]),
+    /// Its lifetime is so long, in seconds.
+    Lifetime(u32),
+    /// There is no registration of `a`.
+    NotRegistered,
+    /// The next refusal has this code, and this text in its reason.
+    Refused(Code, &'static str),
+    /// The next values that are told of are these.
+    Values(&'static [i64]),
+    /// The next series that is told of: name, unit, value.
+    Series(&'static str, &'static str, i64),
+    /// The next document that is told of: content type and body.
+    Document(&'static str, &'static str),
+    /// The next thing that an extension publishes: what it is about, and JSON.
+    Published(&'static str, &'static str),
+    /// The next failure of an extension that is told of is at the hook of the case.
+    Failed,
+}
+
+/// Runs all cases, one server for each.
+async fn conform(subject: &impl Subject) {
+    for case in cases::CASES {
+        let mut stage = Stage::set(subject, case).await;
+        for (number, step) in case.steps.iter().enumerate() {
+            let what = format!(
+                "{} as {}: step {number}, {step:?}; it {}",
+                case.name,
+                subject.name(),
+                case.behaviour
+            );
+            stage.play(*step, &what).await;
+        }
+    }
+}
+
+#[test]
+fn each_hook_that_the_server_calls_has_cases_and_names_are_unique() {
+    // Plans are made by the observe strategies, firmware is not served yet.
+    let elsewhere = [
+        Hook::ObservePlan,
+        Hook::ObserveFailed,
+        Hook::Firmware,
+        Hook::FirmwareStep,
+    ];
+    for hook in Hook::ALL {
+        let has_cases = cases::CASES.iter().any(|case| case.hook == hook);
+        assert_eq!(has_cases, !elsewhere.contains(&hook), "{}", hook.name());
+    }
+    for (at, case) in cases::CASES.iter().enumerate() {
+        let same = |other: &Case| other.name == case.name;
+        assert!(!cases::CASES[..at].iter().any(same), "{}", case.name);
+    }
+}
+
+#[tokio::test]
+async fn native_interceptors_that_answer_at_once_conform() {
+    conform(&Native { later: false }).await;
+}
+
+#[tokio::test]
+async fn native_interceptors_that_answer_later_conform() {
+    conform(&Native { later: true }).await;
+}
