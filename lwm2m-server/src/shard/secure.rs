@@ -13,10 +13,9 @@
 
 mod backend;
 mod proof;
+mod search;
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -27,6 +26,8 @@ use lwm2m_dtls::{Endpoint, Identity, Lookup, ServerResumption, SessionId};
 
 pub(crate) use self::proof::certified;
 use self::proof::{answers, label_of, presented_by, presented_in, unix_s, verdict_of};
+pub(crate) use self::search::{CredentialSearch, FoundCredentials};
+use self::search::{Question, unanswered};
 use super::sessions::revoked;
 use super::{Now, Shard, Shared};
 use crate::credentials::{Credential, LookUp, Proof};
@@ -52,44 +53,6 @@ pub(super) struct Secure {
     keys: Option<Keys>,
     current: Arc<KeyMaterial>,
     resumption: ServerResumption,
-}
-
-/// A question to the store, for the loop to wait for.
-pub(crate) struct CredentialSearch {
-    session: SessionId,
-    question: Question,
-    presented: PeerIdentity,
-    credentials: Pin<Box<dyn Future<Output = Vec<Arc<Credential>>> + Send>>,
-}
-
-/// What the store has answered.
-#[derive(Debug)]
-pub(crate) struct FoundCredentials {
-    session: SessionId,
-    question: Question,
-    presented: PeerIdentity,
-    credentials: Vec<Arc<Credential>>,
-}
-
-/// What is asked of the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Question {
-    /// Which key a handshake goes on with.
-    Key,
-    /// Whether a peer that has proven itself may come in.
-    Admission,
-}
-
-impl CredentialSearch {
-    /// Waits for the store.
-    pub(crate) async fn run(self) -> FoundCredentials {
-        FoundCredentials {
-            session: self.session,
-            question: self.question,
-            presented: self.presented,
-            credentials: self.credentials.await,
-        }
-    }
 }
 
 impl Secure {
@@ -228,14 +191,18 @@ impl Shard {
             presented,
             credentials,
         } = found;
-        match self
-            .secure
-            .as_ref()
-            .and_then(|secure| secure.dtls.path(session))
-        {
-            // A session that came up without a question, as a resumed one does.
-            Some(path) => self.open(now, session, path, &presented, &credentials),
-            None => self.answer(now, session, question, &presented, credentials),
+        let path = self.secure.as_ref().and_then(|s| s.dtls.path(session));
+        match (path, credentials) {
+            // A session that came up without a question, as one whose credentials have changed.
+            (Some(path), Some(credentials)) => {
+                self.open(now, session, path, &presented, &credentials);
+            }
+            (Some(path), None) => self.shut_out(now, session, path, &presented, unanswered()),
+            (None, Some(credentials)) => {
+                self.answer(now, session, question, &presented, credentials);
+            }
+            // The handshake has a time of its own.
+            (None, None) => {}
         }
         self.drain_secure(now, &[]);
     }
@@ -377,11 +344,13 @@ impl Shard {
         match store.look_up_for(&request) {
             LookUp::Now(credentials) => Some(credentials),
             LookUp::Later(credentials) => {
+                let patience = self.shared.config.dtls.timing.handshake_timeout;
                 if let Some(secure) = &mut self.secure {
                     secure.searches.push_back(CredentialSearch {
                         session,
                         question,
                         presented,
+                        patience,
                         credentials,
                     });
                 }
@@ -441,7 +410,7 @@ impl Shard {
         let credentials: Vec<_> = credentials.iter().filter(fits).cloned().collect();
         let identity = credentials.first().and_then(|c| c.identify(presented));
         let Some(identity) = identity else {
-            return self.shut_out(now, session, path, presented);
+            return self.shut_out(now, session, path, presented, revoked());
         };
         tracing::debug!(shard = self.id, peer = %path.address(), %identity, "session up");
         let peer = path.in_session(SessionSlot::of(self.id, session));
@@ -455,7 +424,14 @@ impl Shard {
     }
 
     /// Ends a session that came up although no credential stands for it (any more).
-    fn shut_out(&mut self, now: Now, session: SessionId, path: Peer, presented: &PeerIdentity) {
+    fn shut_out(
+        &mut self,
+        now: Now,
+        session: SessionId,
+        path: Peer,
+        presented: &PeerIdentity,
+        reason: Reason,
+    ) {
         if let Some(secure) = &mut self.secure {
             secure.dtls.close(now.instant, session);
         }
@@ -464,7 +440,7 @@ impl Shard {
             peer: path.address(),
             identity: presented.clone(),
             code: Code::EMPTY,
-            reason: revoked(),
+            reason,
         });
     }
 

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use lwm2m_dtls::{Identity, Lookup, Psk, ServerResumption, Verdict};
 
-use super::Question;
+use super::search::Question;
 use crate::credentials::{Credential, Proof};
 use crate::identity::{PeerIdentity, X509Identity, sha256};
 use crate::keys::KeyMaterial;

@@ -123,3 +123,40 @@ async fn a_store_that_never_answers_ends_the_handshake_without_blaming_the_devic
         refused = refused => assert_eq!(refused, ("overloaded", true)),
     }
 }
+
+#[tokio::test]
+async fn a_session_that_the_store_says_nothing_about_ends_and_is_told_of() {
+    let patience = Duration::from_secs(4);
+    let (server, gate) = server(|config| config.dtls.timing.handshake_timeout = patience).await;
+    gate.add_permits(1);
+    let mut late = SecurePeer::connected(&server, b"urn:slow", KEY).await;
+    let mut witness = SecurePeer::connected(&server, b"urn:quick", KEY).await;
+    let mut events = server.events();
+    // What the store has said of it is asked anew, since credentials have changed meanwhile.
+    late.hold = true;
+    assert_eq!(late.resume(b"urn:slow", KEY).await, Ok(true));
+    gate.forget_permits(1);
+    let id = CredentialId::new("q").expect("an id");
+    server
+        .credentials()
+        .expect("a store")
+        .remove(id)
+        .await
+        .expect("removed");
+    witness.until_closed().await;
+    late.flush().await;
+    late.until_closed().await;
+    let refused = event(&mut events, |event| match &event.kind {
+        EventKind::Refused {
+            operation: "session",
+            identity,
+            reason,
+            ..
+        } if reason.code != "credential-removed" => {
+            Some((identity.to_string(), reason.code, reason.hint.is_some()))
+        }
+        _ => None,
+    });
+    let told = ("psk urn:slow".to_owned(), "credential-store-silent", true);
+    assert_eq!(refused.await, told);
+}
