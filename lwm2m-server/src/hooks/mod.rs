@@ -69,7 +69,7 @@ pub trait Interceptor: Send + Sync + 'static {
     }
 
     /// The server runs from now on. Called once; the place to keep a handle: a [`WeakServer`], since
-    /// a [`Server`] keeps the server running.
+    /// a [`Server`](crate::Server) keeps the server running.
     fn on_started(&self, _server: &WeakServer) {}
 
     /// *credentials.lookup*: a peer presents itself in a handshake, or with an OSCORE key id. The
