@@ -295,7 +295,9 @@ impl Shard {
                 let still_its = match (parked, self.table.get(location)) {
                     (false, _) => Ok(()),
                     (true, None) => Err(has_ended()),
-                    (true, Some(_)) => self.check_owner(location, origin),
+                    (true, Some(entry)) => self
+                        .check_owner(location, origin)
+                        .and_then(|()| self.is_still(&handle, entry.authenticated.as_deref())),
                 };
                 let renewed = still_its.and_then(|()| self.renew(now, location, &handle, changes));
                 if let Err(refusal) = renewed {
@@ -314,7 +316,10 @@ impl Shard {
         before: Option<&crate::Authenticated>,
     ) -> Result<(), Refusal> {
         let identity = self.identity(Origin::of_handle(handle));
+        let peer = handle.peer();
+        let gone = peer.connection().is_some() && !self.endpoint.is_connected(peer);
         let same = match before {
+            _ if gone => false,
             Some(before) => before.identity == identity,
             None => identity.is_anonymous(),
         };

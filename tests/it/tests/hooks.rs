@@ -1,6 +1,7 @@
 //! Replace, intercept, subscribe.
 
 pub(crate) mod credentials;
+mod deciding;
 mod devices;
 
 use std::sync::{Arc, mpsc};

@@ -1,9 +1,9 @@
 //! Who is asked for credentials, in which order, and how often.
 
 use super::*;
-use crate::Events;
-use crate::credentials::{MemoryCredentials, Proof, SecretKey};
+use crate::credentials::{CredentialRevision, MemoryCredentials, Proof, SecretKey};
 use crate::event::EventSender;
+use crate::{Authenticated, Events};
 
 /// Answers by the identity that is presented.
 struct Clerk(&'static str, AtomicUsize);
@@ -195,4 +195,17 @@ async fn one_look_up_more_than_may_wait_finds_nothing() {
     assert_eq!(world.told(), ["credentials-overloaded"]);
     drop(waits);
     assert_eq!(world.key_of("later").await.as_deref(), Some("first"));
+}
+
+#[tokio::test]
+async fn what_is_granted_outlives_a_look_at_the_whole_store() {
+    let world = world(|_| {}).await;
+    let nothing = CredentialRevision::of_all([]);
+    for (identity, outlives) in [("grant", true), ("stored", false)] {
+        let presented = PeerIdentity::psk(identity.as_bytes(), None);
+        let found = world.chain.look_up(&presented).await;
+        let session = Authenticated::by(&found[0], &presented).expect("its own");
+        let left = nothing.apply(&Arc::new(session));
+        assert_eq!(left.is_some(), outlives, "{identity}");
+    }
 }
