@@ -20,6 +20,17 @@ pub struct CredentialRequest {
     pub peer: Option<SocketAddr>,
 }
 
+impl CredentialRequest {
+    /// Of a peer of which nothing else is known: for tests of interceptors and of plugins.
+    pub fn new(presented: PeerIdentity) -> CredentialRequest {
+        CredentialRequest {
+            presented,
+            scheme: None,
+            peer: None,
+        }
+    }
+}
+
 /// What an interceptor says of a peer that presents itself.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]

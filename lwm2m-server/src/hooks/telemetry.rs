@@ -26,6 +26,21 @@ pub struct Batch {
     pub records: Vec<Record<'static>>,
 }
 
+impl Batch {
+    /// The values of a Send: for tests of interceptors and of plugins.
+    pub fn new(endpoint: EndpointName, records: Vec<Record<'static>>) -> Batch {
+        Batch {
+            endpoint,
+            registration: RegistrationId(0),
+            annotations: Vec::new(),
+            source: BatchSource::Send,
+            path: Path::ROOT,
+            received: SystemTime::UNIX_EPOCH,
+            records,
+        }
+    }
+}
+
 /// What brought values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -51,6 +51,28 @@ pub struct Registration {
     pub awake: bool,
 }
 
+impl Registration {
+    /// One as a device has it that says no more than its name: for tests of interceptors and of
+    /// plugins. Registrations of a server are made by the server.
+    pub fn new(endpoint: EndpointName, peer: SocketAddr) -> Registration {
+        Registration {
+            endpoint,
+            id: RegistrationId(0),
+            version: Version::V1_0,
+            lifetime_s: 86_400,
+            binding: Binding::UDP,
+            sms: None,
+            objects: Arc::default(),
+            annotations: Vec::new(),
+            peer,
+            identity: PeerIdentity::Anonymous,
+            registered_at: SystemTime::UNIX_EPOCH,
+            updated_at: SystemTime::UNIX_EPOCH,
+            awake: true,
+        }
+    }
+}
+
 /// An endpoint name: 1 to 255 bytes of UTF-8, compared byte by byte, hostile until escaped.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointName(Arc<str>);
