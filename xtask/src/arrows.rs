@@ -83,6 +83,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
         ],
     ),
     ("wasmtime", &["lwm2m-plugins"]),
+    ("wasmtime-wasi", &["lwm2m-plugins"]),
     ("rhai", &["lwm2m-plugins"]),
     ("axum", &["lwm2m-admin", "lwm2m-daemon"]),
     ("hyper", &["lwm2m-admin"]),
@@ -91,7 +92,13 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("quinn-udp", &["lwm2m-server", "lwm2m-bench"]),
     (
         "rustix",
-        &["lwm2m-server", "lwm2m-device", "lwm2m-bench", "xtask"],
+        &[
+            "lwm2m-server",
+            "lwm2m-device",
+            "lwm2m-bench",
+            "lwm2m-plugins",
+            "xtask",
+        ],
     ),
     ("quick-xml", &["lwm2m-registry"]),
     ("minicbor", &["lwm2m-core", "lwm2m-oscore"]),

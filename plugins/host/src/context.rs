@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lwm2m_server::Hook;
 
@@ -30,6 +30,8 @@ pub(crate) struct CallContext {
     /// When the answer is due.
     pub(crate) deadline: Instant,
     pub(crate) services: Arc<Services>,
+    /// What the call may take in all.
+    limit: Duration,
     host_calls: AtomicU32,
     log_lines: AtomicU32,
 }
@@ -47,6 +49,7 @@ impl CallContext {
             hook,
             endpoint: endpoint.map(Arc::from),
             deadline,
+            limit: deadline.saturating_duration_since(Instant::now()),
             services: Arc::clone(services),
             host_calls: AtomicU32::new(allowance.limits.host_calls_max),
             log_lines: AtomicU32::new(allowance.limits.log_lines_max),
@@ -78,6 +81,13 @@ impl CallContext {
     /// True once the answer is due.
     pub(crate) fn is_late(&self) -> bool {
         Instant::now() >= self.deadline
+    }
+
+    /// The failure of one that is late.
+    pub(crate) fn timeout(&self) -> Failure {
+        // What has passed until now of the first millisecond is not worth a word.
+        let ms = self.limit.as_micros().div_ceil(1_000);
+        Failure::Timeout(Duration::from_millis(ms as u64))
     }
 }
 

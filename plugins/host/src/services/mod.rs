@@ -18,11 +18,19 @@ use std::time::Instant;
 use lwm2m_server::{EventKind, Server, WeakServer};
 use tokio::runtime::Handle;
 
+#[cfg(feature = "wasm")]
+pub(crate) use device::DeviceError;
+#[cfg(feature = "wasm")]
+pub(crate) use events::EventError;
+#[cfg(feature = "wasm")]
+pub(crate) use http::HttpError;
 pub(crate) use http::HttpRequest;
 pub(crate) use kv::{Kv, KvError, Scope};
 pub(crate) use log::Level;
 pub(crate) use metrics::Metrics;
 pub use metrics::PluginMetric;
+#[cfg(feature = "wasm")]
+pub(crate) use registry::RegistryError;
 
 use crate::PluginsConfig;
 

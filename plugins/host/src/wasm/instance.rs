@@ -1,0 +1,400 @@
+//! One instance of a component: its memory, what it may use, its functions.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use lwm2m_server::{Hook, HookSet};
+use wasmtime::component::{Instance as Exported, InstancePre};
+use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
+
+use super::bindings::exports::lwm2m::plugin::{
+    credentials, devices, firmware, firmware_driver, lifecycle, observe, registration, telemetry,
+};
+use super::{input, output};
+use crate::context::CallContext;
+use crate::{Call, Failure, Reply};
+
+/// One instance, warm: `init` has run.
+pub(super) struct Instance {
+    store: Store<State>,
+    functions: Functions,
+    /// Calls so far.
+    pub(super) calls: u32,
+}
+
+/// What host functions find.
+pub(super) struct State {
+    /// The call that runs.
+    pub(super) context: Arc<CallContext>,
+    /// The last error that it has logged: with a trap, that is mostly why.
+    pub(super) last_error: Option<String>,
+    memory: Memory,
+    /// Where the clock of the instance begins.
+    pub(super) started: Instant,
+    #[cfg(feature = "wasi")]
+    pub(super) system: super::wasi::System,
+}
+
+/// Where the functions of a component are: found once, for all its instances.
+pub(super) struct Exports {
+    lifecycle: lifecycle::GuestIndices,
+    registration: Option<registration::GuestIndices>,
+    devices: Option<devices::GuestIndices>,
+    credentials: Option<credentials::GuestIndices>,
+    observe: Option<observe::GuestIndices>,
+    telemetry: Option<telemetry::GuestIndices>,
+    firmware: Option<firmware::GuestIndices>,
+    firmware_driver: Option<firmware_driver::GuestIndices>,
+}
+
+/// Those functions in one instance.
+struct Functions {
+    lifecycle: lifecycle::Guest,
+    registration: Option<registration::Guest>,
+    devices: Option<devices::Guest>,
+    credentials: Option<credentials::Guest>,
+    observe: Option<observe::Guest>,
+    telemetry: Option<telemetry::Guest>,
+    firmware: Option<firmware::Guest>,
+    firmware_driver: Option<firmware_driver::Guest>,
+}
+
+impl Exports {
+    /// Finds the functions of these hooks.
+    ///
+    /// # Errors
+    /// An interface lacks one of its functions.
+    pub(super) fn find(pre: &InstancePre<State>, hooks: HookSet) -> wasmtime::Result<Exports> {
+        macro_rules! of {
+            ($interface:ident, $hook:ident) => {
+                match hooks.contains(Hook::$hook) {
+                    true => Some($interface::GuestIndices::new(pre)?),
+                    false => None,
+                }
+            };
+        }
+        Ok(Exports {
+            lifecycle: lifecycle::GuestIndices::new(pre)?,
+            registration: of!(registration, OnRegister),
+            devices: of!(devices, OnRegistered),
+            credentials: of!(credentials, Credentials),
+            observe: of!(observe, ObservePlan),
+            telemetry: of!(telemetry, Transform),
+            firmware: of!(firmware, Firmware),
+            firmware_driver: of!(firmware_driver, FirmwareStep),
+        })
+    }
+
+    fn load(&self, store: &mut Store<State>, instance: &Exported) -> wasmtime::Result<Functions> {
+        macro_rules! of {
+            ($interface:ident) => {
+                match &self.$interface {
+                    Some(indices) => Some(indices.load(&mut *store, instance)?),
+                    None => None,
+                }
+            };
+        }
+        Ok(Functions {
+            lifecycle: self.lifecycle.load(&mut *store, instance)?,
+            registration: of!(registration),
+            devices: of!(devices),
+            credentials: of!(credentials),
+            observe: of!(observe),
+            telemetry: of!(telemetry),
+            firmware: of!(firmware),
+            firmware_driver: of!(firmware_driver),
+        })
+    }
+}
+
+/// Why there is no instance.
+pub(super) enum StartError {
+    /// It cannot be put together, or its functions have other types than those of the contract.
+    Type(wasmtime::Error),
+    /// Its `init` failed.
+    Init(Failure),
+    /// Its `init` refused.
+    Refused(String),
+}
+
+impl Instance {
+    /// Makes one and calls its `init`.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub(super) async fn start(
+        pre: &InstancePre<State>,
+        exports: &Exports,
+        config: &str,
+        context: Arc<CallContext>,
+        held: &Arc<AtomicU64>,
+    ) -> Result<Instance, StartError> {
+        let limits = context.allowance.limits;
+        let memory = Memory::new(limits.memory_kib_max as usize * 1024, held);
+        let state = State {
+            context,
+            last_error: None,
+            memory,
+            started: Instant::now(),
+            #[cfg(feature = "wasi")]
+            system: super::wasi::System::new(),
+        };
+        let mut store = Store::new(pre.engine(), state);
+        store.limiter(|state| &mut state.memory);
+        store.set_hostcall_fuel(limits.output_max as usize);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|store| match store.data().context.is_late() {
+            true => Err(store.data().context.timeout().into()),
+            // Others on this thread have their turn.
+            false => Ok(UpdateDeadline::Yield(1)),
+        });
+        let exported = pre.instantiate_async(&mut store).await;
+        let exported = match exported {
+            Ok(exported) => exported,
+            Err(error) if store.data().memory.refused => {
+                tracing::debug!(%error, "an instance gets no memory");
+                return Err(StartError::Init(Failure::Limit("memory_kib_max")));
+            }
+            // Its start function has trapped, or run too long.
+            Err(error) if error.is::<wasmtime::Trap>() || error.is::<Failure>() => {
+                return Err(StartError::Init(failure(store.data_mut(), &error)));
+            }
+            Err(error) => return Err(StartError::Type(error)),
+        };
+        let functions = exports
+            .load(&mut store, &exported)
+            .map_err(StartError::Type)?;
+        let answer = functions.lifecycle.call_init(&mut store, config).await;
+        let mut instance = Instance {
+            store,
+            functions,
+            calls: 0,
+        };
+        instance.write_output();
+        match answer {
+            Ok(Ok(())) => Ok(instance),
+            Ok(Err(why)) => Err(StartError::Refused(why)),
+            Err(error) => Err(StartError::Init(instance.failure(&error))),
+        }
+    }
+
+    /// Calls a hook.
+    ///
+    /// # Errors
+    /// The outer one means that the instance cannot be used any more; the inner one that its answer
+    /// cannot.
+    pub(super) async fn call(
+        &mut self,
+        call: &Call,
+        context: &Arc<CallContext>,
+    ) -> Result<Result<Reply, Failure>, Failure> {
+        let state = self.store.data_mut();
+        state.context = Arc::clone(context);
+        state.last_error = None;
+        state.memory.refused = false;
+        self.store.set_epoch_deadline(1);
+        self.calls = self.calls.saturating_add(1);
+        let answer = self.ask(call).await;
+        self.write_output();
+        answer.map_err(|error| self.failure(&error))
+    }
+
+    async fn ask(&mut self, call: &Call) -> wasmtime::Result<Result<Reply, Failure>> {
+        let Instance {
+            store, functions, ..
+        } = self;
+        macro_rules! call {
+            ($interface:ident, $function:ident, $($argument:expr),*) => {
+                match &functions.$interface {
+                    Some(interface) => interface.$function(&mut *store, $($argument),*).await?,
+                    None => return Ok(Err(Failure::Defect)),
+                }
+            };
+        }
+        Ok(match call {
+            Call::Credentials(request) => {
+                let asked = input::credential_request(request);
+                let answer = call!(credentials, call_lookup, &asked);
+                output::credentials(request, answer).map(Reply::Credentials)
+            }
+            Call::OnRegister(registration) => {
+                let registration = input::registration(registration);
+                let answer = call!(registration, call_on_register, &registration);
+                Ok(Reply::Decision(output::decision(answer)))
+            }
+            Call::OnUpdate(registration, update) => {
+                let registration = input::registration(registration);
+                let update = input::update(update);
+                let answer = call!(registration, call_on_update, &registration, &update);
+                Ok(Reply::Decision(output::decision(answer)))
+            }
+            Call::OnRegistered(registration) => {
+                let registration = input::registration(registration);
+                call!(devices, call_on_registered, &registration);
+                Ok(Reply::Done)
+            }
+            Call::OnUpdated(registration, update) => {
+                let registration = input::registration(registration);
+                let update = input::update(update);
+                call!(devices, call_on_updated, &registration, &update);
+                Ok(Reply::Done)
+            }
+            Call::OnGone(registration, reason) => {
+                let registration = input::registration(registration);
+                let reason = input::end_reason(*reason);
+                call!(devices, call_on_gone, &registration, reason);
+                Ok(Reply::Done)
+            }
+            Call::ObservePlan(registration) => {
+                let registration = input::registration(registration);
+                let answer = call!(observe, call_plan, &registration);
+                answer.map(output::plan).transpose().map(Reply::Plan)
+            }
+            Call::ObserveFailed(registration, paths, failure) => {
+                let registration = input::registration(registration);
+                let paths: Vec<_> = paths.iter().map(input::path).collect();
+                let failure = input::observe_failure(*failure);
+                let answer = call!(observe, call_on_failure, &registration, &paths, failure);
+                output::repair(answer).map(Reply::Repair)
+            }
+            Call::Transform(batch) => {
+                let batch = input::batch(batch);
+                let answer = call!(telemetry, call_transform, &batch);
+                output::outcome(answer).map(Reply::Outcome)
+            }
+            Call::Firmware(job) => {
+                let job = input::job(job);
+                let answer = call!(firmware, call_select, &job);
+                output::choice(answer).map(Reply::Choice)
+            }
+            Call::FirmwareStep(job, state, event) => {
+                let (job, event) = (input::job(job), input::firmware_event(event));
+                let answer = call!(firmware_driver, call_step, &job, state, &event);
+                output::step(answer).map(|step| Reply::Step(Some(step)))
+            }
+        })
+    }
+
+    /// Standard output goes to the log.
+    fn write_output(&mut self) {
+        #[cfg(feature = "wasi")]
+        {
+            let state = self.store.data_mut();
+            let Some(output) = state.system.take_output() else {
+                return;
+            };
+            super::imports::log_output(state, &output);
+        }
+    }
+
+    fn failure(&mut self, error: &wasmtime::Error) -> Failure {
+        failure(self.store.data_mut(), error)
+    }
+}
+
+/// What an error of a call means.
+fn failure(state: &mut State, error: &wasmtime::Error) -> Failure {
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        return failure.clone();
+    }
+    if state.memory.refused {
+        // What it did without the memory is a consequence.
+        return Failure::Limit("memory_kib_max");
+    }
+    if let Some(trap) = error.downcast_ref::<wasmtime::Trap>() {
+        return match (trap, state.last_error.take()) {
+            (wasmtime::Trap::StackOverflow, _) => Failure::Limit("stack"),
+            (_, Some(last)) => Failure::Failed(last),
+            (trap, None) => Failure::Failed(trap.to_string()),
+        };
+    }
+    #[cfg(feature = "wasi")]
+    if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
+        let last = state.last_error.take();
+        return Failure::Failed(last.unwrap_or_else(|| format!("it ended itself with {}", exit.0)));
+    }
+    let cause = error.root_cause().to_string();
+    match cause.contains("fuel allocated for hostcalls") {
+        true => Failure::Limit("output_max"),
+        false => Failure::Unusable(cause),
+    }
+}
+
+/// The memory of an instance.
+struct Memory {
+    held: usize,
+    max: usize,
+    /// It wanted more than it may have.
+    refused: bool,
+    /// What all instances of the component hold.
+    of_all: Arc<AtomicU64>,
+}
+
+/// Host memory of one element of a table, in bytes.
+const TABLE_ELEMENT: usize = 16;
+
+impl Memory {
+    fn new(max: usize, of_all: &Arc<AtomicU64>) -> Memory {
+        Memory {
+            held: 0,
+            max,
+            refused: false,
+            of_all: Arc::clone(of_all),
+        }
+    }
+
+    fn grow(&mut self, bytes: usize) -> bool {
+        match self.held.checked_add(bytes) {
+            Some(held) if held <= self.max => {
+                self.held = held;
+                self.of_all.fetch_add(bytes as u64, Ordering::Relaxed);
+                true
+            }
+            _ => {
+                self.refused = true;
+                false
+            }
+        }
+    }
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(self.grow(desired.saturating_sub(current)))
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let elements = desired.saturating_sub(current);
+        Ok(self.grow(elements.saturating_mul(TABLE_ELEMENT)))
+    }
+
+    /// Components of some languages are several modules, each with its own.
+    fn instances(&self) -> usize {
+        64
+    }
+
+    fn memories(&self) -> usize {
+        16
+    }
+
+    fn tables(&self) -> usize {
+        64
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.of_all.fetch_sub(self.held as u64, Ordering::Relaxed);
+    }
+}
