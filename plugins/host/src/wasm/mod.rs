@@ -126,13 +126,15 @@ impl Runtime {
 /// wait within another.
 fn start(component: &Component, file: &Path) -> Result<(), LoadError> {
     let refuse = |what: String| LoadError::new(file, what);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime = runtime.map_err(|error| refuse(error.to_string()))?;
+    // The runtime ends on that thread as well.
+    let run = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_all().build();
+        let runtime = runtime.map_err(|error| refuse(error.to_string()))?;
+        runtime.block_on(component.start(file))
+    };
     std::thread::scope(|scope| {
-        let started = scope.spawn(|| runtime.block_on(component.start(file)));
         let defect = || refuse("the plugin host has a defect: its init panicked".to_owned());
-        started.join().unwrap_or_else(|_| Err(defect()))
+        scope.spawn(run).join().unwrap_or_else(|_| Err(defect()))
     })
 }

@@ -144,6 +144,18 @@ async fn a_damaged_component_is_refused_and_nothing_else() {
     }
 }
 
+#[tokio::test]
+async fn a_component_is_loaded_beside_one_that_runs() {
+    let hosted = Hosted::one(&registration()).await;
+    let file = hosted.folder.path().join("q.wasm");
+    std::fs::write(file, registration().build()).expect("a plugin");
+    // The folder is watched as well: whoever is first loads it.
+    hosted.host.reload();
+    assert_eq!(hosted.refused("q"), "");
+    assert_eq!(hosted.on_register().await, Decision::Pass);
+    assert_eq!(hosted.status("q").figures[0].calls, 1);
+}
+
 /// A component of nothing but the types of a world: its functions trap.
 fn dummy(wit: &str, world: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
