@@ -3,6 +3,7 @@
 
 mod cache;
 mod contained;
+mod examples;
 mod guest;
 mod hooks;
 mod loading;
