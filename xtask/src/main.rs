@@ -7,6 +7,7 @@ mod bench;
 mod codegen;
 mod fuzz;
 mod interop;
+mod plugin;
 mod process;
 mod registry;
 mod tidy;
@@ -35,6 +36,8 @@ enum Task {
     Bench(bench::Arguments),
     /// Runs the fuzz targets, on the stable compiler.
     Fuzz(fuzz::Arguments),
+    /// Builds the example plugins that are components, for wasm32-wasip2.
+    Plugin,
     /// Fetches, checks, compares and starts object definitions.
     Registry(registry::Arguments),
 }
@@ -57,6 +60,7 @@ fn run(task: &Task, root: &Path) -> anyhow::Result<()> {
         Task::Interop(arguments) => interop::run(root, arguments),
         Task::Bench(arguments) => bench::run(root, arguments),
         Task::Fuzz(arguments) => fuzz::run(root, arguments),
+        Task::Plugin => plugin::run(root),
         Task::Registry(arguments) => registry::run(arguments),
     }
 }
