@@ -11,7 +11,7 @@ use crate::BreakerConfig;
 use crate::hook::{Fail, facts, named};
 
 /// `[plugins]`
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PluginsConfig {
     /// A folder of plugins: `*.rhai`, `*.wasm`, and folders with a `plugin.toml`. It is watched;
@@ -26,6 +26,57 @@ pub struct PluginsConfig {
     pub threads: usize,
     /// Settings of single plugins, by their names: `[[plugins.plugin]]`.
     pub plugin: Vec<PluginConfig>,
+}
+
+impl Default for PluginsConfig {
+    fn default() -> PluginsConfig {
+        PluginsConfig {
+            directory: Some(PathBuf::from("plugins")),
+            state: None,
+            cache: None,
+            threads: 0,
+            plugin: Vec::new(),
+        }
+    }
+}
+
+impl PluginsConfig {
+    /// Takes relative paths from this folder.
+    pub fn start_from(&mut self, folder: &std::path::Path) {
+        let sources = self.plugin.iter_mut().map(|plugin| &mut plugin.source);
+        let own = [&mut self.directory, &mut self.state, &mut self.cache];
+        for path in own.into_iter().chain(sources).flatten() {
+            *path = folder.join(&*path);
+        }
+    }
+
+    /// The same, when all of it can be.
+    ///
+    /// # Errors
+    /// A setting that cannot be, a plugin that is named twice.
+    pub fn checked(self) -> Result<PluginsConfig, ConfigError> {
+        for (at, plugin) in self.plugin.iter().enumerate() {
+            plugin.check()?;
+            let before = self.plugin.iter().take(at);
+            if before.clone().any(|other| other.name == plugin.name) {
+                return Err(ConfigError {
+                    plugin: plugin.name.clone(),
+                    key: "name",
+                    why: "it is there twice".to_owned(),
+                });
+            }
+        }
+        Ok(self)
+    }
+
+    /// True when there may be plugins: the folder is there, or one is named.
+    pub fn is_used(&self) -> bool {
+        !self.plugin.is_empty()
+            || self
+                .directory
+                .as_deref()
+                .is_some_and(std::path::Path::is_dir)
+    }
 }
 
 /// `[[plugins.plugin]]`

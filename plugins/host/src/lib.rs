@@ -47,7 +47,7 @@ pub use config::{ConfigError, FailPolicy, PluginConfig, PluginLimits, PluginsCon
 pub use failure::Failure;
 pub use hook::Fail;
 pub use host::{OpenError, PluginHost, PluginStatus};
-pub use load::LoadError;
+pub use load::{Checked, LoadError, check};
 pub use manifest::Manifest;
 pub use permission::{DeviceOperation, PathPattern, Permission, PermissionError, UrlPrefix};
 pub use services::PluginMetric;

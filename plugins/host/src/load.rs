@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use lwm2m_server::Reason;
+use lwm2m_server::{Hook, Reason};
 use sha2::{Digest, Sha256};
 
 use crate::config::{PluginConfig, PluginsConfig, check_name};
@@ -15,6 +15,7 @@ use crate::host::OpenError;
 use crate::manifest::Manifest;
 use crate::plugin::Version;
 use crate::services::Services;
+use crate::workers::Workers;
 use crate::{Permission, config};
 
 /// The languages of plugins, by the endings of their files.
@@ -121,6 +122,8 @@ pub(crate) fn find(config: &PluginsConfig) -> (Vec<Source>, Vec<(String, LoadErr
     if let Some(directory) = &config.directory {
         match candidates_in(directory) {
             Ok(found) => candidates = found,
+            // The folder that nobody has named need not be there.
+            Err(_) if !directory.exists() && !config.plugin.is_empty() => {}
             Err(error) => {
                 let error = LoadError::new(directory, error.to_string());
                 errors.push((
@@ -238,6 +241,62 @@ fn read(name: &str, place: &Path, config: &PluginsConfig) -> Result<Option<Sourc
 
 /// The longest script or component, in bytes: components of some languages bring their runtime.
 const CODE_MAX: u64 = 64 << 20;
+
+/// A plugin that could be loaded.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Checked {
+    /// What it says about itself.
+    pub manifest: Manifest,
+    /// `rhai` or `wasm`.
+    pub language: &'static str,
+    /// The hooks that it has.
+    pub hooks: Vec<Hook>,
+}
+
+/// Looks a plugin over, a file or a folder, as the server does when it loads it: with all
+/// permissions that it asks for, and these settings.
+///
+/// # Errors
+/// What is wrong, with the place where it is known.
+pub fn check(place: &Path, settings: &toml::Table) -> Result<Checked, LoadError> {
+    let refuse = |error: &dyn fmt::Display| LoadError::new(place, error.to_string());
+    let stem = place.file_stem().and_then(|stem| stem.to_str());
+    let stem = stem.unwrap_or_default();
+    let mut config = PluginsConfig {
+        directory: None,
+        ..PluginsConfig::default()
+    };
+    let named = |name: &str| PluginConfig {
+        config: settings.clone(),
+        ..PluginConfig::new(name)
+    };
+    config.plugin.push(named(stem));
+    let first = read(stem, place, &config)?;
+    let first = first.ok_or_else(|| refuse(&"it is left out"))?;
+    // Its manifest may give it another name than its folder has.
+    let own = PluginConfig {
+        grant: first.manifest.permissions.clone(),
+        ..named(&first.name)
+    };
+    let source = Source {
+        config: own,
+        ..first
+    };
+    let workers = Workers::new(2).map_err(|error| refuse(&error))?;
+    let services = Services::open(&config, workers.handle()).map_err(|error| refuse(&error))?;
+    let loader = Loader::new(&config, Arc::new(services)).map_err(|error| refuse(&error))?;
+    let version = loader.load(&source, 1)?;
+    let has = version.guest.hooks();
+    Ok(Checked {
+        manifest: source.manifest,
+        language: source.language.name(),
+        hooks: Hook::ALL
+            .into_iter()
+            .filter(|hook| has.contains(*hook))
+            .collect(),
+    })
+}
 
 /// Compiles plugins.
 pub(crate) struct Loader {

@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use lwm2m_admin::HttpLimits;
 use lwm2m_coap::BlockSize;
+use lwm2m_plugins::PluginsConfig;
 use lwm2m_registry::Strictness;
 use lwm2m_server::keys::KeyFiles;
 use lwm2m_server::{Listener, ModelsDirectory, ServerConfig};
@@ -42,6 +43,7 @@ pub(crate) struct Config {
     credentials: CredentialsSection,
     bootstrap: BootstrapSection,
     oscore: OscoreSection,
+    plugins: PluginsConfig,
     limits: LimitsSection,
 }
 
@@ -196,6 +198,7 @@ pub(crate) struct Settings {
     pub(crate) credentials: CredentialsSection,
     pub(crate) bootstrap: BootstrapSection,
     pub(crate) oscore: OscoreSection,
+    pub(crate) plugins: PluginsConfig,
 }
 
 impl Config {
@@ -212,6 +215,7 @@ impl Config {
             config.credentials.file = folder.join(&config.credentials.file);
             config.bootstrap.file = folder.join(&config.bootstrap.file);
             config.oscore.sequences_file = folder.join(&config.oscore.sequences_file);
+            config.plugins.start_from(folder);
         }
         Ok(config)
     }
@@ -230,6 +234,7 @@ impl Config {
             credentials: self.credentials.checked()?,
             bootstrap: self.bootstrap.checked()?,
             oscore: self.oscore.checked()?,
+            plugins: self.plugins.checked()?,
         })
     }
 

@@ -42,6 +42,9 @@ enum Command {
     Config,
     /// Makes the server's key, certificate and raw public key; also a CA, and keys of devices.
     Keygen(cli::keygen::Arguments),
+    /// Begins a plugin, or looks one over before it is installed.
+    #[command(subcommand)]
+    Plugin(cli::plugin::Command),
     #[command(flatten)]
     Cli(cli::Command),
 }
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Some(Command::Keygen(what)) => cli::keygen::run(&what, arguments.api.json),
+        Some(Command::Plugin(what)) => cli::plugin::run(&what, arguments.api.json),
         Some(Command::Cli(command)) => cli::run(&arguments.api, &command),
     };
     match outcome {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use lwm2m_admin::HttpLimits;
+use lwm2m_plugins::PluginHost;
 use lwm2m_server::credentials::MemoryCredentials;
 use lwm2m_server::keys::Keys;
 use lwm2m_server::{EventKind, Listener, Server};
@@ -73,6 +74,9 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         .oscore_sequences(settings.oscore.open()?)
         .keys(Keys::load(settings.keys)?)
         .on(log_event);
+    if settings.plugins.is_used() {
+        builder = builder.intercept(PluginHost::with(settings.plugins).await?);
+    }
     let mut notes = Vec::new();
     for listener in settings.listeners {
         notes.push(match listener.is_for_bootstrap() {

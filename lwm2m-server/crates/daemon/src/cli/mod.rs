@@ -7,6 +7,7 @@ mod credentials;
 mod events;
 mod follow;
 pub(crate) mod keygen;
+pub(crate) mod plugin;
 mod show;
 mod table;
 

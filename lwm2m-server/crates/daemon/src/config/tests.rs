@@ -85,6 +85,7 @@ fn the_reference_has_every_key_with_its_default() {
     assert_eq!(reference.credentials, defaults.credentials);
     assert_eq!(reference.bootstrap, defaults.bootstrap);
     assert_eq!(reference.oscore, defaults.oscore);
+    assert_eq!(reference.plugins, defaults.plugins);
     assert_eq!(reference.http_limits, defaults.http_limits);
     let keys = [
         include_str!("dtls.rs"),
@@ -111,6 +112,7 @@ fn the_reference_has_every_key_with_its_default() {
             "credentials",
             "bootstrap",
             "oscore",
+            "plugins",
             "limits",
         ];
         let section = sections.contains(&key);

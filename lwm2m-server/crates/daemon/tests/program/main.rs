@@ -7,4 +7,5 @@ mod errors;
 mod hostile;
 mod keygen;
 mod models;
+mod plugin;
 mod readme;
