@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lwm2m_device::{Device, DeviceHandle};
 use lwm2m_plugins::{PluginConfig, PluginHost, PluginsConfig};
-use lwm2m_server::{Event, EventKind, Events, Listener, Server};
+use lwm2m_server::{Content, Event, EventKind, Events, Listener, Server};
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -65,6 +65,13 @@ fn write(file: &File, text: &str) {
         std::fs::create_dir_all(folder).expect("a folder");
     }
     std::fs::write(file, text).expect("a file");
+}
+
+fn published(event: &Event) -> Option<(String, String)> {
+    match &event.kind {
+        EventKind::Published { kind, json, .. } => Some((kind.clone(), json.clone())),
+        _ => None,
+    }
 }
 
 fn failed(event: &Event) -> Option<(&'static str, String)> {
@@ -230,4 +237,65 @@ async fn a_permission_that_is_not_granted_keeps_a_plugin_out() {
     assert!(error.message.contains("it needs kv"), "{error}");
     let hint = error.hint.as_deref().expect("a hint");
     assert!(hint.contains("grant = [\"kv\"]"), "{hint}");
+}
+
+#[tokio::test]
+async fn a_script_reads_a_device_keeps_a_count_and_tells_applications() {
+    let manifest = r#"
+        name = "greeter"
+        source = "greeter.rhai"
+        permissions = ["kv", "events", "device:read:/3/**"]
+    "#;
+    let script = r#"
+        fn on_registered(registration) {
+            let values = device_read(registration.endpoint, "/3/0/0");
+            let count = kv_increment("device", "registrations", 1);
+            emit_event("greeting", #{ manufacturer: values[0].value, count: count });
+            try { device_read(registration.endpoint, "/1/0/1"); }
+            catch (error) { emit_event("denied", #{ error: `${error}` }); }
+        }
+    "#;
+    let files = [
+        ("greeter/plugin.toml", manifest),
+        ("greeter/greeter.rhai", script),
+    ];
+    let mut config = PluginConfig::new("greeter");
+    config.grant = vec!["kv".into(), "events".into(), "device:read:/3/**".into()];
+    let mut site = Site::new(&files, vec![config]).await;
+    let _device = site.device("a").await;
+    let (kind, json) = site.event(published).await;
+    assert_eq!(kind, "greeting");
+    let greeting: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert!(greeting["manufacturer"].is_string(), "{json}");
+    assert_eq!(greeting["count"], 1);
+    let (kind, json) = site.event(published).await;
+    assert_eq!(kind, "denied");
+    assert!(json.contains("no permission: device:read:/1/0/1"), "{json}");
+}
+
+#[tokio::test]
+async fn a_script_changes_what_devices_report() {
+    let script = r#"
+        fn transform(batch) {
+            let changed = [];
+            for m in batch.measurements {
+                if m.path == "/3/0/9" { m.value = m.value * 2; }
+                changed.push(m);
+            }
+            replace(changed)
+        }
+    "#;
+    let site = Site::new(&[("double.rhai", script)], Vec::new()).await;
+    let device = site.device("a").await;
+    timeout(PATIENCE, device.wait_registered())
+        .await
+        .expect("in time")
+        .expect("registered");
+    let path: lwm2m_core::Path = "/3/0/9".parse().expect("a path");
+    device.set(&path, 21i64).await.expect("a resource");
+    let read = timeout(PATIENCE, site.server.device("a").read_path(path)).await;
+    let Content::Values(values) = read.expect("in time").expect("an answer").content else {
+        panic!("values");
+    };
+    assert_eq!(values.records[0].value, lwm2m_core::Value::Integer(42));
 }

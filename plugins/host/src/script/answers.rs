@@ -9,9 +9,8 @@ use lwm2m_server::credentials::{
     CertificateRule, Credential, CredentialId, NamePattern, Proof, SecretKey,
 };
 use lwm2m_server::hooks::{
-    CredentialAnswer, CredentialRequest, FirmwareAction, FirmwareChoice, FirmwareStep,
-    FirmwareStrategy, FirmwareVerdict, Grouping, ObservePlan, ObserveTarget, Outcome, Repair,
-    Series,
+    CredentialAnswer, CredentialRequest, FirmwareChoice, FirmwareStep, Grouping, ObservePlan,
+    ObserveTarget, Outcome, Repair, Series,
 };
 use lwm2m_server::{Annotations, Decision, Hook, PeerIdentity, Reason, Refusal};
 use rhai::{Array, Blob, Dynamic, Engine, EvalAltResult, Map};
@@ -21,7 +20,7 @@ use crate::{Call, Failure, Reply};
 
 /// What a function of this module has made.
 #[derive(Debug, Clone)]
-enum Said {
+pub(super) enum Said {
     Decision(Decision),
     Grant(Proven, Terms),
     Deny(String),
@@ -36,7 +35,7 @@ enum Said {
 
 /// How a peer is to be proven.
 #[derive(Debug, Clone)]
-enum Proven {
+pub(super) enum Proven {
     Psk(SecretKey),
     Rpk,
     X509,
@@ -44,12 +43,12 @@ enum Proven {
 
 /// What goes with a credential.
 #[derive(Debug, Clone, Default)]
-struct Terms {
+pub(super) struct Terms {
     endpoint: Option<String>,
     cache: Duration,
 }
 
-type Made<T> = Result<T, Box<EvalAltResult>>;
+pub(super) type Made<T> = Result<T, Box<EvalAltResult>>;
 
 /// Makes the functions known to an engine.
 pub(super) fn register(engine: &mut Engine) {
@@ -58,7 +57,7 @@ pub(super) fn register(engine: &mut Engine) {
     credentials(engine);
     observing(engine);
     telemetry(engine);
-    firmware(engine);
+    super::deliveries::register(engine);
 }
 
 fn decisions(engine: &mut Engine) {
@@ -152,7 +151,7 @@ fn credentials(engine: &mut Engine) {
                 .chars()
                 .map(|digit| digit.to_digit(16))
                 .collect::<Option<_>>()
-                .filter(|digits: &Vec<u32>| digits.len() % 2 == 0)
+                .filter(|digits: &Vec<u32>| digits.len().is_multiple_of(2))
                 .ok_or_else(|| wrong("from_hex: hexadecimal digits, two for each byte"))?;
             Ok(digits
                 .chunks(2)
@@ -333,107 +332,6 @@ fn document(content_type: &str, body: &[u8]) -> Said {
     })
 }
 
-fn firmware(engine: &mut Engine) {
-    let deliver = |strategy| Said::Choice(FirmwareChoice::Deliver(strategy));
-    engine
-        .register_fn("object5_push", move || {
-            deliver(FirmwareStrategy::Object5Push {
-                instance: 0,
-                block_size: 1024,
-            })
-        })
-        .register_fn("object5_pull", move |uri: &str| {
-            deliver(FirmwareStrategy::Object5Pull {
-                instance: 0,
-                uri: uri.to_owned(),
-            })
-        })
-        .register_fn("object19_push", move || {
-            deliver(FirmwareStrategy::Object19Push {
-                instance: 0,
-                block_size: 1024,
-            })
-        })
-        .register_fn("custom", move |state: Blob| {
-            deliver(FirmwareStrategy::Custom(state))
-        })
-        .register_fn("postpone", |seconds: Dynamic| -> Made<Said> {
-            let seconds = number(seconds, "postpone")?;
-            Ok(Said::Choice(FirmwareChoice::Postpone(seconds)))
-        })
-        .register_fn("refuse", |why: &str| {
-            Said::Choice(FirmwareChoice::Refuse(why.to_owned()))
-        });
-    engine
-        .register_type_with_name::<FirmwareAction>("Action")
-        .register_fn("read", |paths: Array| -> Made<FirmwareAction> {
-            let paths = paths.iter().map(|path| self::path(&path.to_string()));
-            Ok(FirmwareAction::Read(paths.collect::<Made<_>>()?))
-        })
-        .register_fn(
-            "write",
-            |path: &str, value: Dynamic| -> Made<FirmwareAction> {
-                let value = to_value(value, None).ok_or_else(|| wrong("write: a value"))?;
-                Ok(FirmwareAction::Write(vec![(self::path(path)?, value)]))
-            },
-        )
-        .register_fn("execute", |path: &str| -> Made<FirmwareAction> {
-            Ok(FirmwareAction::Execute(self::path(path)?, None))
-        })
-        .register_fn(
-            "execute",
-            |path: &str, arguments: &str| -> Made<FirmwareAction> {
-                let arguments = Some(arguments.to_owned());
-                Ok(FirmwareAction::Execute(self::path(path)?, arguments))
-            },
-        )
-        .register_fn("observe_path", |path: &str| -> Made<FirmwareAction> {
-            Ok(FirmwareAction::Observe(self::path(path)?))
-        })
-        .register_fn("send_image", |path: &str| -> Made<FirmwareAction> {
-            Ok(FirmwareAction::SendImage(self::path(path)?))
-        })
-        .register_fn("wait", |ms: Dynamic| -> Made<FirmwareAction> {
-            Ok(FirmwareAction::Wait(number(ms, "wait")?))
-        })
-        .register_fn("progress", |percent: Dynamic| -> Made<FirmwareAction> {
-            let percent: u32 = number(percent, "progress")?;
-            Ok(FirmwareAction::Progress(percent.min(100) as u8))
-        })
-        .register_fn("step", |state: Blob, actions: Array| -> Made<Said> {
-            step(state, actions, FirmwareVerdict::Running)
-        })
-        .register_fn("done", |state: Blob| {
-            step(state, Array::new(), FirmwareVerdict::Succeeded)
-        })
-        .register_fn("failed", |why: &str| {
-            step(
-                Blob::new(),
-                Array::new(),
-                FirmwareVerdict::Failed(why.to_owned()),
-            )
-        })
-        .register_fn(
-            "retry_later",
-            |state: Blob, seconds: Dynamic| -> Made<Said> {
-                let verdict = FirmwareVerdict::RetryLater(number(seconds, "retry_later")?);
-                step(state, Array::new(), verdict)
-            },
-        );
-}
-
-fn step(state: Vec<u8>, actions: Array, verdict: FirmwareVerdict) -> Made<Said> {
-    let action = |action: Dynamic| {
-        let wrong = || wrong("step: a list of actions, as write(\"/5/0/3\", 0) makes them");
-        action.try_cast::<FirmwareAction>().ok_or_else(wrong)
-    };
-    Ok(Said::Step(FirmwareStep {
-        state,
-        actions: actions.into_iter().map(action).collect::<Made<_>>()?,
-        verdict,
-    }))
-}
-
 /// What the answer of a script means for the one who asked; nothing at all is no opinion.
 pub(super) fn reply(call: &Call, answer: Dynamic) -> Result<Reply, Failure> {
     let hook = call.hook();
@@ -546,12 +444,12 @@ fn grant(
     })
 }
 
-fn path(text: &str) -> Made<Path> {
+pub(super) fn path(text: &str) -> Made<Path> {
     text.parse()
         .map_err(|error| wrong(format!("{text:?} is no path: {error}")))
 }
 
-fn number(value: Dynamic, what: &str) -> Made<u32> {
+pub(super) fn number(value: Dynamic, what: &str) -> Made<u32> {
     let number = value
         .as_int()
         .ok()

@@ -64,7 +64,7 @@ fn registration(engine: &mut Engine) {
                     .object_id()
                     .and_then(|object| r.objects.version(object));
                 Dynamic::from(Link {
-                    path: path.clone(),
+                    path: *path,
                     version: version.map(|version| version.to_string().into()),
                 })
             };

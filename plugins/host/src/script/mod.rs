@@ -14,6 +14,7 @@
 
 mod answers;
 mod check;
+mod deliveries;
 mod engine;
 mod functions;
 mod inputs;

@@ -41,7 +41,7 @@ impl CallContext {
         let mut records = Vec::new();
         for path in paths {
             let request = Request::Read {
-                path: path.clone(),
+                path: *path,
                 accept: None,
             };
             let response = self.request(&device, request).await?;
@@ -58,11 +58,11 @@ impl CallContext {
         endpoint: &str,
         values: Vec<(Path, Value<'static>)>,
     ) -> Result<(), DeviceError> {
-        let paths: Vec<Path> = values.iter().map(|(path, _)| path.clone()).collect();
+        let paths: Vec<Path> = values.iter().map(|(path, _)| *path).collect();
         let device = self.may_ask(endpoint, DeviceOperation::Write, &paths)?;
         for (path, value) in values {
             let request = Request::Write {
-                path: path.clone(),
+                path,
                 mode: WriteMode::Replace,
                 records: vec![Record::new(path, value)],
                 format: None,
@@ -123,7 +123,7 @@ impl CallContext {
         for path in paths {
             let wanted = Permission::Device(operation, PathPattern::exactly(path));
             if !self.may(&wanted) {
-                return Err(DeviceError::PermissionDenied(operation, path.clone()));
+                return Err(DeviceError::PermissionDenied(operation, *path));
             }
         }
         if !self.hook.is_some_and(|hook| facts(hook).talks) {

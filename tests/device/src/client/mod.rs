@@ -332,7 +332,8 @@ impl Client {
                 continue;
             }
             if self.config.quirks.wrong_tokens {
-                transmit.datagram = with_wrong_token(&transmit.datagram);
+                let framed = self.endpoint.is_connected(transmit.peer);
+                transmit.datagram = with_wrong_token(&transmit.datagram, framed);
             }
             self.transmit(now, transmit);
         }
@@ -468,11 +469,21 @@ fn coap_config(config: &ClientConfig) -> lwm2m_coap::Config {
 }
 
 /// The same message with the first bit of its token turned, if it is a response that has one.
-fn with_wrong_token(datagram: &[u8]) -> bytes::Bytes {
-    let mut bytes = datagram.to_vec();
-    let is_response = bytes.get(1).is_some_and(|code| code >> 5 >= 2);
-    let has_token = bytes.first().is_some_and(|first| first & 0x0f != 0);
-    if let Some(byte) = bytes.get_mut(4).filter(|_| is_response && has_token) {
+/// `framed` when it is one of a connection (RFC 8323 §3.2).
+fn with_wrong_token(message: &[u8], framed: bool) -> bytes::Bytes {
+    let mut bytes = message.to_vec();
+    let first = bytes.first().copied().unwrap_or_default();
+    let (code, token) = match (framed, first >> 4) {
+        (false, _) => (1, 4),
+        // Behind the extended length.
+        (true, 13) => (2, 3),
+        (true, 14) => (3, 4),
+        (true, 15) => (5, 6),
+        (true, _) => (1, 2),
+    };
+    let is_response = bytes.get(code).is_some_and(|code| (2..=5).contains(&(code >> 5)));
+    let has_token = first & 0x0f != 0;
+    if let Some(byte) = bytes.get_mut(token).filter(|_| is_response && has_token) {
         *byte ^= 0x80;
     }
     bytes.into()
