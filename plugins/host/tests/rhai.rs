@@ -23,9 +23,11 @@ impl Site {
         for (name, text) in files {
             write(&directory.path().join(name), text);
         }
-        let mut config = PluginsConfig::default();
-        config.directory = Some(directory.path().to_owned());
-        config.plugin = plugins;
+        let config = PluginsConfig {
+            directory: Some(directory.path().to_owned()),
+            plugin: plugins,
+            ..PluginsConfig::default()
+        };
         let host = PluginHost::with(config).await.expect("a host");
         let server = Server::builder()
             .listen(Listener::coap(([127, 0, 0, 1], 0).into()))

@@ -8,17 +8,17 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 /// The contract.
-pub const WIT: &str = include_str!("../../../wit/lwm2m-plugin.wit");
+pub(crate) const WIT: &str = include_str!("../../../wit/lwm2m-plugin.wit");
 
 /// Where functions put their answer, or leave the zeros that mean "no opinion".
-pub const ANSWER: u32 = 1024;
+pub(crate) const ANSWER: u32 = 1024;
 
 /// Where [`Guest::data`] is.
-pub const DATA: u32 = 4096;
+pub(crate) const DATA: u32 = 4096;
 
 /// What a component is made of.
 #[derive(Clone)]
-pub struct Guest {
+pub(crate) struct Guest {
     wit: String,
     world: String,
     /// The version in the names.
@@ -70,7 +70,7 @@ const IMPORTS: [(&str, &str, &str, &str); 5] = [
 
 impl Guest {
     /// One of a world of the contract that has no opinion about anything.
-    pub fn of(world: &str) -> Guest {
+    pub(crate) fn of(world: &str) -> Guest {
         Guest {
             wit: WIT.to_owned(),
             world: world.to_owned(),
@@ -83,14 +83,14 @@ impl Guest {
     }
 
     /// The same of another contract: with some of its words replaced.
-    pub fn with_wit(mut self, word: &str, other: &str) -> Guest {
+    pub(crate) fn with_wit(mut self, word: &str, other: &str) -> Guest {
         assert!(self.wit.contains(word), "{word}");
         self.wit = self.wit.replace(word, other);
         self
     }
 
     /// The same of another version of the contract.
-    pub fn with_version(mut self, version: &str) -> Guest {
+    pub(crate) fn with_version(mut self, version: &str) -> Guest {
         self.wit = self
             .wit
             .replace("lwm2m:plugin@0.1.0", &format!("lwm2m:plugin@{version}"));
@@ -100,13 +100,13 @@ impl Guest {
 
     /// What a function does, as text: its parameters are `$0` and so on. One that answers leaves a
     /// pointer.
-    pub fn does(mut self, function: &str, body: impl Into<String>) -> Guest {
+    pub(crate) fn does(mut self, function: &str, body: impl Into<String>) -> Guest {
         self.functions.push((function.to_owned(), body.into()));
         self
     }
 
     /// Host functions that the text calls, by their names in it.
-    pub fn imports(mut self, names: &[&str]) -> Guest {
+    pub(crate) fn imports(mut self, names: &[&str]) -> Guest {
         for name in names {
             let import = IMPORTS.iter().find(|(_, _, known, _)| known == name);
             let (interface, function, name, signature) = import.expect("an import of the list");
@@ -120,13 +120,13 @@ impl Guest {
     }
 
     /// What is at [`DATA`].
-    pub fn data(mut self, data: impl Into<Vec<u8>>) -> Guest {
+    pub(crate) fn data(mut self, data: impl Into<Vec<u8>>) -> Guest {
         self.data = data.into();
         self
     }
 
     /// Pages of memory to begin with, of 64 KiB each.
-    pub fn pages(mut self, pages: u32) -> Guest {
+    pub(crate) fn pages(mut self, pages: u32) -> Guest {
         self.pages = pages;
         self
     }
@@ -194,7 +194,7 @@ impl Guest {
     }
 
     /// The component.
-    pub fn build(&self) -> Vec<u8> {
+    pub(crate) fn build(&self) -> Vec<u8> {
         let text = self.text();
         let mut module = wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
         let mut resolve = Resolve::default();
@@ -215,7 +215,7 @@ impl Guest {
 }
 
 /// Text that puts bytes at [`ANSWER`], and answers with them.
-pub fn answer(bytes: &[u8]) -> String {
+pub(crate) fn answer(bytes: &[u8]) -> String {
     let mut text = String::new();
     for (at, byte) in bytes.iter().enumerate() {
         let at = ANSWER as usize + at;
@@ -225,7 +225,7 @@ pub fn answer(bytes: &[u8]) -> String {
 }
 
 /// Text that puts numbers at [`ANSWER`] in steps of four bytes, and answers with them: expressions.
-pub fn answer_words(words: &[&str]) -> String {
+pub(crate) fn answer_words(words: &[&str]) -> String {
     let mut text = String::new();
     for (at, word) in words.iter().enumerate() {
         let at = ANSWER as usize + 4 * at;
@@ -235,4 +235,4 @@ pub fn answer_words(words: &[&str]) -> String {
 }
 
 /// Text that traps when all is well only if it never ends.
-pub const FOR_EVER: &str = "(loop $again (br $again)) unreachable";
+pub(crate) const FOR_EVER: &str = "(loop $again (br $again)) unreachable";

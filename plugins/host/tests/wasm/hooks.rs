@@ -159,7 +159,7 @@ async fn an_annotation_arrives_with_its_lifetime() {
 }
 
 /// transform: replace with the measurements that came.
-pub fn echo() -> Guest {
+pub(crate) fn echo() -> Guest {
     let words = [
         "(i32.const 2)",
         "(i32.load offset=56 (local.get $0))",

@@ -481,7 +481,9 @@ fn with_wrong_token(message: &[u8], framed: bool) -> bytes::Bytes {
         (true, 15) => (5, 6),
         (true, _) => (1, 2),
     };
-    let is_response = bytes.get(code).is_some_and(|code| (2..=5).contains(&(code >> 5)));
+    let is_response = bytes
+        .get(code)
+        .is_some_and(|code| (2..=5).contains(&(code >> 5)));
     let has_token = first & 0x0f != 0;
     if let Some(byte) = bytes.get_mut(token).filter(|_| is_response && has_token) {
         *byte ^= 0x80;
