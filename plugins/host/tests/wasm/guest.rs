@@ -82,13 +82,6 @@ impl Guest {
         }
     }
 
-    /// The same of another contract: with some of its words replaced.
-    pub(crate) fn with_wit(mut self, word: &str, other: &str) -> Guest {
-        assert!(self.wit.contains(word), "{word}");
-        self.wit = self.wit.replace(word, other);
-        self
-    }
-
     /// The same of another version of the contract.
     pub(crate) fn with_version(mut self, version: &str) -> Guest {
         self.wit = self
