@@ -51,7 +51,7 @@ fn world(seed: u64, server: ServerConfig, client: ClientConfig) -> (Pair, Client
         ..Config::default()
     };
     let mut server = server;
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         // Sessions are continued by their ids.
         server.resumption = Some(ServerResumption {
             ticket_key: None,
