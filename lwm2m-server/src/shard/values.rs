@@ -325,14 +325,15 @@ impl Shard {
         observed: Observed,
         values: impl Fn() -> Arc<Decoded<'static>>,
     ) {
+        // Who follows the observation has the values once the event is there.
+        if let Some(follower) = observed.follower {
+            follower.tell(Reported::Values(values()));
+        }
         self.emit(now, Some(endpoint), || EventKind::Notification {
             id: observed.id,
             target: observed.origin.target.clone(),
             values: values(),
         });
-        if let Some(follower) = observed.follower {
-            follower.tell(Reported::Values(values()));
-        }
     }
 
     fn give_end(&self, now: Now, end: End) {
