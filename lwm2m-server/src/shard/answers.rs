@@ -9,8 +9,6 @@ use tokio::sync::oneshot;
 use super::downlink::{Task, cancelled};
 use super::values::Recipient;
 use super::{Now, Shard, ended};
-use crate::event::EventKind;
-use crate::follower::Reported;
 use crate::hooks::BatchSource;
 use crate::management::{self, CoapAnswer, DeviceContext};
 use crate::registration::Location;
@@ -147,13 +145,13 @@ impl Shard {
             Err(error) => {
                 if let RequestError::Undecodable(cause) = &error {
                     let reason = Reason::new("undecodable", cause.to_string());
-                    self.undecodable(now, device, "response", &answer, reason.clone());
                     // The observation stands: who follows it hears of the value and of the next.
-                    if let Some(observation) = self.observations.get(response.request)
-                        && is_followed
-                    {
-                        let observation = Some(observation.id);
-                        self.tell(response.request, || Reported::Undecodable(reason));
+                    let observation = self.observations.get(response.request);
+                    let observation = observation.map(|o| o.id).filter(|_| is_followed);
+                    let follower = observation.and_then(|_| self.follower(response.request));
+                    let told = (reason, follower);
+                    self.tell_undecodable(now, device, "response", &answer, told);
+                    if observation.is_some() {
                         return Ok(Response {
                             code: answer.code,
                             content: Content::None,
@@ -256,23 +254,6 @@ impl Shard {
             }
             Err(at) => objects.paths.insert(at, path),
         }
-    }
-
-    pub(super) fn undecodable(
-        &self,
-        now: Now,
-        device: Location,
-        operation: &'static str,
-        answer: &CoapAnswer<'_>,
-        reason: Reason,
-    ) {
-        let endpoint = self.table.get(device).map(|entry| &entry.endpoint);
-        self.emit(now, endpoint, || EventKind::Undecodable {
-            operation,
-            format: answer.content_format,
-            payload: bytes::Bytes::copy_from_slice(answer.body),
-            reason,
-        });
     }
 }
 

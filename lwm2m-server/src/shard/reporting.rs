@@ -11,7 +11,7 @@ use super::sessions::Origin;
 use super::values::Recipient;
 use super::{Now, Shard, ended};
 use crate::event::EventKind;
-use crate::follower::{Follower, Reported};
+use crate::follower::Follower;
 use crate::hooks::BatchSource;
 use crate::management::{self, CoapAnswer, DeviceContext};
 use crate::registration::Location;
@@ -53,19 +53,6 @@ impl Shard {
                 id,
                 target,
             });
-    }
-
-    /// Tells the one who follows an observation.
-    pub(super) fn tell(&mut self, request: RequestId, reported: impl FnOnce() -> Reported) {
-        if self.followers.is_empty() {
-            return;
-        }
-        let Some(follower) = self.followers.get(&request) else {
-            return;
-        };
-        if !follower.tell(reported()) {
-            self.followers.remove(&request);
-        }
     }
 
     /// Who follows an observation, if anybody still does.
@@ -135,8 +122,8 @@ impl Shard {
         };
         match management::decode_notification(&origin.target, &context, answer) {
             Err(reason) => {
-                self.undecodable(now, device, "notification", answer, reason.clone());
-                self.tell(request, || Reported::Undecodable(reason));
+                let told = (reason, self.follower(request));
+                self.tell_undecodable(now, device, "notification", answer, told);
             }
             Ok(values) => {
                 self.counters.notifications += 1;

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! The device has its acknowledgement by then. While an interceptor thinks about values of a device,
-//! those that come after them line up behind, and so does the end of an observation.
+//! those that come after them line up behind, and so do what cannot be decoded and the end of an
+//! observation.
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ use super::{Now, Shard, ended, hook};
 use crate::event::EventKind;
 use crate::follower::{Follower, Reported};
 use crate::hooks::{self, Answer, Batch, BatchSource, Hook, Outcome};
+use crate::management::CoapAnswer;
 use crate::registration::Location;
 use crate::{Content, EndpointName, ObservationId, Reason, RequestError, Response};
 
@@ -30,6 +32,7 @@ use crate::{Content, EndpointName, ObservationId, Reason, RequestError, Response
 #[derive(Debug)]
 pub(super) enum Item {
     Values(Box<Delivery>),
+    Broken(Box<Broken>),
     End(Box<End>),
 }
 
@@ -64,6 +67,18 @@ pub(super) enum Recipient {
 pub(super) struct Observed {
     id: ObservationId,
     origin: Arc<Origin>,
+    follower: Option<Follower>,
+}
+
+/// What could not be decoded.
+#[derive(Debug)]
+pub(super) struct Broken {
+    endpoint: EndpointName,
+    operation: &'static str,
+    format: Option<u16>,
+    payload: bytes::Bytes,
+    reason: Reason,
+    /// Who follows the observation that it belongs to.
     follower: Option<Follower>,
 }
 
@@ -151,6 +166,32 @@ impl Shard {
         })
     }
 
+    /// Tells of what could not be decoded, behind the values that are still on their way.
+    pub(super) fn tell_undecodable(
+        &mut self,
+        now: Now,
+        device: Location,
+        operation: &'static str,
+        answer: &CoapAnswer<'_>,
+        (reason, follower): (Reason, Option<Follower>),
+    ) {
+        let Some(entry) = self.table.get(device) else {
+            return;
+        };
+        let broken = Box::new(Broken {
+            endpoint: entry.endpoint.clone(),
+            operation,
+            format: answer.content_format,
+            payload: bytes::Bytes::copy_from_slice(answer.body),
+            reason,
+            follower,
+        });
+        // Where there is no room it comes too early rather than not at all.
+        if let Err(Item::Broken(broken)) = self.values.join(&device, Item::Broken(broken)) {
+            self.give_broken(now, *broken);
+        }
+    }
+
     /// Tells that an observation is over, behind the values of it that are still on their way.
     pub(super) fn tell_over(
         &mut self,
@@ -214,6 +255,7 @@ impl Shard {
         while let Some(next) = self.values.next(&device) {
             match next {
                 Item::Values(delivery) => self.transform(now, device, delivery),
+                Item::Broken(broken) => self.give_broken(now, *broken),
                 Item::End(end) => self.give_end(now, *end),
             }
         }
@@ -255,7 +297,7 @@ impl Shard {
                     .push_back(Question::outcome(ticket, answer, waiting));
             }
             Err(Item::Values(delivery)) => self.lose(now, *delivery),
-            Err(Item::End(_)) => {}
+            Err(Item::Broken(_) | Item::End(_)) => {}
         }
     }
 
@@ -333,6 +375,26 @@ impl Shard {
             id: observed.id,
             target: observed.origin.target.clone(),
             values: values(),
+        });
+    }
+
+    fn give_broken(&self, now: Now, broken: Broken) {
+        let Broken {
+            endpoint,
+            operation,
+            format,
+            payload,
+            reason,
+            follower,
+        } = broken;
+        if let Some(follower) = follower {
+            follower.tell(Reported::Undecodable(reason.clone()));
+        }
+        self.emit(now, Some(&endpoint), || EventKind::Undecodable {
+            operation,
+            format,
+            payload,
+            reason,
         });
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lwm2m_coap::{Code, MessageType};
+use lwm2m_coap::{Code, MessageBuilder, MessageType, OptionNumber, Token};
 use lwm2m_core::{Attributes, Path, Record, Request, Value};
 
 use super::gate::{At, Gate};
@@ -98,6 +98,19 @@ fn notifies(world: &mut World, to: &Seen, sequence: u32, level: &str) {
     let acknowledged = world.expect(1);
     assert_eq!(acknowledged.message_type, MessageType::Acknowledgement);
     assert_eq!(acknowledged.message_id, id, "at once");
+}
+
+/// The same with SenML JSON that is cut off.
+fn notifies_brokenly(world: &mut World, to: &Seen, sequence: u32) {
+    let token = Token::new(&to.token).expect("a token");
+    let (kind, id) = (MessageType::Confirmable, 500 + sequence as u16);
+    let mut datagram = Vec::new();
+    MessageBuilder::new(&mut datagram, kind, Code::CONTENT, id, &token)
+        .uint(OptionNumber::OBSERVE, sequence)
+        .uint(OptionNumber::CONTENT_FORMAT, 110)
+        .payload(b"[{");
+    world.deliver(0, 1, &datagram);
+    world.expect(1);
 }
 
 #[test]
@@ -242,6 +255,41 @@ fn who_follows_sees_what_the_events_see_from_the_first_value_to_the_end() {
         });
     }
     assert_eq!(reports, ["500", "52", "cancelled"]);
+}
+
+#[test]
+fn what_cannot_be_decoded_keeps_its_place_among_values() {
+    let gate = Gate::of([Hook::Transform]);
+    let mut world = world(&[&gate], |_| {});
+    let (request, _answer, mut followed) = observe(&mut world);
+    gate.transform(Outcome::Pass);
+    world.settle();
+    story(&mut world);
+    notifies(&mut world, &request, 2, "51");
+    notifies_brokenly(&mut world, &request, 3);
+    notifies(&mut world, &request, 4, "52");
+    assert!(story(&mut world).is_empty(), "the first one is asked about");
+    for _ in 0..2 {
+        gate.transform(Outcome::Pass);
+        world.settle();
+    }
+    assert_eq!(
+        story(&mut world),
+        ["notification 51", "undecodable", "notification 52"]
+    );
+    // So for who follows it; the first value was there before.
+    let mut reports = Vec::new();
+    while let Ok(report) = followed.try_recv() {
+        reports.push(match report {
+            Reported::Values(values) => levels(&values.records),
+            Reported::Undecodable(_) => "undecodable".to_owned(),
+            Reported::Ended(reason) => reason.code.to_owned(),
+        });
+    }
+    assert_eq!(reports, ["50", "51", "undecodable", "52"]);
+    // Where nothing waits it is told of at once.
+    notifies_brokenly(&mut world, &request, 5);
+    assert_eq!(story(&mut world), ["undecodable"]);
 }
 
 #[test]
