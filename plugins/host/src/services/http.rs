@@ -34,7 +34,8 @@ pub(crate) enum HttpError {
     #[error("the plugin has no permission: http:{0}")]
     PermissionDenied(String),
     #[error(
-        "this hook may not take so long: ask in credentials, on_registered, on_updated, on_gone"
+        "this hook may not take so long: ask in credentials, bootstrap, on_registered, on_updated, on_gone, \
+         on_bootstrapped"
     )]
     NotAllowedHere,
     #[error("no answer in time")]
@@ -68,18 +69,17 @@ impl CallContext {
     }
 
     async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let failed = |error: &dyn std::error::Error| HttpError::Failed(error.to_string());
         let client = self.services.http.get()?;
         let method = reqwest::Method::from_bytes(request.method.as_bytes());
-        let method = method.map_err(|error| failed(&error))?;
+        let method = method.map_err(|error| HttpError::Failed(error.to_string()))?;
         let mut builder = client.request(method, &request.url).body(request.body);
         for (name, value) in &request.headers {
             builder = builder.header(name, value);
         }
-        let mut response = builder.send().await.map_err(|error| failed(&error))?;
+        let mut response = builder.send().await.map_err(failed)?;
         let max = self.allowance.limits.output_max as usize;
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > max {
                 return Err(HttpError::TooLarge);
             }
@@ -95,6 +95,19 @@ impl CallContext {
             body,
         })
     }
+}
+
+/// What went wrong, down to what the system says. Without the URL: a plugin knows which one it has
+/// asked, and there may be a secret in it.
+fn failed(error: reqwest::Error) -> HttpError {
+    let error = error.without_url();
+    let mut told = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        told = format!("{told}: {error}");
+        cause = error.source();
+    }
+    HttpError::Failed(told)
 }
 
 impl Client {

@@ -6,6 +6,9 @@
 //!   ─> revision (8 bytes), expiry in Unix milliseconds or 0 (8 bytes), value
 //! ```
 //!
+//! The keys of a device stay when it leaves, and are there when it comes back: what is not to stay
+//! is written with a time to live, or taken away in *on_gone*.
+//!
 //! In memory, or in a data base of the embedded store. It survives a reload and a restart; what was
 //! written in the last moments before a power failure may be lost, all or nothing for each key.
 
@@ -22,7 +25,15 @@ use crate::context::CallContext;
 pub(crate) struct Kv {
     backend: Backend,
     /// How much each plugin keeps; its lock also makes a change of one plugin one step.
-    used: Mutex<HashMap<Arc<str>, Arc<Mutex<u64>>>>,
+    used: Mutex<HashMap<Arc<str>, Arc<Mutex<Used>>>>,
+}
+
+/// What a plugin keeps.
+struct Used {
+    /// Bytes of keys and values. What has expired counts until its room is wanted.
+    bytes: u64,
+    /// Before this nothing of it expires, in Unix milliseconds.
+    expires_ms: u64,
 }
 
 enum Backend {
@@ -98,17 +109,21 @@ impl Kv {
     }
 
     /// The lock of a plugin, with how much it keeps.
-    fn used(&self, plugin: &Arc<str>) -> Result<Arc<Mutex<u64>>, KvError> {
+    fn used(&self, plugin: &Arc<str>) -> Result<Arc<Mutex<Used>>, KvError> {
         let mut all = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(used) = all.get(plugin) {
             return Ok(Arc::clone(used));
         }
-        let mut sum = 0;
+        let mut used = Used {
+            bytes: 0,
+            expires_ms: u64::MAX,
+        };
         self.backend.each(&prefix(plugin), |key, value| {
-            sum += (key.len() + value.len()) as u64;
+            used.bytes += (key.len() + value.len()) as u64;
+            used.expires_ms = used.expires_ms.min(expiry_ms(value));
             true
         })?;
-        let used = Arc::new(Mutex::new(sum));
+        let used = Arc::new(Mutex::new(used));
         all.insert(Arc::clone(plugin), Arc::clone(&used));
         Ok(used)
     }
@@ -132,14 +147,11 @@ impl Kv {
         let before = stored.as_deref().and_then(|stored| entry(stored, now_ms()));
         let (change, answer) = change(before.as_ref())?;
         let size = |value: &[u8]| (key.len() + value.len()) as u64;
-        let without = *used
-            - stored
-                .as_deref()
-                .map_or(0, |stored| size(stored).min(*used));
+        let own = stored.as_deref().map_or(0, size);
         match change {
             Change::Remove => {
                 self.backend.remove(key)?;
-                *used = without;
+                used.bytes = used.bytes.saturating_sub(own);
                 Ok((0, answer))
             }
             Change::Set(value, ttl_s) => {
@@ -149,15 +161,47 @@ impl Kv {
                 record.extend_from_slice(&revision.to_be_bytes());
                 record.extend_from_slice(&expiry.to_be_bytes());
                 record.extend_from_slice(&value);
-                let after = without + size(&record);
+                let after = |used: &Used| used.bytes.saturating_sub(own) + size(&record);
+                if after(&used) > max && used.expires_ms <= now_ms() {
+                    self.remove_expired(plugin, key, &mut used)?;
+                }
+                let after = after(&used);
                 if after > max {
                     return Err(KvError::Quota);
                 }
                 self.backend.insert(key, record)?;
-                *used = after;
+                used.bytes = after;
+                if expiry > 0 {
+                    used.expires_ms = used.expires_ms.min(expiry);
+                }
                 Ok((revision, answer))
             }
         }
+    }
+
+    /// Makes room: takes away what has expired of a plugin, but for the key that is being changed.
+    fn remove_expired(
+        &self,
+        plugin: &Arc<str>,
+        but: &[u8],
+        used: &mut Used,
+    ) -> Result<(), KvError> {
+        let now = now_ms();
+        let mut expired = Vec::new();
+        used.expires_ms = u64::MAX;
+        self.backend.each(&prefix(plugin), |key, value| {
+            let expiry = expiry_ms(value);
+            match expiry <= now && key != but {
+                true => expired.push((key.to_vec(), value.len())),
+                false => used.expires_ms = used.expires_ms.min(expiry),
+            }
+            true
+        })?;
+        for (key, value_len) in expired {
+            self.backend.remove(&key)?;
+            used.bytes = used.bytes.saturating_sub((key.len() + value_len) as u64);
+        }
+        Ok(())
     }
 
     /// Names of keys that begin so, in their order.
@@ -394,6 +438,17 @@ fn entry(stored: &[u8], now_ms: u64) -> Option<KvEntry> {
     })
 }
 
+/// When a record expires, in Unix milliseconds; the largest number for never.
+fn expiry_ms(stored: &[u8]) -> u64 {
+    let expiry = stored
+        .get(8..HEADER)
+        .and_then(|bytes| bytes.try_into().ok());
+    match expiry.map_or(0, u64::from_be_bytes) {
+        0 => u64::MAX,
+        expiry => expiry,
+    }
+}
+
 fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_millis() as u64)
@@ -401,4 +456,43 @@ fn now_ms() -> u64 {
 
 fn unavailable(error: fjall::Error) -> KvError {
     KvError::Unavailable(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(kv: &Kv, key: &str, len: usize, ttl_s: Option<u32>) -> Result<(), KvError> {
+        let plugin: Arc<str> = "p".into();
+        let key = [&prefix(&plugin), key.as_bytes()].concat();
+        let change = |_: Option<&KvEntry>| Ok((Change::Set(vec![0; len], ttl_s), ()));
+        kv.change(&plugin, &key, 300, change).map(|_| ())
+    }
+
+    fn is_there(kv: &Kv, key: &str) -> bool {
+        let key = [&prefix("p"), key.as_bytes()].concat();
+        kv.backend.get(&key).expect("a backend").is_some()
+    }
+
+    #[test]
+    fn what_has_expired_makes_room_when_it_is_wanted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for kv in [Kv::in_memory(), Kv::open(folder.path()).expect("a store")] {
+            // Each takes 100 bytes: 81 of value, 16 before it, 3 of key.
+            set(&kv, "a", 81, Some(0)).expect("room");
+            set(&kv, "b", 81, None).expect("room");
+            set(&kv, "c", 81, Some(0)).expect("room");
+            assert!(is_there(&kv, "a"), "nobody has wanted its room");
+            set(&kv, "d", 81, Some(3600)).expect("the room of a and c");
+            assert!(!is_there(&kv, "a") && !is_there(&kv, "c"));
+            set(&kv, "e", 81, None).expect("room");
+            assert_eq!(set(&kv, "f", 1, None), Err(KvError::Quota));
+            // One that has expired and is written anew gives its own room.
+            set(&kv, "e", 81, Some(0)).expect("its own room");
+            set(&kv, "e", 81, Some(0)).expect("its own room");
+            assert_eq!(set(&kv, "e", 82, None), Err(KvError::Quota));
+            set(&kv, "f", 81, None).expect("the room of e");
+            assert!(is_there(&kv, "b") && is_there(&kv, "d") && !is_there(&kv, "e"));
+        }
+    }
 }
