@@ -10,7 +10,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::credentials::CredentialStore;
 use crate::event::{EventKind, EventSource};
-use crate::hooks::Herald;
+use crate::hooks::{CredentialChain, Herald};
 use crate::keys::KeysWatch;
 use crate::mailbox::{Command, Mailbox};
 use crate::models::Following;
@@ -46,6 +46,8 @@ pub(crate) struct Handle {
     pub(crate) shared: Arc<Shared>,
     /// The store of credentials, without those of interceptors.
     pub(crate) store: Option<Arc<dyn CredentialStore>>,
+    /// What interceptors have granted; none without interceptors.
+    pub(crate) granted: Option<CredentialChain>,
     pub(crate) events: EventSource,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) models: Option<Following>,
@@ -171,6 +173,14 @@ impl Server {
     /// The store of credentials, when the server has one.
     pub fn credentials(&self) -> Option<&Arc<dyn CredentialStore>> {
         self.handle.store.as_ref()
+    }
+
+    /// Forgets what interceptors have granted for a while: whoever presents itself from now on is
+    /// asked about anew. For extensions whose rules have changed. Sessions that stand go on.
+    pub fn forget_granted_credentials(&self) {
+        if let Some(granted) = &self.handle.granted {
+            granted.forget();
+        }
     }
 
     /// Counters since the start, at most one batch of datagrams old.

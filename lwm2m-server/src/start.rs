@@ -7,12 +7,13 @@ use lwm2m_core::ObjectModels;
 use lwm2m_registry::Registry;
 use tokio::sync::{mpsc, watch};
 
+use crate::bootstrap::BootstrapStore;
 use crate::bootstrap::sessions::BootstrapSessions;
 use crate::builder::{ModelsSource, Subscriber};
 use crate::credentials::{self, CredentialAuthorizer, CredentialStore};
 use crate::directory::Directory;
 use crate::event::EventSender;
-use crate::hooks::{CredentialChain, Herald};
+use crate::hooks::{BootstrapChain, CredentialChain, Herald};
 use crate::keys;
 use crate::mailbox::Mailbox;
 use crate::oscore::{ClockSequences, Oscore};
@@ -58,7 +59,9 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
             shards: shards_max,
         });
     }
-    if bootstrap.is_none() && listeners.iter().any(Listener::is_for_bootstrap) {
+    // An interceptor may have the hook later.
+    let nobody_knows = bootstrap.is_none() && interceptors.is_empty();
+    if nobody_knows && listeners.iter().any(Listener::is_for_bootstrap) {
         return Err(StartError::NoBootstrapStore);
     }
     let Bound {
@@ -77,15 +80,28 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
     };
     let (sender, events) = EventSender::new(config.limits.subscriber_queue_max);
     let store = credentials.clone();
-    let credentials = match interceptors.is_empty() {
-        true => credentials,
-        false => Some(Arc::new(CredentialChain::new(
+    let granted = (!interceptors.is_empty()).then(|| {
+        CredentialChain::new(
             interceptors.clone(),
-            credentials,
+            credentials.clone(),
             events.clone(),
             &config.limits,
             || (Instant::now(), SystemTime::now()),
-        )) as Arc<dyn CredentialStore>),
+        )
+    });
+    let credentials = match &granted {
+        None => credentials,
+        Some(chain) => Some(Arc::new(chain.clone()) as Arc<dyn CredentialStore>),
+    };
+    let bootstrap = match interceptors.is_empty() {
+        true => bootstrap,
+        false => Some(Arc::new(BootstrapChain::new(
+            interceptors.clone(),
+            bootstrap,
+            events.clone(),
+            config.limits.hook_timeout,
+            SystemTime::now,
+        )) as Arc<dyn BootstrapStore>),
     };
     let herald = (!interceptors.is_empty()).then(|| {
         let interceptors = interceptors.clone();
@@ -188,6 +204,7 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
         shards,
         shared: Arc::clone(&shared),
         store,
+        granted,
         events,
         stop,
         models: following,

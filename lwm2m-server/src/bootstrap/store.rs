@@ -49,7 +49,7 @@ pub trait BootstrapStore: Send + Sync + 'static {
 }
 
 /// What a store says to a Bootstrap-Request.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum BootstrapAnswer {
     /// There is nothing for this device: it is refused like one that may not use the name.
     Unknown,
@@ -77,4 +77,20 @@ pub struct BootstrapRequest {
     pub preferred_format: Option<ContentFormat>,
     /// The parameters that the server does not know, as key and value.
     pub parameters: Vec<(String, String)>,
+}
+
+impl BootstrapRequest {
+    /// Of a device of which nothing else is known, without security: for tests of stores and of
+    /// interceptors.
+    pub fn new(endpoint: EndpointName, peer: SocketAddr) -> BootstrapRequest {
+        BootstrapRequest {
+            endpoint,
+            scheme: "coap",
+            peer,
+            identity: PeerIdentity::Anonymous,
+            authenticated: None,
+            preferred_format: None,
+            parameters: Vec::new(),
+        }
+    }
 }

@@ -76,6 +76,12 @@ impl CredentialChain {
             clock,
         }))
     }
+
+    /// Forgets the answers that may be used again.
+    pub(crate) fn forget(&self) {
+        let kept = self.0.kept.lock();
+        kept.unwrap_or_else(PoisonError::into_inner).clear();
+    }
 }
 
 impl CredentialStore for CredentialChain {

@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime};
 use hashbrown::HashMap;
 use tokio::sync::mpsc;
 
-use super::{Answer, EndReason, Hook, Interceptor, Update, failed, next_with};
+use super::{Answer, BootstrapEnd, EndReason, Hook, Interceptor, Update, failed, next_with};
 use crate::event::EventSource;
 use crate::registration::Location;
 use crate::shard::{guarded, hook};
@@ -35,6 +35,7 @@ pub(crate) enum News {
         after: Option<Location>,
     },
     Updated(Arc<Registration>, Arc<Update>),
+    Bootstrapped(Arc<BootstrapEnd>),
     Gone {
         registration: Arc<Registration>,
         reason: EndReason,
@@ -70,11 +71,12 @@ enum Word {
 const OTHER_HALF: Duration = Duration::from_secs(1);
 
 impl News {
-    pub(crate) fn registration(&self) -> &Arc<Registration> {
+    pub(crate) fn endpoint(&self) -> &EndpointName {
         match self {
             News::Registered { registration, .. }
             | News::Updated(registration, _)
-            | News::Gone { registration, .. } => registration,
+            | News::Gone { registration, .. } => &registration.endpoint,
+            News::Bootstrapped(end) => &end.endpoint,
         }
     }
 
@@ -82,6 +84,7 @@ impl News {
         match self {
             News::Registered { .. } => Hook::OnRegistered,
             News::Updated(..) => Hook::OnUpdated,
+            News::Bootstrapped(_) => Hook::OnBootstrapped,
             News::Gone { .. } => Hook::OnGone,
         }
     }
@@ -90,6 +93,7 @@ impl News {
         match self {
             News::Registered { registration, .. } => interceptor.on_registered(registration),
             News::Updated(registration, update) => interceptor.on_updated(registration, update),
+            News::Bootstrapped(end) => interceptor.on_bootstrapped(end),
             News::Gone {
                 registration,
                 reason,
@@ -202,7 +206,7 @@ impl Desk {
     }
 
     fn take(&mut self, mut news: News) {
-        let endpoint = news.registration().endpoint.clone();
+        let endpoint = news.endpoint().clone();
         let each_max = self.each_max;
         let line = self.lines.entry(endpoint.clone()).or_default();
         if let News::Gone {
@@ -337,8 +341,7 @@ impl Caller {
                 Err(_) => Reason::new("extension-timeout", "it is too slow: the device goes on")
                     .hint("look after the extension, or raise limits.device_hook_timeout"),
             };
-            let endpoint = &news.registration().endpoint;
-            self.say(endpoint, interceptor.name(), news.hook(), reason);
+            self.say(news.endpoint(), interceptor.name(), news.hook(), reason);
         }
     }
 

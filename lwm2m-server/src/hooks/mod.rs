@@ -8,6 +8,8 @@
 //! observe_plan     registered, or links changed ─> first plan ─> else the configured strategy
 //! observe_failed   a group of the plan was refused ─> its owner repairs it
 //! transform        values decoded ─> pipeline ─> event
+//! bootstrap        Bootstrap-Request ─> authorizer ─> first answer ─> else the bootstrap store
+//! on_bootstrapped  a bootstrap session is over
 //! ```
 //!
 //! An [`Interceptor`] implements those that it wants, in Rust, or on behalf of plugins in other
@@ -18,6 +20,8 @@
 //! later; as a last resort the server waits no longer than `limits.hook_timeout`.
 
 mod answer;
+mod bootstrap_chain;
+mod bootstrapping;
 mod chain;
 mod credential_chain;
 mod credentials;
@@ -33,6 +37,8 @@ use std::sync::Arc;
 use lwm2m_core::Path;
 
 pub use answer::Answer;
+pub(crate) use bootstrap_chain::BootstrapChain;
+pub use bootstrapping::BootstrapEnd;
 pub(crate) use chain::{any_with, failed, next_with};
 pub(crate) use credential_chain::CredentialChain;
 pub use credentials::{CredentialAnswer, CredentialRequest};
@@ -46,6 +52,7 @@ pub use firmware::{
 pub use observing::{Grouping, ObserveFailure, ObservePlan, ObserveTarget, Repair};
 pub use telemetry::{Batch, BatchSource, Outcome, Series};
 
+use crate::bootstrap::{BootstrapAnswer, BootstrapRequest};
 use crate::{Registration, WeakServer};
 
 /// Has a say in what devices send and in what the server does about it.
@@ -151,6 +158,18 @@ pub trait Interceptor: Send + Sync + 'static {
     ) -> Answer<Option<FirmwareStep>> {
         Answer::Now(None)
     }
+
+    /// *bootstrap.configure*: a device asks what is written into it, under a name that it may use.
+    /// The first answer other than [`BootstrapAnswer::Unknown`] counts; then comes the store.
+    fn bootstrap(&self, _request: &Arc<BootstrapRequest>) -> Answer<BootstrapAnswer> {
+        Answer::Now(BootstrapAnswer::Unknown)
+    }
+
+    /// *bootstrap.on-finished*: a bootstrap session is over, after the fact; in order for each
+    /// device, together with [`Interceptor::on_registered`]. Not on a shard.
+    fn on_bootstrapped(&self, _end: &Arc<BootstrapEnd>) -> Answer<()> {
+        Answer::Now(())
+    }
 }
 
 /// One of the points at which interceptors are asked.
@@ -180,11 +199,15 @@ pub enum Hook {
     Firmware,
     /// [`Interceptor::firmware_step`]
     FirmwareStep,
+    /// [`Interceptor::bootstrap`]
+    Bootstrap,
+    /// [`Interceptor::on_bootstrapped`]
+    OnBootstrapped,
 }
 
 impl Hook {
     /// All of them.
-    pub const ALL: [Hook; 11] = [
+    pub const ALL: [Hook; 13] = [
         Hook::Credentials,
         Hook::OnRegister,
         Hook::OnUpdate,
@@ -196,6 +219,8 @@ impl Hook {
         Hook::Transform,
         Hook::Firmware,
         Hook::FirmwareStep,
+        Hook::Bootstrap,
+        Hook::OnBootstrapped,
     ];
 
     /// Its name in events, figures and configuration, as in `on_register`.
@@ -212,6 +237,8 @@ impl Hook {
             Hook::Transform => "transform",
             Hook::Firmware => "firmware",
             Hook::FirmwareStep => "firmware_step",
+            Hook::Bootstrap => "bootstrap",
+            Hook::OnBootstrapped => "on_bootstrapped",
         }
     }
 }

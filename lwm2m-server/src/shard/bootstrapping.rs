@@ -310,6 +310,7 @@ impl Shard {
                     .uint(OptionNumber::CONTENT_FORMAT, u32::from(format.number()))
                     .payload(payload);
                 self.tell_start(now, &running.request, 1);
+                self.tell_bootstrapped(now, &running.request.endpoint, None);
                 let endpoint = Some(&running.request.endpoint);
                 self.emit(now, endpoint, || EventKind::BootstrapFinished {
                     steps: 1,

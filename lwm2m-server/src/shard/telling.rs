@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::{Now, Shard};
-use crate::Reason;
-use crate::hooks::{self, EndReason, Hook, News, Update};
+use crate::hooks::{self, BootstrapEnd, EndReason, Hook, News, Update};
 use crate::registration::Location;
 use crate::registration::table::Entry;
+use crate::{EndpointName, Reason};
 
 impl Shard {
     /// True when an interceptor wants to hear of Updates.
@@ -59,6 +59,20 @@ impl Shard {
         }
     }
 
+    /// A bootstrap session is over; with why when it failed.
+    pub(super) fn tell_bootstrapped(
+        &self,
+        now: Now,
+        endpoint: &EndpointName,
+        failure: Option<&Reason>,
+    ) {
+        let interceptors = &self.shared.interceptors;
+        if self.shared.herald.is_some() && hooks::any_with(interceptors, Hook::OnBootstrapped) {
+            let end = BootstrapEnd::new(endpoint.clone(), failure.cloned());
+            self.leave_news(now, News::Bootstrapped(Arc::new(end)));
+        }
+    }
+
     fn tells_ends(&self) -> bool {
         let interceptors = &self.shared.interceptors;
         self.shared.herald.is_some()
@@ -71,7 +85,7 @@ impl Shard {
         let Some(herald) = &self.shared.herald else {
             return;
         };
-        let (endpoint, hook) = (news.registration().endpoint.clone(), news.hook());
+        let (endpoint, hook) = (news.endpoint().clone(), news.hook());
         if !herald.tell(news) {
             let reason = Reason::new(
                 "extension-overloaded",

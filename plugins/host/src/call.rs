@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use lwm2m_core::Path;
+use lwm2m_server::bootstrap::{BootstrapAnswer, BootstrapRequest};
 use lwm2m_server::hooks::{
-    Batch, CredentialAnswer, CredentialRequest, EndReason, FirmwareChoice, FirmwareEvent,
-    FirmwareJob, FirmwareStep, ObserveFailure, ObservePlan, Outcome, Repair, Update,
+    Batch, BootstrapEnd, CredentialAnswer, CredentialRequest, EndReason, FirmwareChoice,
+    FirmwareEvent, FirmwareJob, FirmwareStep, ObserveFailure, ObservePlan, Outcome, Repair, Update,
 };
 use lwm2m_server::{Decision, Hook, Registration};
 
@@ -35,6 +36,10 @@ pub enum Call {
     Firmware(Arc<FirmwareJob>),
     /// *firmware-driver.step*, with the state of the step before
     FirmwareStep(Arc<FirmwareJob>, Arc<[u8]>, Arc<FirmwareEvent>),
+    /// *bootstrap.configure*
+    Bootstrap(Arc<BootstrapRequest>),
+    /// *bootstrap.on-finished*
+    OnBootstrapped(Arc<BootstrapEnd>),
 }
 
 /// The answer to a [`Call`], of the kind that belongs to its hook.
@@ -45,7 +50,7 @@ pub enum Reply {
     Credentials(CredentialAnswer),
     /// To *registration.on-register* and *on-update*.
     Decision(Decision),
-    /// To the hooks of *devices*.
+    /// To the hooks of *devices*, and to *bootstrap.on-finished*.
     Done,
     /// To *observe.plan*.
     Plan(Option<ObservePlan>),
@@ -57,6 +62,8 @@ pub enum Reply {
     Choice(FirmwareChoice),
     /// To *firmware-driver.step*.
     Step(Option<FirmwareStep>),
+    /// To *bootstrap.configure*.
+    Bootstrap(BootstrapAnswer),
 }
 
 impl Call {
@@ -74,6 +81,8 @@ impl Call {
             Call::Transform(_) => Hook::Transform,
             Call::Firmware(_) => Hook::Firmware,
             Call::FirmwareStep(..) => Hook::FirmwareStep,
+            Call::Bootstrap(_) => Hook::Bootstrap,
+            Call::OnBootstrapped(_) => Hook::OnBootstrapped,
         }
     }
 
@@ -90,6 +99,8 @@ impl Call {
             | Call::ObserveFailed(registration, ..) => Some(registration.endpoint.as_str()),
             Call::Transform(batch) => Some(batch.endpoint.as_str()),
             Call::Firmware(job) | Call::FirmwareStep(job, ..) => Some(job.target.endpoint.as_str()),
+            Call::Bootstrap(request) => Some(request.endpoint.as_str()),
+            Call::OnBootstrapped(end) => Some(end.endpoint.as_str()),
         }
     }
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use lwm2m_coap::Code;
 use lwm2m_core::Path;
-use lwm2m_server::hooks::Batch;
+use lwm2m_server::bootstrap::{BootstrapAnswer, BootstrapRequest};
 use lwm2m_server::hooks::{
-    CredentialAnswer, CredentialRequest, EndReason, FirmwareChoice, FirmwareEvent, FirmwareJob,
-    FirmwareStep, FirmwareStrategy, ObserveFailure, ObservePlan, Outcome, Repair, Update,
+    Batch, BootstrapEnd, CredentialAnswer, CredentialRequest, EndReason, FirmwareChoice,
+    FirmwareEvent, FirmwareJob, FirmwareStep, FirmwareStrategy, ObserveFailure, ObservePlan,
+    Outcome, Repair, Update,
 };
 use lwm2m_server::{Annotations, Decision, Hook, HookSet, Reason, Refusal, Registration};
 
@@ -254,6 +255,36 @@ impl Asking {
                 ..step
             }),
             _ => None,
+        }
+    }
+
+    /// *bootstrap.configure*: the first answer other than unknown.
+    pub(crate) async fn bootstrap(self, request: Arc<BootstrapRequest>) -> BootstrapAnswer {
+        for plugin in self.chain.of(Hook::Bootstrap) {
+            match self
+                .ask(plugin, Call::Bootstrap(Arc::clone(&request)))
+                .await
+            {
+                Ok(Reply::Bootstrap(BootstrapAnswer::Unknown)) | Err((_, Fail::Open)) => {}
+                Ok(Reply::Bootstrap(BootstrapAnswer::Refuse(refusal))) => {
+                    return BootstrapAnswer::Refuse(by(plugin, refusal));
+                }
+                Ok(Reply::Bootstrap(answer)) => return answer,
+                Ok(_) => {}
+                Err((failure, Fail::Closed)) => {
+                    return BootstrapAnswer::Refuse(no_answer(plugin, &failure));
+                }
+            }
+        }
+        BootstrapAnswer::Unknown
+    }
+
+    /// *bootstrap.on-finished*: all are told.
+    pub(crate) async fn on_bootstrapped(self, end: Arc<BootstrapEnd>) {
+        for plugin in self.chain.of(Hook::OnBootstrapped) {
+            let _ = self
+                .ask(plugin, Call::OnBootstrapped(Arc::clone(&end)))
+                .await;
         }
     }
 }

@@ -37,19 +37,20 @@ pub(crate) struct CallContext {
 }
 
 impl CallContext {
+    /// A call that began at a time, and may take so long from then on.
     pub(crate) fn new(
         allowance: &Arc<Allowance>,
         hook: Option<Hook>,
         endpoint: Option<&str>,
-        deadline: Instant,
+        (begun, limit): (Instant, Duration),
         services: &Arc<Services>,
     ) -> CallContext {
         CallContext {
             allowance: Arc::clone(allowance),
             hook,
             endpoint: endpoint.map(Arc::from),
-            deadline,
-            limit: deadline.saturating_duration_since(Instant::now()),
+            deadline: begun + limit,
+            limit,
             services: Arc::clone(services),
             host_calls: AtomicU32::new(allowance.limits.host_calls_max),
             log_lines: AtomicU32::new(allowance.limits.log_lines_max),
@@ -85,9 +86,7 @@ impl CallContext {
 
     /// The failure of one that is late.
     pub(crate) fn timeout(&self) -> Failure {
-        // What has passed until now of the first millisecond is not worth a word.
-        let ms = self.limit.as_micros().div_ceil(1_000);
-        Failure::Timeout(Duration::from_millis(ms as u64))
+        Failure::Timeout(self.limit)
     }
 }
 

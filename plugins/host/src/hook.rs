@@ -11,7 +11,7 @@ use serde::Deserialize;
 pub enum Fail {
     /// It goes on as if the plugin had no opinion.
     Open,
-    /// It is refused: a Register or Update with 5.03, a handshake; values are dropped.
+    /// It is refused: a Register, an Update or a bootstrap with 5.03, a handshake; values are dropped.
     Closed,
 }
 
@@ -54,6 +54,8 @@ pub(crate) fn facts(hook: Hook) -> Facts {
         Hook::Transform => facts("telemetry", "transform", 1, 20, Open, false),
         Hook::Firmware => facts("firmware", "select", 1, 500, Open, false),
         Hook::FirmwareStep => facts("firmware-driver", "step", 3, 500, Closed, false),
+        Hook::Bootstrap => facts("bootstrap", "configure", 1, 2_000, Closed, true),
+        Hook::OnBootstrapped => facts("bootstrap", "on-finished", 3, 30_000, Open, true),
         // One that a later version of the server adds is not asked of plugins.
         _ => facts("", "", 0, 0, Open, false),
     }

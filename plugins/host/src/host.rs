@@ -1,14 +1,15 @@
 //! All plugins of a server, as one interceptor of it.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use lwm2m_core::Path;
+use lwm2m_server::bootstrap::{BootstrapAnswer, BootstrapRequest};
 use lwm2m_server::hooks::{
-    Batch, CredentialAnswer, CredentialRequest, EndReason, FirmwareChoice, FirmwareEvent,
-    FirmwareJob, FirmwareStep, ObserveFailure, ObservePlan, Outcome, Repair, Update,
+    Batch, BootstrapEnd, CredentialAnswer, CredentialRequest, EndReason, FirmwareChoice,
+    FirmwareEvent, FirmwareJob, FirmwareStep, ObserveFailure, ObservePlan, Outcome, Repair, Update,
 };
 use lwm2m_server::{
     Answer, Decision, EventKind, Hook, HookSet, Interceptor, Registration, WeakServer,
@@ -54,7 +55,9 @@ pub(crate) struct Inner {
     hooks: AtomicU32,
     workers: Arc<Workers>,
     services: Arc<Services>,
-    /// What the last look at the files found wrong, by plugin.
+    /// One look at the files at a time; held while plugins are compiled.
+    reloading: Mutex<()>,
+    /// What the last look at the files found wrong, by plugin. Never held for long.
     refused: Mutex<Vec<(String, LoadError)>>,
 }
 
@@ -137,6 +140,7 @@ impl PluginHost {
             hooks: AtomicU32::new(0),
             workers: Arc::new(workers),
             services,
+            reloading: Mutex::default(),
             refused: Mutex::default(),
         });
         let first = Arc::clone(&inner);
@@ -171,7 +175,8 @@ impl Inner {
     /// Looks at all files, loads what has changed, and puts it into service; true when anything
     /// changed.
     pub(crate) fn reload(&self) -> bool {
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = self.reloading.lock();
+        let _turn = turn.unwrap_or_else(PoisonError::into_inner);
         let before = self.chain.load_full();
         let (found, mut errors) = load::find(&self.config);
         let mut changed = false;
@@ -209,14 +214,20 @@ impl Inner {
         let chain = Chain::new(plugins);
         self.hooks.store(chain.hooks().bits(), Ordering::Release);
         self.chain.store(Arc::new(chain));
-        for (name, error) in &errors {
-            if !refused.contains(&(name.clone(), error.clone())) {
-                self.tell(name, error);
-                changed = true;
-            }
+        if changed {
+            // What the plugins before granted may not be what these would.
+            self.services.forget_granted_credentials();
         }
-        *refused = errors;
+        let known = std::mem::replace(&mut *self.refused(), errors.clone());
+        for error in errors.iter().filter(|error| !known.contains(error)) {
+            self.tell(&error.0, &error.1);
+            changed = true;
+        }
         changed
+    }
+
+    fn refused(&self) -> MutexGuard<'_, Vec<(String, LoadError)>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell(&self, name: &str, error: &LoadError) {
@@ -229,7 +240,7 @@ impl Inner {
     }
 
     fn list(&self) -> Vec<PluginStatus> {
-        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = self.refused().clone();
         let error = |name: &str| {
             let own = refused.iter().find(|(other, _)| other == name);
             own.map(|(_, error)| error.clone())
@@ -300,9 +311,9 @@ impl Interceptor for PluginHost {
 
     fn on_started(&self, server: &WeakServer) {
         self.inner.services.started(server.clone());
-        let refused = self.inner.refused.lock();
-        for (name, error) in refused.unwrap_or_else(PoisonError::into_inner).iter() {
-            self.inner.tell(name, error);
+        let refused = self.inner.refused().clone();
+        for (name, error) in refused {
+            self.inner.tell(&name, &error);
         }
     }
 
@@ -374,5 +385,13 @@ impl Interceptor for PluginHost {
         let asking = self.inner.asking();
         let (job, event) = (Arc::clone(job), Arc::new(event.clone()));
         Answer::later(asking.firmware_step(job, state.into(), event))
+    }
+
+    fn bootstrap(&self, request: &Arc<BootstrapRequest>) -> Answer<BootstrapAnswer> {
+        Answer::later(self.inner.asking().bootstrap(Arc::clone(request)))
+    }
+
+    fn on_bootstrapped(&self, end: &Arc<BootstrapEnd>) -> Answer<()> {
+        Answer::later(self.inner.asking().on_bootstrapped(Arc::clone(end)))
     }
 }

@@ -136,7 +136,7 @@ impl Plugin {
             &version.allowance,
             Some(call.hook()),
             call.endpoint(),
-            deadline,
+            (begun, limit),
             services,
         ));
         let (sender, answer) = oneshot::channel();

@@ -179,6 +179,9 @@ async fn an_answer_is_kept_as_long_as_it_says_and_as_there_is_room() {
     }
     assert_eq!(world.key_of("kept").await.as_deref(), Some("first"));
     assert_eq!(world.asked(), 0);
+    world.chain.forget();
+    assert_eq!(world.key_of("kept").await.as_deref(), Some("first"));
+    assert_eq!(world.asked(), 1, "forgotten");
 }
 
 #[tokio::test]

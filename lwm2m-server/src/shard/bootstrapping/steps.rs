@@ -153,6 +153,7 @@ impl Shard {
         };
         let endpoint = &running.request.endpoint;
         tracing::debug!(shard = self.id, %endpoint, ?outcome, steps, failures, "bootstrap ended");
+        self.tell_bootstrapped(now, endpoint, outcome.as_ref().err());
         self.emit(now, Some(endpoint), || match outcome {
             Ok(()) => EventKind::BootstrapFinished { steps, failures },
             Err(reason) => EventKind::BootstrapFailed { step, reason },

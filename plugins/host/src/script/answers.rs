@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lwm2m_coap::Code;
 use lwm2m_core::{Attributes, ContentFormat, Path, Record};
+use lwm2m_server::bootstrap::BootstrapAnswer;
 use lwm2m_server::credentials::{
     CertificateRule, Credential, CredentialId, NamePattern, Proof, SecretKey,
 };
@@ -31,6 +32,7 @@ pub(super) enum Said {
     Outcome(Outcome),
     Choice(FirmwareChoice),
     Step(FirmwareStep),
+    Bootstrap(BootstrapAnswer),
 }
 
 /// How a peer is to be proven.
@@ -58,6 +60,7 @@ pub(super) fn register(engine: &mut Engine) {
     observing(engine);
     telemetry(engine);
     super::deliveries::register(engine);
+    super::bootstrapping::register(engine);
 }
 
 fn decisions(engine: &mut Engine) {
@@ -78,13 +81,7 @@ fn decisions(engine: &mut Engine) {
             Ok(Said::Decision(Decision::Accept(annotations(set, more)?)))
         })
         .register_fn("reject", |code: &str, why: &str| -> Made<Said> {
-            let (_, code) = REFUSALS
-                .into_iter()
-                .find(|(name, _)| *name == code)
-                .ok_or_else(|| {
-                    let known = REFUSALS.map(|(name, _)| name).join(", ");
-                    wrong(format!("reject: {code:?} is none of {known}"))
-                })?;
+            let code = refusal_code("reject", code)?;
             let reason = Reason::new("plugin-rejected", why.to_owned());
             Ok(Said::Decision(Decision::Reject(Refusal { code, reason })))
         });
@@ -100,6 +97,15 @@ const REFUSALS: [(&str, Code); 7] = [
     ("precondition-failed", Code::PRECONDITION_FAILED),
     ("service-unavailable", Code::SERVICE_UNAVAILABLE),
 ];
+
+/// The code that a name stands for, in a function of this name.
+pub(super) fn refusal_code(function: &str, name: &str) -> Made<Code> {
+    let known = REFUSALS.into_iter().find(|(known, _)| *known == name);
+    known.map(|(_, code)| code).ok_or_else(|| {
+        let known = REFUSALS.map(|(name, _)| name).join(", ");
+        wrong(format!("{function}: {name:?} is none of {known}"))
+    })
+}
 
 fn facts(set: Map) -> Annotations {
     let facts = set.into_iter();
@@ -342,7 +348,9 @@ pub(super) fn reply(call: &Call, answer: Dynamic) -> Result<Reply, Failure> {
     let Some(said) = answer.try_cast::<Said>() else {
         return match hook {
             // Nobody listens to what these answer.
-            Hook::OnRegistered | Hook::OnUpdated | Hook::OnGone => Ok(Reply::Done),
+            Hook::OnRegistered | Hook::OnUpdated | Hook::OnGone | Hook::OnBootstrapped => {
+                Ok(Reply::Done)
+            }
             _ => Err(Failure::Unusable(format!(
                 "{} answered with {kind}",
                 hook.name()
@@ -367,7 +375,9 @@ pub(super) fn reply(call: &Call, answer: Dynamic) -> Result<Reply, Failure> {
         (Call::Transform(_), Said::Drop) => Reply::Outcome(Outcome::Drop),
         (Call::Firmware(_), Said::Choice(choice)) => Reply::Choice(choice),
         (Call::FirmwareStep(..), Said::Step(step)) => Reply::Step(Some(step)),
-        (Call::OnRegistered(_) | Call::OnUpdated(..) | Call::OnGone(..), _) => Reply::Done,
+        (Call::Bootstrap(_), Said::Bootstrap(answer)) => Reply::Bootstrap(answer),
+        (Call::OnRegistered(_) | Call::OnUpdated(..) | Call::OnGone(..), _)
+        | (Call::OnBootstrapped(_), _) => Reply::Done,
         (_, Said::Decision(Decision::Pass)) => no_opinion(hook),
         (_, said) => {
             let what = format!("{} answered with {}", hook.name(), said.name());
@@ -388,6 +398,7 @@ impl Said {
             Said::Outcome(_) => "values",
             Said::Choice(_) => "a way to deliver firmware",
             Said::Step(_) => "a step of a delivery",
+            Said::Bootstrap(_) => "what is written in a bootstrap",
         }
     }
 }
@@ -401,6 +412,7 @@ fn no_opinion(hook: Hook) -> Reply {
         Hook::Transform => Reply::Outcome(Outcome::Pass),
         Hook::Firmware => Reply::Choice(FirmwareChoice::Pass),
         Hook::FirmwareStep => Reply::Step(None),
+        Hook::Bootstrap => Reply::Bootstrap(BootstrapAnswer::Unknown),
         _ => Reply::Done,
     }
 }

@@ -84,6 +84,8 @@ fn signature(name: &str) -> &'static str {
         "transform" => "fn transform(batch)",
         "firmware" => "fn firmware(job)",
         "firmware_step" => "fn firmware_step(job, state, event)",
+        "bootstrap" => "fn bootstrap(request)",
+        "on_bootstrapped" => "fn on_bootstrapped(endpoint, success, detail)",
         _ => "",
     }
 }

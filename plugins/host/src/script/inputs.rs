@@ -343,7 +343,7 @@ pub(super) fn to_value(value: Dynamic, before: Option<&Value<'_>>) -> Option<Val
     })
 }
 
-fn text(text: &str) -> ImmutableString {
+pub(super) fn text(text: &str) -> ImmutableString {
     text.into()
 }
 
@@ -355,12 +355,12 @@ fn id(id: Option<u16>) -> Dynamic {
     id.map_or(Dynamic::UNIT, |id| i64::from(id).into())
 }
 
-fn fact(facts: &[(String, String)], key: &str) -> Dynamic {
+pub(super) fn fact(facts: &[(String, String)], key: &str) -> Dynamic {
     let fact = facts.iter().find(|(known, _)| known == key);
     optional(fact.map(|(_, value)| value.as_str()))
 }
 
-fn facts(facts: &[(String, String)]) -> Map {
+pub(super) fn facts(facts: &[(String, String)]) -> Map {
     let fact = |(key, value): &(String, String)| (key.as_str().into(), value.as_str().into());
     facts.iter().map(fact).collect()
 }

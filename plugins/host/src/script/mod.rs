@@ -13,6 +13,7 @@
 //! holds its thread meanwhile: hooks that may do so run on a pool of threads of their own.
 
 mod answers;
+mod bootstrapping;
 mod check;
 mod deliveries;
 mod engine;
@@ -25,8 +26,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lwm2m_server::HookSet;
 use lwm2m_server::hooks::EndReason;
-use lwm2m_server::{Hook, HookSet};
 use rhai::{AST, CallFnOptions, Dynamic, Engine, EvalAltResult, FuncArgs, Position, Scope};
 
 use crate::context::{Allowance, CallContext};
@@ -125,8 +126,8 @@ impl Script {
             return Ok(());
         }
         let config = engine::from_json(config);
-        let deadline = Instant::now() + INIT_TIMEOUT;
-        let context = CallContext::new(allowance, None, None, deadline, services);
+        let time = (Instant::now(), INIT_TIMEOUT);
+        let context = CallContext::new(allowance, None, None, time, services);
         let _entered = Entered::new(&Arc::new(context));
         self.function("init", (config,)).map(|_| ())
     }
@@ -167,6 +168,13 @@ impl Script {
                 let state = state.to_vec();
                 self.function(name, (Arc::clone(job), state, Arc::clone(event)))
             }
+            Call::Bootstrap(request) => self.function(name, (Arc::clone(request),)),
+            Call::OnBootstrapped(end) => {
+                let endpoint = end.endpoint.to_string();
+                let failure = end.failure.as_ref();
+                let detail = failure.map_or(String::new(), |failure| failure.message.to_string());
+                self.function(name, (endpoint, failure.is_none(), detail))
+            }
         }
     }
 }
@@ -185,7 +193,7 @@ impl Guest for Script {
             let _entered = Entered::new(context);
             match self.answer(call) {
                 Ok(answer) => answers::reply(call, answer),
-                Err(error) => Err(failure(&self.name, &error, context, call.hook())),
+                Err(error) => Err(failure(&self.name, &error, context)),
             }
         })
     }
@@ -201,15 +209,9 @@ impl Guest for Script {
 }
 
 /// Why a script failed, with line and column.
-fn failure(name: &str, error: &EvalAltResult, context: &CallContext, hook: Hook) -> Failure {
+fn failure(name: &str, error: &EvalAltResult, context: &CallContext) -> Failure {
     match error.unwrap_inner() {
-        EvalAltResult::ErrorTerminated(..) => {
-            let begun = context
-                .deadline
-                .checked_sub(crate::hook::facts(hook).timeout);
-            let limit = begun.map_or(Duration::ZERO, |begun| context.deadline - begun);
-            Failure::Timeout(limit)
-        }
+        EvalAltResult::ErrorTerminated(..) => context.timeout(),
         EvalAltResult::ErrorTooManyOperations(_) => Failure::Limit("operations_max"),
         EvalAltResult::ErrorDataTooLarge(..) => Failure::Limit("memory_kib_max"),
         EvalAltResult::ErrorStackOverflow(_) => Failure::Limit("call depth"),

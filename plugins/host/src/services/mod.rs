@@ -80,6 +80,13 @@ impl Services {
         }
     }
 
+    /// Whoever presents itself to the server from now on is asked about anew.
+    pub(crate) fn forget_granted_credentials(&self) {
+        if let Some(server) = self.server() {
+            server.forget_granted_credentials();
+        }
+    }
+
     /// Waits on this thread for something that the workers carry out; none when it is not done by
     /// then. Only for guests that cannot give way, and not on a worker.
     pub(crate) fn wait<T: Send + 'static>(

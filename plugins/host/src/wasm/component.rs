@@ -88,12 +88,12 @@ impl Component {
     }
 
     async fn fresh(&self) -> Result<Instance, StartError> {
-        let deadline = Instant::now() + INIT_TIMEOUT;
+        let begun = Instant::now();
         let context = Arc::new(CallContext::new(
             &self.allowance,
             None,
             None,
-            deadline,
+            (begun, INIT_TIMEOUT),
             &self.services,
         ));
         let _ticking = self.ticker.during_call();
@@ -105,7 +105,7 @@ impl Component {
             context,
             &self.memory,
         );
-        let started = timeout_at((deadline + GRACE).into(), start).await;
+        let started = timeout_at((begun + INIT_TIMEOUT + GRACE).into(), start).await;
         started.unwrap_or(Err(StartError::Init(late)))
     }
 

@@ -69,10 +69,7 @@ pub(super) fn check(
         .filter(|hook| is_exported(facts(*hook).wit.0))
         .collect();
     if hooks.is_empty() {
-        let what = match is_exported("bootstrap") {
-            true => "it has the hooks of bootstrap only, which this server does not ask yet",
-            false => "it exports no hook",
-        };
+        let what = "it exports no hook";
         let hint = format!(
             "export at least one of the interfaces {} of {PACKAGE}@{VERSION}",
             EXPORTS[1..].join(", ")

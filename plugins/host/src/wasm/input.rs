@@ -148,7 +148,7 @@ fn action_result(result: &FirmwareResult) -> firmware_driver::ActionResult {
     }
 }
 
-fn identity(identity: &PeerIdentity) -> wit::Identity {
+pub(super) fn identity(identity: &PeerIdentity) -> wit::Identity {
     match identity {
         PeerIdentity::Psk(psk) => wit::Identity::Psk(wit::PskIdentity {
             name: String::from_utf8_lossy(&psk.identity).into_owned(),
@@ -193,7 +193,7 @@ fn links(objects: &ObjectList) -> Vec<wit::Path> {
     objects.paths.iter().map(path).collect()
 }
 
-fn attributes(facts: &[(String, String)]) -> Vec<wit::Attribute> {
+pub(super) fn attributes(facts: &[(String, String)]) -> Vec<wit::Attribute> {
     let attribute = |(name, value): &(String, String)| wit::Attribute {
         name: name.clone(),
         value: value.clone(),

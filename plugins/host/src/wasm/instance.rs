@@ -9,9 +9,10 @@ use wasmtime::component::{Instance as Exported, InstancePre};
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 
 use super::bindings::exports::lwm2m::plugin::{
-    credentials, devices, firmware, firmware_driver, lifecycle, observe, registration, telemetry,
+    bootstrap, credentials, devices, firmware, firmware_driver, lifecycle, observe, registration,
+    telemetry,
 };
-use super::{input, output};
+use super::{bootstrapping, input, output};
 use crate::context::CallContext;
 use crate::{Call, Failure, Reply};
 
@@ -46,6 +47,7 @@ pub(super) struct Exports {
     telemetry: Option<telemetry::GuestIndices>,
     firmware: Option<firmware::GuestIndices>,
     firmware_driver: Option<firmware_driver::GuestIndices>,
+    bootstrap: Option<bootstrap::GuestIndices>,
 }
 
 /// Those functions in one instance.
@@ -58,6 +60,7 @@ struct Functions {
     telemetry: Option<telemetry::Guest>,
     firmware: Option<firmware::Guest>,
     firmware_driver: Option<firmware_driver::Guest>,
+    bootstrap: Option<bootstrap::Guest>,
 }
 
 impl Exports {
@@ -83,6 +86,7 @@ impl Exports {
             telemetry: of!(telemetry, Transform),
             firmware: of!(firmware, Firmware),
             firmware_driver: of!(firmware_driver, FirmwareStep),
+            bootstrap: of!(bootstrap, Bootstrap),
         })
     }
 
@@ -104,6 +108,7 @@ impl Exports {
             telemetry: of!(telemetry),
             firmware: of!(firmware),
             firmware_driver: of!(firmware_driver),
+            bootstrap: of!(bootstrap),
         })
     }
 }
@@ -272,6 +277,18 @@ impl Instance {
                 let (job, event) = (input::job(job), input::firmware_event(event));
                 let answer = call!(firmware_driver, call_step, &job, state, &event);
                 output::step(answer).map(|step| Reply::Step(Some(step)))
+            }
+            Call::Bootstrap(request) => {
+                let request = bootstrapping::request(request);
+                let answer = call!(bootstrap, call_configure, &request);
+                bootstrapping::answer(answer).map(Reply::Bootstrap)
+            }
+            Call::OnBootstrapped(end) => {
+                let failure = end.failure.as_ref();
+                let detail = failure.map_or("", |failure| &failure.message);
+                let (endpoint, success) = (end.endpoint.as_str(), failure.is_none());
+                call!(bootstrap, call_on_finished, endpoint, success, detail);
+                Ok(Reply::Done)
             }
         })
     }

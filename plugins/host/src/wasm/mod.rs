@@ -12,6 +12,7 @@
 
 #[allow(clippy::all)]
 mod bindings;
+mod bootstrapping;
 mod cache;
 mod component;
 mod contract;

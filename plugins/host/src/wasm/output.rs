@@ -55,7 +55,7 @@ fn pairs(attributes: Vec<wit::Attribute>) -> Vec<(String, String)> {
     attributes.into_iter().map(pair).collect()
 }
 
-fn code(refusal: wit::Refusal) -> Code {
+pub(super) fn code(refusal: wit::Refusal) -> Code {
     match refusal {
         wit::Refusal::BadRequest => Code::BAD_REQUEST,
         wit::Refusal::Unauthorized => Code::UNAUTHORIZED,

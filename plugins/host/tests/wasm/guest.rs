@@ -25,6 +25,7 @@ pub(crate) struct Guest {
     version: String,
     imports: String,
     functions: Vec<(String, String)>,
+    helpers: String,
     data: Vec<u8>,
     pages: u32,
 }
@@ -55,7 +56,7 @@ const FUNCTIONS: [(&str, &str, &str, bool); 15] = [
 ];
 
 /// Host functions as modules import them: interface, function, name in the text, signature.
-const IMPORTS: [(&str, &str, &str, &str); 5] = [
+const IMPORTS: [(&str, &str, &str, &str); 10] = [
     ("log", "write", "$log", "(param i32 i32 i32 i32 i32)"),
     ("clock", "now-ms", "$now", "(result i64)"),
     (
@@ -65,7 +66,27 @@ const IMPORTS: [(&str, &str, &str, &str); 5] = [
         "(param i32 i32 i32 i64 i32)",
     ),
     ("kv", "get", "$kv-get", "(param i32 i32 i32 i32)"),
+    (
+        "kv",
+        "set",
+        "$kv-set",
+        "(param i32 i32 i32 i32 i32 i32 i32 i32)",
+    ),
     ("metrics", "add", "$add", "(param i32 i32 f64 i32 i32)"),
+    ("registry", "get", "$registered", "(param i32 i32 i32)"),
+    ("device", "read", "$read", "(param i32 i32 i32 i32 i32)"),
+    (
+        "http",
+        "send",
+        "$send",
+        "(param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)",
+    ),
+    (
+        "events",
+        "emit",
+        "$emit",
+        "(param i32 i32 i32 i32 i32 i32 i32 i32)",
+    ),
 ];
 
 impl Guest {
@@ -77,6 +98,7 @@ impl Guest {
             version: "0.1.0".to_owned(),
             imports: String::new(),
             functions: Vec::new(),
+            helpers: String::new(),
             data: Vec::new(),
             pages: 3,
         }
@@ -109,6 +131,12 @@ impl Guest {
                  (func {name} {signature}))\n"
             );
         }
+        self
+    }
+
+    /// Functions that the others call.
+    pub(crate) fn helpers(mut self, text: &str) -> Guest {
+        self.helpers += text;
         self
     }
 
@@ -161,7 +189,12 @@ impl Guest {
             .iter()
             .map(|byte| format!("\\{byte:02x}"))
             .collect();
-        let Guest { imports, pages, .. } = self;
+        let Guest {
+            imports,
+            helpers,
+            pages,
+            ..
+        } = self;
         format!(
             "(module
                {imports}
@@ -181,6 +214,7 @@ impl Guest {
                    (br_if $fits (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))
                    unreachable)
                  (local.get $at))
+               {helpers}
                {functions}
                (data (i32.const {DATA}) \"{data}\"))"
         )

@@ -4,19 +4,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lwm2m_core::{Attributes, ObjectLink, Path, Record, Value};
+use lwm2m_server::bootstrap::{BootstrapAnswer, BootstrapRequest};
 use lwm2m_server::credentials::Proof;
 use lwm2m_server::hooks::{
-    CredentialAnswer, CredentialRequest, EndReason, FirmwareChoice, FirmwareEvent, FirmwareImage,
-    FirmwareJob, FirmwareStrategy, FirmwareVerdict, Grouping, ObserveFailure, ObservePlan, Outcome,
-    Repair,
+    BootstrapEnd, CredentialAnswer, CredentialRequest, EndReason, FirmwareChoice, FirmwareEvent,
+    FirmwareImage, FirmwareJob, FirmwareStrategy, FirmwareVerdict, Grouping, ObserveFailure,
+    ObservePlan, Outcome, Repair,
 };
 use lwm2m_server::{Code, Decision, Hook, HookSet, Interceptor, PeerIdentity};
 
 use super::guest::{DATA, Guest, answer, answer_words};
-use super::{Hosted, batch, refusal, registration, update};
+use super::{Hosted, batch, endpoint, refusal, registration, update};
 
 fn psk() -> Arc<CredentialRequest> {
     Arc::new(CredentialRequest::new(PeerIdentity::psk(b"meter-1", None)))
+}
+
+fn bootstrap_request() -> Arc<BootstrapRequest> {
+    Arc::new(BootstrapRequest::new(
+        endpoint(),
+        ([127, 0, 0, 1], 40_000).into(),
+    ))
 }
 
 fn job() -> Arc<FirmwareJob> {
@@ -71,6 +79,13 @@ async fn a_component_of_every_hook_is_asked_at_every_hook() {
         Some(FirmwareVerdict::Running)
     );
 
+    assert_eq!(
+        host.bootstrap(&bootstrap_request()).await,
+        BootstrapAnswer::Unknown
+    );
+    host.on_bootstrapped(&Arc::new(BootstrapEnd::new(endpoint(), None)))
+        .await;
+
     for figures in hosted.status("p").figures {
         assert_eq!(
             (figures.calls, &figures.failures),
@@ -97,6 +112,7 @@ async fn a_component_has_the_hooks_of_its_world() {
         ("observe-plugin", &[Hook::ObservePlan, Hook::ObserveFailed]),
         ("telemetry-plugin", &[Hook::Transform]),
         ("firmware-plugin", &[Hook::Firmware, Hook::FirmwareStep]),
+        ("bootstrap-plugin", &[Hook::Bootstrap, Hook::OnBootstrapped]),
     ] {
         let hosted = Hosted::one(&Guest::of(world)).await;
         assert_eq!(hosted.refused("p"), "", "{world}");

@@ -188,7 +188,6 @@ async fn the_types_of_the_host_are_those_of_the_contract() {
         let refused = refused(dummy(WIT, world)).await;
         let told = match world {
             "imports" => "it exports no hook",
-            "bootstrap-plugin" => "hooks of bootstrap only",
             // Its types are good, up to its first function, which traps.
             _ => "its init failed: wasm trap",
         };

@@ -4,6 +4,7 @@
 mod cache;
 mod contained;
 mod examples;
+#[allow(dead_code)] // tests of other crates use all of it
 mod guest;
 mod hooks;
 mod loading;
@@ -75,7 +76,8 @@ impl Hosted {
 /// Time limits that only what never ends goes over.
 const PATIENT: &str = "timeout_ms = { credentials = 60000, on_register = 60000, on_update = 60000, \
     on_registered = 60000, on_updated = 60000, on_gone = 60000, observe_plan = 60000, \
-    observe_failed = 60000, transform = 60000, firmware = 60000, firmware_step = 60000 }";
+    observe_failed = 60000, transform = 60000, firmware = 60000, firmware_step = 60000, \
+    bootstrap = 60000, on_bootstrapped = 60000 }";
 
 /// The reason word and the message of a refusal.
 fn refusal(decision: &Decision) -> (&'static str, String) {
