@@ -1,6 +1,7 @@
 //! Integration tests of the whole server, over real sockets.
 
 mod bootstrap;
+mod components;
 mod conformance;
 mod conformance_hooks;
 mod hooks;

@@ -172,9 +172,13 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) async fn new(server: &Server) -> Peer {
+        Peer::at(server.local_addresses()[0]).await
+    }
+
+    pub(crate) async fn at(server: SocketAddr) -> Peer {
         Peer {
             socket: UdpSocket::bind("127.0.0.1:0").await.expect("a port"),
-            server: server.local_addresses()[0],
+            server,
             message_id: 1,
         }
     }

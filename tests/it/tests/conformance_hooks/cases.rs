@@ -4,7 +4,7 @@
 use lwm2m_coap::Code;
 use lwm2m_server::Hook;
 
-use super::{Case, Step};
+use super::{Case, Happened, Step};
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -204,6 +204,88 @@ pub(super) const CASES: &[Case] = &[
             Step::Send(4),
             Step::Failed,
             Step::Values(&[4]),
+        ],
+    },
+    Case {
+        name: "firmware-select",
+        hook: Hook::Firmware,
+        behaviour: "chooses by the version of the image: of 2 a push into /5/0 with blocks of 1024 \
+                    bytes, of 3 a pull from the first URI of the image, of 4 a push into /19/0, of \
+                    5 to wait 3600 s, of 6 to refuse with the reason `broken`; of others it has no \
+                    opinion",
+        steps: &[
+            Step::Select("1", "no opinion"),
+            Step::Select("2", "push /5/0 by 1024"),
+            Step::Select("3", "pull /5/0 from coap://127.0.0.1/image"),
+            Step::Select("4", "push /19/0 by 1024"),
+            Step::Select("5", "later, 3600 s"),
+            Step::Select("6", "refused: broken"),
+        ],
+    },
+    Case {
+        name: "firmware-drive",
+        hook: Hook::FirmwareStep,
+        behaviour: "drives each delivery itself, with the state `s0` at first. When it starts it \
+                    wants 0 written to /5/0/3, then to wait 500 ms, and keeps `s1`; what was done \
+                    it takes note of by `s2`, and wants the image sent to /5/0/0 and 10 % told of; \
+                    with `s2` a timer is success; called off it fails with the reason `called off`",
+        steps: &[
+            Step::Select("1", "custom"),
+            Step::Drive(
+                Happened::Started,
+                "s1, running: write /5/0/3 Integer(0), wait 500 ms",
+            ),
+            Step::Drive(
+                Happened::Done,
+                "s2, running: send the image to /5/0/0, 10 %",
+            ),
+            Step::Drive(Happened::Timer, "succeeded"),
+            Step::Drive(Happened::Cancelled, "failed: called off"),
+        ],
+    },
+    Case {
+        name: "bootstrap-configure",
+        hook: Hook::Bootstrap,
+        behaviour: "has /0 deleted, then 101 written to /1/0/0, 3600 to /1/0/1, true to /1/0/6 and \
+                    U to /1/0/7, for every device whose parameter `site` is `north`; it knows no \
+                    other",
+        steps: &[
+            Step::Bootstrap("site=north", Code::CHANGED),
+            Step::Provisioned(Code::DELETE, "0", ""),
+            Step::Provisioned(
+                Code::PUT,
+                "1/0",
+                r#"[{"bn":"/1/0/","n":"0","v":101},{"n":"1","v":3600},{"n":"6","vb":true},{"n":"7","vs":"U"}]"#,
+            ),
+            Step::Finished,
+            // What the store has.
+            Step::Bootstrap("", Code::CHANGED),
+            Step::Provisioned(Code::DELETE, "1", ""),
+            Step::Finished,
+        ],
+    },
+    Case {
+        name: "bootstrap-refuse",
+        hook: Hook::Bootstrap,
+        behaviour: "refuses with 4.03 and the reason `not from here`",
+        steps: &[
+            Step::Bootstrap("", Code::FORBIDDEN),
+            Step::Refused(Code::FORBIDDEN, "not from here"),
+        ],
+    },
+    Case {
+        name: "bootstrapped-publish",
+        hook: Hook::OnBootstrapped,
+        behaviour: "publishes bootstrapped with true when the device has taken it, else false",
+        steps: &[
+            Step::Bootstrap("", Code::CHANGED),
+            Step::Provisioned(Code::DELETE, "1", ""),
+            Step::Finished,
+            Step::Published("bootstrapped", "true"),
+            Step::Bootstrap("", Code::CHANGED),
+            // It begins anew before it has finished.
+            Step::Bootstrap("", Code::CHANGED),
+            Step::Published("bootstrapped", "false"),
         ],
     },
 ];

@@ -5,11 +5,14 @@
 //! cases run for each subject; what differs between languages is a fault of one of them.
 
 mod cases;
+mod component;
 mod native;
+mod plugin;
+mod script;
 mod stage;
 
 use lwm2m_coap::Code;
-use lwm2m_server::{Hook, ServerBuilder};
+use lwm2m_server::{Hook, Interceptor, ServerBuilder};
 
 use native::Native;
 use stage::Stage;
@@ -20,14 +23,23 @@ pub(crate) trait Subject {
     fn name(&self) -> &str;
 
     /// Adds an interceptor that does what a case says, as the first of the chain.
-    fn install(&self, builder: ServerBuilder, case: &Case) -> ServerBuilder;
+    async fn install(&self, builder: ServerBuilder, case: &Case) -> Installed;
+}
+
+/// A server to be, with the interceptor of a case.
+pub(crate) struct Installed {
+    pub(crate) builder: ServerBuilder,
+    /// The same one, or one like it, for what the server does not ask yet.
+    pub(crate) interceptor: Box<dyn Interceptor>,
+    /// Where it came from; it stays as long as the server runs.
+    pub(crate) folder: Option<tempfile::TempDir>,
 }
 
 /// One behaviour, and what comes of it.
 pub(crate) struct Case {
     /// By which a subject knows it.
     pub(crate) name: &'static str,
-    /// The hook that the interceptor has; it has no other.
+    /// The hook that the interceptor has; at others it has no opinion.
     pub(crate) hook: Hook,
     /// What the interceptor does.
     pub(crate) behaviour: &'static str,
@@ -52,6 +64,16 @@ pub(crate) enum Step {
     Notify(i64),
     /// /3/0/9 is read; the device says the first, who asked gets the others.
     Read(i64, &'static [i64]),
+    /// How an image of this version gets to `a` is asked, as firmware updates will.
+    Select(&'static str, &'static str),
+    /// Something happens in the delivery that was selected, and the next step is asked for.
+    Drive(Happened, &'static str),
+    /// The device `a` asks the bootstrap server with this query behind `ep=a`, and is answered.
+    Bootstrap(&'static str, Code),
+    /// The bootstrap server asks it, by this method and path, with this SenML JSON, if any.
+    Provisioned(Code, &'static str, &'static str),
+    /// It sends the Bootstrap-Finish.
+    Finished,
     /// A device opens a session with this identity and the key of the suite; it works, or not.
     Connect(&'static str, bool),
     /// The registration of `a` has exactly these annotations.
@@ -74,6 +96,16 @@ pub(crate) enum Step {
     Failed,
 }
 
+/// What happens in a delivery.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Happened {
+    Started,
+    /// Both actions were carried out.
+    Done,
+    Timer,
+    Cancelled,
+}
+
 /// Runs all cases, one server for each.
 async fn conform(subject: &impl Subject) {
     for case in cases::CASES {
@@ -91,14 +123,9 @@ async fn conform(subject: &impl Subject) {
 }
 
 #[test]
-fn each_hook_that_the_server_calls_has_cases_and_names_are_unique() {
-    // Plans are made by the observe strategies, firmware is not served yet.
-    let elsewhere = [
-        Hook::ObservePlan,
-        Hook::ObserveFailed,
-        Hook::Firmware,
-        Hook::FirmwareStep,
-    ];
+fn each_hook_has_cases_and_names_are_unique() {
+    // Plans are made by the observe strategies.
+    let elsewhere = [Hook::ObservePlan, Hook::ObserveFailed];
     for hook in Hook::ALL {
         let has_cases = cases::CASES.iter().any(|case| case.hook == hook);
         assert_eq!(has_cases, !elsewhere.contains(&hook), "{}", hook.name());
@@ -117,4 +144,14 @@ async fn native_interceptors_that_answer_at_once_conform() {
 #[tokio::test]
 async fn native_interceptors_that_answer_later_conform() {
     conform(&Native { later: true }).await;
+}
+
+#[tokio::test]
+async fn scripts_conform() {
+    conform(&script::Script).await;
+}
+
+#[tokio::test]
+async fn components_of_webassembly_text_conform() {
+    conform(&component::Text).await;
 }

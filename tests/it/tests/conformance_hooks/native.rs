@@ -4,16 +4,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lwm2m_coap::Code;
-use lwm2m_core::{Record, Value};
+use lwm2m_core::{Path, Record, Value};
+use lwm2m_server::bootstrap::{BootstrapAnswer, BootstrapPlan, BootstrapRequest};
 use lwm2m_server::hooks::{
-    Batch, CredentialAnswer, CredentialRequest, EndReason, Outcome, Series, Update,
+    Batch, BootstrapEnd, CredentialAnswer, CredentialRequest, EndReason, FirmwareAction,
+    FirmwareChoice, FirmwareEvent, FirmwareJob, FirmwareStep, FirmwareStrategy, FirmwareVerdict,
+    Outcome, Series, Update,
 };
 use lwm2m_server::{
     Annotations, Answer, Decision, EndpointName, EventKind, Hook, HookSet, Interceptor, Reason,
     Refusal, Registration, ServerBuilder, WeakServer,
 };
 
-use super::{Case, Subject};
+use super::{Case, Installed, Subject};
 use crate::secure::{KEY, psk};
 
 /// Implements the cases itself, and answers at once or later.
@@ -29,13 +32,18 @@ impl Subject for Native {
         }
     }
 
-    fn install(&self, builder: ServerBuilder, case: &Case) -> ServerBuilder {
-        builder.intercept(Behaviour {
+    async fn install(&self, builder: ServerBuilder, case: &Case) -> Installed {
+        let behaviour = || Behaviour {
             case: case.name,
             hook: case.hook,
             later: self.later,
             server: Mutex::default(),
-        })
+        };
+        Installed {
+            builder: builder.intercept(behaviour()),
+            interceptor: Box::new(behaviour()),
+            folder: None,
+        }
     }
 }
 
@@ -74,7 +82,12 @@ impl Behaviour {
 
 impl Interceptor for Behaviour {
     fn hooks(&self) -> HookSet {
-        HookSet::EMPTY.with(self.hook)
+        let own = HookSet::EMPTY.with(self.hook);
+        match self.hook {
+            // Who drives a delivery is who chose to.
+            Hook::FirmwareStep => own.with(Hook::Firmware),
+            _ => own,
+        }
     }
 
     fn on_started(&self, server: &WeakServer) {
@@ -197,6 +210,88 @@ impl Interceptor for Behaviour {
             },
             other => panic!("no case for values: {other}"),
         })
+    }
+
+    fn firmware(&self, job: &Arc<FirmwareJob>) -> Answer<FirmwareChoice> {
+        use FirmwareStrategy::{Custom, Object5Pull, Object5Push, Object19Push};
+        let (case, job) = (self.case, Arc::clone(job));
+        let (instance, block_size) = (0, 1024);
+        self.answer(move || match (case, job.image.version.as_str()) {
+            ("firmware-drive", _) => FirmwareChoice::Deliver(Custom(b"s0".to_vec())),
+            (_, "2") => FirmwareChoice::Deliver(Object5Push {
+                instance,
+                block_size,
+            }),
+            (_, "3") => FirmwareChoice::Deliver(Object5Pull {
+                instance,
+                uri: job.image.uris[0].clone(),
+            }),
+            (_, "4") => FirmwareChoice::Deliver(Object19Push {
+                instance,
+                block_size,
+            }),
+            (_, "5") => FirmwareChoice::Postpone(3600),
+            (_, "6") => FirmwareChoice::Refuse("broken".to_owned()),
+            _ => FirmwareChoice::Pass,
+        })
+    }
+
+    fn firmware_step(
+        &self,
+        _: &Arc<FirmwareJob>,
+        state: &[u8],
+        event: &FirmwareEvent,
+    ) -> Answer<Option<FirmwareStep>> {
+        use FirmwareAction::{Progress, SendImage, Wait, Write};
+        let running = |state: &[u8], actions| FirmwareStep {
+            state: state.to_vec(),
+            actions,
+            verdict: FirmwareVerdict::Running,
+        };
+        let over = |verdict| FirmwareStep {
+            verdict,
+            ..running(state, Vec::new())
+        };
+        let step = match event {
+            FirmwareEvent::Started => {
+                let write = Write(vec![(Path::resource(5, 0, 3), Value::Integer(0))]);
+                running(b"s1", vec![write, Wait(500)])
+            }
+            FirmwareEvent::Done(_) => {
+                let image = SendImage(Path::resource(5, 0, 0));
+                running(b"s2", vec![image, Progress(10)])
+            }
+            FirmwareEvent::Timer if state == b"s2" => over(FirmwareVerdict::Succeeded),
+            FirmwareEvent::Cancelled => over(FirmwareVerdict::Failed("called off".to_owned())),
+            other => panic!("no case for {other:?}"),
+        };
+        self.answer(move || Some(step))
+    }
+
+    fn bootstrap(&self, request: &Arc<BootstrapRequest>) -> Answer<BootstrapAnswer> {
+        let (case, request) = (self.case, Arc::clone(request));
+        self.answer(move || match case {
+            "bootstrap-refuse" => BootstrapAnswer::Refuse(Refusal {
+                code: Code::FORBIDDEN,
+                reason: Reason::new("rejected", "not from here"),
+            }),
+            _ if request.parameters == [("site".to_owned(), "north".to_owned())] => {
+                let at = |resource| Path::resource(1, 0, resource);
+                let plan = BootstrapPlan::new().delete(Path::object(0)).write([
+                    Record::new(at(0), 101),
+                    Record::new(at(1), 3600),
+                    Record::new(at(6), true),
+                    Record::new(at(7), "U"),
+                ]);
+                BootstrapAnswer::Configure(Arc::new(plan))
+            }
+            _ => BootstrapAnswer::Unknown,
+        })
+    }
+
+    fn on_bootstrapped(&self, end: &Arc<BootstrapEnd>) -> Answer<()> {
+        let json = end.failure.is_none().to_string();
+        self.publish(&end.endpoint, "bootstrapped", json)
     }
 }
 

@@ -4,14 +4,18 @@ use std::sync::Arc;
 
 use lwm2m_coap::{Code, MessageType, OptionNumber};
 use lwm2m_core::{Path, Record, Value};
+use lwm2m_server::bootstrap::{BootstrapPlan, MemoryBootstrap};
 use lwm2m_server::credentials::{CredentialStore, MemoryCredentials};
-use lwm2m_server::hooks::Update;
+use lwm2m_server::hooks::{
+    FirmwareAction, FirmwareChoice, FirmwareEvent, FirmwareImage, FirmwareJob, FirmwareResult,
+    FirmwareStrategy, FirmwareVerdict, Update,
+};
 use lwm2m_server::{
-    Annotations, Answer, Content, Decision, EventKind, Events, Hook, HookSet, Interceptor,
-    Listener, Registration, Server, ServerConfig,
+    Annotations, Answer, Content, Decision, EndpointName, EventKind, Events, Hook, HookSet,
+    Interceptor, Listener, Registration, Server, ServerConfig,
 };
 
-use super::{Case, Step, Subject};
+use super::{Case, Happened, Installed, Step, Subject};
 use crate::peer::{Incoming, Outgoing, Peer, event};
 use crate::secure::peer::SecurePeer;
 use crate::secure::{KEY, psk};
@@ -41,9 +45,16 @@ pub(super) struct Stage {
     server: Server,
     events: Events,
     device: Peer,
+    /// The same device at the bootstrap server.
+    bootstrap: Peer,
     location: String,
     /// The request that observes, and how often it was notified.
     observed: Option<(Incoming, u32)>,
+    /// Asked for what the server does not ask yet.
+    interceptor: Box<dyn Interceptor>,
+    /// The job that it drives, and what it keeps for it.
+    delivery: Option<(Arc<FirmwareJob>, Vec<u8>)>,
+    _folder: Option<tempfile::TempDir>,
 }
 
 impl Stage {
@@ -58,7 +69,18 @@ impl Stage {
             .listen(Listener::coaps(([127, 0, 0, 1], 0).into()))
             .listen(Listener::coap(([127, 0, 0, 1], 0).into()))
             .credentials(store);
-        let builder = subject.install(builder, case).intercept(Behind);
+        // For what the interceptor of a case does not know.
+        let plans = MemoryBootstrap::default();
+        plans.set("a", BootstrapPlan::new().delete(Path::object(1)));
+        let builder = builder
+            .listen(Listener::coap(([127, 0, 0, 1], 0).into()).bootstrap())
+            .bootstrap(Arc::new(plans));
+        let Installed {
+            builder,
+            interceptor,
+            folder,
+        } = subject.install(builder, case).await;
+        let builder = builder.intercept(Behind);
         let server = builder.start().await.expect("the server starts");
         let mut device = Peer::new(&server).await;
         device.server = server.local_addresses()[1];
@@ -66,9 +88,13 @@ impl Stage {
             hook: case.hook,
             events: server.events(),
             device,
+            bootstrap: Peer::at(server.local_addresses()[2]).await,
             server,
             location: String::new(),
             observed: None,
+            interceptor,
+            delivery: None,
+            _folder: folder,
         }
     }
 
@@ -78,7 +104,7 @@ impl Stage {
                 let path = format!("rd?ep=a&lwm2m=1.1&{query}");
                 let list = "</1/0>,</3/0>,</4/0>";
                 let request = self.device.request(Code::POST, &path).payload(list);
-                let answer = self.device.exchange(request).await;
+                let answer = ask(&self.device, request).await;
                 assert_eq!(answer.code, code, "{what}");
                 self.location = answer.location();
             }
@@ -86,16 +112,17 @@ impl Stage {
                 let path = format!("{}?{query}", self.location);
                 let path = path.trim_end_matches('?');
                 let request = self.device.request(Code::POST, path).payload(objects);
-                assert_eq!(self.device.exchange(request).await.code, code, "{what}");
+                assert_eq!(ask(&self.device, request).await.code, code, "{what}");
             }
             Step::Deregister => {
-                let code = self.device.delete(&self.location).await;
-                assert_eq!(code, Code::DELETED, "{what}");
+                let request = self.device.request(Code::DELETE, &self.location);
+                let answer = ask(&self.device, request).await;
+                assert_eq!(answer.code, Code::DELETED, "{what}");
             }
             Step::Send(level) => {
                 let body = format!(r#"[{{"n":"/3/0/9","v":{level}}}]"#);
                 let send = self.device.request(Code::POST, "dp").format(110);
-                let answer = self.device.exchange(send.payload(body)).await;
+                let answer = ask(&self.device, send.payload(body)).await;
                 assert_eq!(answer.code, Code::CHANGED, "{what}");
             }
             Step::Observe(level) => self.observe(level).await,
@@ -118,6 +145,39 @@ impl Stage {
                 if works {
                     device.register(&format!("ep={identity}&lwm2m=1.1")).await;
                 }
+            }
+            Step::Select(version, chosen) => self.select(version, chosen, what).await,
+            Step::Drive(happened, next) => self.drive(happened, next, what).await,
+            Step::Bootstrap(query, code) => {
+                let path = format!("bs?ep=a&pct=110&{query}");
+                let path = path.trim_end_matches('&');
+                let request = self.bootstrap.request(Code::POST, path);
+                assert_eq!(ask(&self.bootstrap, request).await.code, code, "{what}");
+            }
+            Step::Provisioned(code, path, payload) => {
+                let request = self.bootstrap.receive().await;
+                let payload = payload.as_bytes();
+                assert_eq!(
+                    (request.code, request.path().as_str(), &request.payload[..]),
+                    (code, path, payload),
+                    "{what}"
+                );
+                let done = match code {
+                    Code::DELETE => Code::DELETED,
+                    _ => Code::CHANGED,
+                };
+                let answer = self.bootstrap.answer(&request, done);
+                self.bootstrap.send(&answer.encode()).await;
+            }
+            Step::Finished => {
+                let request = self.bootstrap.receive().await;
+                assert_eq!(
+                    (request.code, request.path().as_str()),
+                    (Code::POST, "bs"),
+                    "{what}"
+                );
+                let answer = self.bootstrap.answer(&request, Code::CHANGED);
+                self.bootstrap.send(&answer.encode()).await;
             }
             seen => self.see(seen, what).await,
         }
@@ -202,6 +262,90 @@ impl Stage {
         }
     }
 
+    async fn select(&mut self, version: &str, chosen: &str, what: &str) {
+        let name = EndpointName::new("a").expect("a name");
+        let target = Arc::new(Registration::new(name, ([127, 0, 0, 1], 40_000).into()));
+        let image = FirmwareImage {
+            id: "image-1".to_owned(),
+            name: "meter".to_owned(),
+            version: version.to_owned(),
+            size: 4096,
+            sha256: [7; 32],
+            uris: vec!["coap://127.0.0.1/image".to_owned()],
+        };
+        let job = Arc::new(FirmwareJob {
+            id: "job-1".to_owned(),
+            attempt: 1,
+            target,
+            image,
+        });
+        let choice = in_time(self.interceptor.firmware(&job).into_future()).await;
+        let told = match choice {
+            FirmwareChoice::Pass => "no opinion".to_owned(),
+            FirmwareChoice::Postpone(seconds) => format!("later, {seconds} s"),
+            FirmwareChoice::Refuse(why) => format!("refused: {why}"),
+            FirmwareChoice::Deliver(FirmwareStrategy::Object5Push {
+                instance,
+                block_size,
+            }) => format!("push /5/{instance} by {block_size}"),
+            FirmwareChoice::Deliver(FirmwareStrategy::Object5Pull { instance, uri }) => {
+                format!("pull /5/{instance} from {uri}")
+            }
+            FirmwareChoice::Deliver(FirmwareStrategy::Object19Push {
+                instance,
+                block_size,
+            }) => format!("push /19/{instance} by {block_size}"),
+            FirmwareChoice::Deliver(FirmwareStrategy::Custom(state)) => {
+                self.delivery = Some((job, state));
+                "custom".to_owned()
+            }
+            other => format!("{other:?}"),
+        };
+        assert_eq!(told, chosen, "{what}");
+    }
+
+    async fn drive(&mut self, happened: Happened, next: &str, what: &str) {
+        let Some((job, state)) = &mut self.delivery else {
+            panic!("{what}: nothing is driven");
+        };
+        let event = match happened {
+            Happened::Started => FirmwareEvent::Started,
+            Happened::Done => FirmwareEvent::Done(vec![FirmwareResult::Ok; 2]),
+            Happened::Timer => FirmwareEvent::Timer,
+            Happened::Cancelled => FirmwareEvent::Cancelled,
+        };
+        let step = self.interceptor.firmware_step(job, state, &event);
+        let step = in_time(step.into_future()).await.expect(what);
+        let action = |action: &FirmwareAction| match action {
+            FirmwareAction::Write(values) => {
+                let values = values.iter();
+                let values: Vec<_> = values.map(|(path, v)| format!("{path} {v:?}")).collect();
+                format!("write {}", values.join(", "))
+            }
+            FirmwareAction::Wait(ms) => format!("wait {ms} ms"),
+            FirmwareAction::SendImage(path) => format!("send the image to {path}"),
+            FirmwareAction::Progress(percent) => format!("{percent} %"),
+            other => format!("{other:?}"),
+        };
+        let told = match step.verdict {
+            FirmwareVerdict::Running => {
+                // Before what an interceptor keeps, a host may say whose it is.
+                let kept = step.state.split(|byte| *byte == 0).next_back();
+                let kept = String::from_utf8_lossy(kept.unwrap_or_default());
+                let actions: Vec<String> = step.actions.iter().map(action).collect();
+                format!("{kept}, running: {}", actions.join(", "))
+            }
+            FirmwareVerdict::Succeeded => "succeeded".to_owned(),
+            FirmwareVerdict::Failed(why) => format!("failed: {why}"),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(told, next, "{what}");
+        // What is over keeps nothing; the next case of a story goes on from what was before.
+        if !step.actions.is_empty() {
+            *state = step.state;
+        }
+    }
+
     async fn observe(&mut self, level: i64) {
         let device = self.server.device("a");
         let observing = tokio::spawn(async move { device.observe_path(BATTERY).await });
@@ -244,6 +388,26 @@ impl Stage {
         };
         let answer = answer.format(0).payload(level.to_string());
         self.device.send(&answer.encode()).await;
+    }
+}
+
+/// Asks the server, and takes the answer with the acknowledgement or after it.
+async fn ask(device: &Peer, request: Outgoing) -> Incoming {
+    device.send(&request.encode()).await;
+    loop {
+        let answer = device.receive().await;
+        // What the server asks meanwhile is left unanswered.
+        if answer.token != request.token || answer.code.class() == 0 {
+            continue;
+        }
+        if answer.message_type == MessageType::Confirmable {
+            let acknowledgement = Outgoing {
+                token: Vec::new(),
+                ..device.answer(&answer, Code::EMPTY)
+            };
+            device.send(&acknowledgement.encode()).await;
+        }
+        return answer;
     }
 }
 
