@@ -24,10 +24,10 @@ use hashbrown::{HashMap, HashSet};
 use lwm2m_coap::{Code, Transmit};
 use lwm2m_dtls::{Endpoint, Identity, Lookup, ServerResumption, SessionId};
 
-pub(crate) use self::proof::certified;
-use self::proof::{answers, label_of, presented_by, presented_in, unix_s, verdict_of};
-pub(crate) use self::search::{CredentialSearch, FoundCredentials};
-use self::search::{Question, unanswered};
+pub(crate) use self::proof::{answers, certified, label_of, verdict_of};
+use self::proof::{presented_by, presented_in, unix_s};
+use self::search::unanswered;
+pub(crate) use self::search::{CredentialSearch, FoundCredentials, Question};
 use super::sessions::revoked;
 use super::{Now, Shard, Shared};
 use crate::credentials::{Credential, LookUp, Proof};
@@ -92,7 +92,7 @@ impl Secure {
         let current = keys.current();
         if !Arc::ptr_eq(&current, &self.current) {
             self.dtls
-                .set_server(Arc::new(answers(config, &current, &self.resumption)));
+                .set_server(Arc::new(answers(config, &current, Some(&self.resumption))));
             self.current = current;
         }
     }

@@ -1,17 +1,20 @@
 //! TLS below connections (`coaps+tcp`), all kinds of it on one port.
 //!
 //! ```text
-//! ClientHello ─┬─ offers a pre-shared key ─> tls_psk: OpenSSL, with the feature `tls-psk`
-//!              └─ offers none ─────────────> certificates: rustls
+//! ClientHello ─┬─ a pre-shared key ──────────────> tls_psk: OpenSSL, with the feature `tls-psk`
+//!              ├─ the same, without the feature ─> own: TLS 1.2
+//!              ├─ raw public keys and TLS 1.2 ───> own
+//!              └─ else ──────────────────────────> certificates: rustls
 //! ```
 //!
-//! A client offers a pre-shared key when it has one. Without the feature it is refused, with a
-//! reason that names the feature. What a certificate or a raw public key has proven is looked up
-//! among the credentials after the handshake, a pre-shared key before.
+//! A client offers a pre-shared key when it has one. Without the feature, one that has it for TLS
+//! 1.3 only is refused, with a reason that names the feature. What a certificate or a raw public key
+//! has proven is looked up among the credentials after the handshake, a pre-shared key before.
 
 pub(super) mod alert;
 mod certificates;
 pub(super) mod hello;
+mod own;
 
 use std::sync::Arc;
 
@@ -21,6 +24,7 @@ use tokio::net::TcpStream;
 
 use self::certificates::Certificates;
 use self::hello::ClientHello;
+use self::own::OwnTls;
 #[cfg(feature = "tls-psk")]
 use super::tls_psk::PreSharedKeys;
 use crate::credentials::CredentialStore;
@@ -32,6 +36,7 @@ use crate::{Reason, ServerConfig, StartError};
 #[derive(Debug)]
 pub(crate) struct Tls {
     certificates: Certificates,
+    own: OwnTls,
     #[cfg(feature = "tls-psk")]
     pre_shared_keys: PreSharedKeys,
 }
@@ -55,10 +60,6 @@ pub(super) enum Proof {
     /// Who it is, not yet that we know it.
     Presented(PeerIdentity),
     /// It holds the key of a credential.
-    #[cfg_attr(
-        not(feature = "tls-psk"),
-        expect(dead_code, reason = "needs `tls-psk`")
-    )]
     Authenticated(Authenticated),
 }
 
@@ -76,7 +77,8 @@ pub(super) enum HandshakeError {
 impl Tls {
     pub(crate) fn new(keys: Option<Keys>, config: &ServerConfig) -> Result<Tls, StartError> {
         Ok(Tls {
-            certificates: Certificates::new(keys, config.client_authentication),
+            certificates: Certificates::new(keys.clone(), config.client_authentication),
+            own: OwnTls::new(keys, config),
             #[cfg(feature = "tls-psk")]
             pre_shared_keys: PreSharedKeys::new(config.dtls.unknown_psk_identity)
                 .map_err(|error| StartError::PreSharedKeys(error.into()))?,
@@ -98,6 +100,11 @@ impl Tls {
             let accepted = self.pre_shared_keys.accept(io, hello, version, credentials);
             return accepted.await;
         }
+        if let Some(hello) = &hello
+            && self.own.is_for(hello, credentials.is_some())
+        {
+            return self.own.accept(io, credentials).await;
+        }
         let accepted = self.certificates.accept(io, hello.as_ref()).await;
         accepted.map_err(|error| match (error, &hello) {
             (HandshakeError::NothingInCommon(reason), Some(hello)) => {
@@ -105,6 +112,14 @@ impl Tls {
             }
             (error, _) => error,
         })
+    }
+
+    /// Suites with a pre-shared key that can be agreed on.
+    fn psk_suites(&self) -> Vec<u16> {
+        #[cfg(feature = "tls-psk")]
+        return PreSharedKeys::suites();
+        #[cfg(not(feature = "tls-psk"))]
+        self.own.psk_suites().collect()
     }
 
     /// Why a client cannot be served.
@@ -117,7 +132,7 @@ impl Tls {
         if hello.offers_psk() && credentials.is_some() && !cfg!(feature = "tls-psk") {
             return psk_not_built();
         }
-        let mut ours = credentials.map(|_| psk_suites()).unwrap_or_default();
+        let mut ours = credentials.map(|_| self.psk_suites()).unwrap_or_default();
         ours.extend(self.certificates.suites());
         if hello.suites.iter().any(|suite| ours.contains(suite)) {
             return otherwise;
@@ -132,21 +147,23 @@ impl Tls {
     }
 }
 
-/// Suites with a pre-shared key that can be agreed on.
-fn psk_suites() -> Vec<u16> {
-    #[cfg(feature = "tls-psk")]
-    return PreSharedKeys::suites();
-    #[cfg(not(feature = "tls-psk"))]
-    Vec::new()
+/// The same words as over DTLS.
+pub(super) fn refused(failure: &Failure) -> HandshakeError {
+    let reason = Reason::new(failure.reason(), failure.to_string());
+    HandshakeError::Refused(match failure.hint() {
+        Some(hint) => reason.hint(hint),
+        None => reason,
+    })
 }
 
 fn psk_not_built() -> Reason {
     Reason::new(
         "tls-psk-not-built",
-        "the device offers a pre-shared key over TLS, which this server was built without",
+        "the device offers a pre-shared key over TLS in a way that this server was built without",
     )
     .hint(
-        "build the server with the feature tls-psk (cargo build --features tls-psk), or let the \
-         device use its key over coaps:// (DTLS)",
+        "build the server with the feature tls-psk (cargo build --features tls-psk), let the \
+         device offer TLS_PSK_WITH_AES_128_CCM_8 in TLS 1.2, or let it use its key over coaps:// \
+         (DTLS)",
     )
 }

@@ -37,8 +37,8 @@ use tokio_openssl::SslStream;
 use self::held::Held;
 use self::keys::{HandshakeKeys, Search, SharedKeys, lock};
 use self::recall::Recall;
-use super::tls::hello::{ClientHello, Rewound, TLS_1_3};
-use super::tls::{Accepted, HandshakeError, Proof, alert};
+use super::tls::hello::{ClientHello, Rewound, TLS_1_2, TLS_1_3};
+use super::tls::{Accepted, HandshakeError, Proof, alert, refused};
 use crate::Reason;
 use crate::credentials::CredentialStore;
 use crate::identity::Authenticated;
@@ -66,8 +66,6 @@ const SUITES_1_3: &[(u16, &str)] = &[
 /// `SSL_OP_ALLOW_NO_DHE_KEX`: a key without Diffie-Hellman, as all suites of TLS 1.2 that LwM2M
 /// demands have it. With it where the client can.
 const ALLOW_NO_DHE_KEX: SslOptions = SslOptions::from_bits_retain(1 << 10);
-
-const TLS_1_2: u16 = 0x0303;
 
 /// Takes clients in by their pre-shared keys.
 pub(super) struct PreSharedKeys {
@@ -290,15 +288,6 @@ fn failed(error: &Error, keys: &HandshakeKeys) -> HandshakeError {
             .hint("CoAP over TLS is called \"coap\" in ALPN (RFC 8323 section 8.2)"),
         reason::PEER_ALERT.. => Reason::new("tls-peer-alert", text),
         _ => Reason::new("tls-handshake", text),
-    })
-}
-
-/// The same words as over DTLS.
-fn refused(failure: &Failure) -> HandshakeError {
-    let reason = Reason::new(failure.reason(), failure.to_string());
-    HandshakeError::Refused(match failure.hint() {
-        Some(hint) => reason.hint(hint),
-        None => reason,
     })
 }
 

@@ -45,6 +45,8 @@ impl Alert {
     pub const UNRECOGNIZED_NAME: Alert = Alert(112);
     /// No key for the identity.
     pub const UNKNOWN_PSK_IDENTITY: Alert = Alert(115);
+    /// The client speaks other protocols above.
+    pub const NO_APPLICATION_PROTOCOL: Alert = Alert(120);
 
     /// The name in the registry of IANA; `unknown` for a code that has none here.
     pub fn name(self) -> &'static str {

@@ -69,6 +69,8 @@ pub struct ServerConfig {
     pub unknown_server_name: UnknownServerName,
     /// How clients may continue their sessions; none: not at all.
     pub resumption: Option<ServerResumption>,
+    /// What clients must name who name protocols (RFC 7301), as in `coap`; none: it is all the same.
+    pub application_protocol: Option<Box<[u8]>>,
 }
 
 impl Default for ServerConfig {
@@ -88,6 +90,7 @@ impl Default for ServerConfig {
             chain_limits: ChainLimits::default(),
             unknown_server_name: UnknownServerName::Default,
             resumption: Some(ServerResumption::default()),
+            application_protocol: None,
         }
     }
 }
@@ -151,6 +154,8 @@ pub struct ClientConfig {
     pub record_size_limit: Option<u16>,
     /// The session to continue, when the server still knows it; none.
     pub resume: Option<Resumption>,
+    /// The protocol that the server is to speak (RFC 7301), as in `coap`; none.
+    pub application_protocol: Option<Box<[u8]>>,
 }
 
 impl ClientConfig {
@@ -173,6 +178,7 @@ impl ClientConfig {
             chain_limits: ChainLimits::default(),
             record_size_limit: None,
             resume: None,
+            application_protocol: None,
         }
     }
 }

@@ -30,6 +30,9 @@ pub enum Failure {
     /// The suites agree, but not what they need.
     #[error("no common {0}")]
     NoCommonParameter(&'static str),
+    /// The client names application protocols (RFC 7301), and ours is not among them.
+    #[error("the peer does not name our application protocol")]
+    NoCommonProtocol,
     /// Our policy asks for RFC 7627 and the peer does not have it.
     #[error("the peer does not have the extended master secret (RFC 7627)")]
     NoExtendedMasterSecret,
@@ -54,6 +57,9 @@ pub enum Failure {
     /// A Finished message, or a protected record before it, is not what it must be.
     #[error("the peer's Finished message does not verify")]
     BadFinished,
+    /// A record of a stream is not authentic, which ends a session over TLS.
+    #[error("a record of the peer is not authentic")]
+    BadRecord,
     /// A certificate is missing or not believed.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
@@ -144,12 +150,14 @@ impl Failure {
             Failure::Version { .. } => "dtls-version",
             Failure::NoCommonSuite { .. } => "dtls-no-common-suite",
             Failure::NoCommonParameter(_) => "dtls-no-common-parameter",
+            Failure::NoCommonProtocol => "tls-no-coap",
             Failure::NoExtendedMasterSecret => "dtls-no-extended-master-secret",
             Failure::UnknownPskIdentity { .. } | Failure::ConcealedPskIdentity { .. } => {
                 "psk-identity-unknown"
             }
             Failure::WrongKey { .. } => "psk-wrong-key",
             Failure::BadFinished => "dtls-bad-finished",
+            Failure::BadRecord => "tls-bad-record",
             Failure::Certificate(error) => error.fault.reason(),
             Failure::UnsupportedPublicKey => "rpk-unsupported",
             Failure::UnknownPublicKey { .. } => "rpk-unknown",
@@ -183,6 +191,9 @@ impl Failure {
             Failure::NoCommonParameter(_) => {
                 "the device needs secp256r1, ecdsa_secp256r1_sha256 and a kind of certificate that \
                  the server has"
+            }
+            Failure::NoCommonProtocol => {
+                "CoAP over TLS is called \"coap\" in ALPN (RFC 8323 section 8.2)"
             }
             Failure::NoExtendedMasterSecret => {
                 "allow sessions without the extended master secret, or build the device with it"
@@ -233,10 +244,11 @@ impl Failure {
             Failure::NoCommonSuite { .. }
             | Failure::NoCommonParameter(_)
             | Failure::NoExtendedMasterSecret => Alert::HANDSHAKE_FAILURE,
+            Failure::NoCommonProtocol => Alert::NO_APPLICATION_PROTOCOL,
             Failure::UnknownPskIdentity { .. } => Alert::UNKNOWN_PSK_IDENTITY,
-            Failure::WrongKey { .. } | Failure::ConcealedPskIdentity { .. } => {
-                Alert::BAD_RECORD_MAC
-            }
+            Failure::WrongKey { .. }
+            | Failure::ConcealedPskIdentity { .. }
+            | Failure::BadRecord => Alert::BAD_RECORD_MAC,
             Failure::BadFinished | Failure::BadSignature => Alert::DECRYPT_ERROR,
             Failure::Certificate(error) => Alert(error.fault.alert()),
             Failure::UnsupportedPublicKey => Alert::UNSUPPORTED_CERTIFICATE,

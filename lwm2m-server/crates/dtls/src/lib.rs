@@ -112,6 +112,7 @@ mod record;
 mod resumption;
 mod stored;
 mod suite;
+mod tls;
 
 pub use alert::Alert;
 pub use certificate::{
@@ -134,3 +135,4 @@ pub use psk::{Psk, PskError};
 pub use random::{Random, SeededRandom, SystemRandom};
 pub use resumption::{Resumption, ServerResumption, TicketKey};
 pub use suite::{CipherSuite, KeyExchange};
+pub use tls::{TlsEvent, TlsSession};

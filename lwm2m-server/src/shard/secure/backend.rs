@@ -32,7 +32,7 @@ fn own(shard: u16, shared: &Shared, keys: &KeyMaterial) -> Box<dyn SecureDatagra
     let config = &shared.config;
     let dtls = lwm2m_dtls::Config {
         shard: shard_octet(shard),
-        server: Some(Arc::new(answers(config, keys, &shared.resumption))),
+        server: Some(Arc::new(answers(config, keys, Some(&shared.resumption)))),
         timing: config.dtls.timing,
         limits: config.dtls.limits,
     };

@@ -14,10 +14,10 @@ use crate::shard::Now;
 use crate::{ClientAuthentication, ServerConfig};
 
 /// How clients are answered.
-pub(super) fn answers(
+pub(crate) fn answers(
     config: &ServerConfig,
     keys: &KeyMaterial,
-    resumption: &ServerResumption,
+    resumption: Option<&ServerResumption>,
 ) -> lwm2m_dtls::ServerConfig {
     let dtls = &config.dtls;
     let trust = &keys.trust_store;
@@ -33,7 +33,7 @@ pub(super) fn answers(
             ClientAuthentication::Required => lwm2m_dtls::ClientAuthentication::Required,
             ClientAuthentication::Optional => lwm2m_dtls::ClientAuthentication::Optional,
         },
-        resumption: Some(resumption.clone()),
+        resumption: resumption.cloned(),
         trust: (!trust.is_empty()).then(|| Arc::new(trust.clone())),
         ..lwm2m_dtls::ServerConfig::default()
     }
@@ -93,14 +93,14 @@ pub(crate) fn certified(identity: &lwm2m_dtls::X509Identity) -> X509Identity {
 }
 
 /// Tells the keys of one identity apart, also in a session that continues another one.
-pub(super) fn label_of(credential: &Credential) -> u64 {
+pub(crate) fn label_of(credential: &Credential) -> u64 {
     let [a, b, c, d, e, f, g, h, ..] = sha256(credential.id.as_str().as_bytes());
     // 0 says that nobody knows which key it was.
     u64::from_be_bytes([a, b, c, d, e, f, g, h]).max(1)
 }
 
 /// What a handshake is told of the credentials that were found.
-pub(super) fn verdict_of(
+pub(crate) fn verdict_of(
     question: Question,
     presented: &PeerIdentity,
     credentials: &[Arc<Credential>],

@@ -32,7 +32,7 @@ pub(crate) struct FoundCredentials {
 
 /// What is asked of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Question {
+pub(crate) enum Question {
     /// Which key a handshake goes on with.
     Key,
     /// Whether a peer that has proven itself may come in.

@@ -84,14 +84,10 @@ impl Certificates {
     /// Takes a client in; answers what it has proven, which is nothing when it did not have to.
     pub(super) async fn accept(
         &self,
-        mut io: Rewound,
+        io: Rewound,
         offer: Option<&Offer>,
     ) -> Result<Accepted, HandshakeError> {
         let configs = self.configs().map_err(tls_refused)?;
-        if offer.is_some_and(|offer| offer.only_raw_public_keys && !offer.offers(TLS_1_3)) {
-            alert::send(&mut io, Alert::HANDSHAKE_FAILURE).await;
-            return Err(HandshakeError::Refused(old_raw_public_key()));
-        }
         let start = LazyConfigAcceptor::new(Acceptor::default(), io).await;
         let mut start = start.map_err(handshake_failed)?;
         let has_1_3 = offer.is_none_or(|offer| offer.offers(TLS_1_3));
@@ -394,8 +390,7 @@ fn tls_refused(error: Error) -> HandshakeError {
             .hint("CoAP over TLS is called \"coap\" in ALPN (RFC 8323 section 8.2)"),
         Error::PeerIncompatible(_) => {
             let reason = Reason::new("tls-no-common-parameter", text).hint(
-                "the server has TLS 1.2 and 1.3 with certificates, and TLS 1.3 with raw public \
-                 keys",
+                "the server has TLS 1.2 and 1.3, with curve secp256r1 for keys and certificates",
             );
             return HandshakeError::NothingInCommon(reason);
         }
@@ -413,15 +408,4 @@ fn no_keys() -> Reason {
         "the server has no certificate, and the client no raw public key",
     )
     .hint("configure [dtls] server_certificate and server_private_key")
-}
-
-fn old_raw_public_key() -> Reason {
-    Reason::new(
-        "tls-rpk-version",
-        "the device takes nothing but raw public keys, and has no TLS 1.3",
-    )
-    .hint(
-        "raw public keys over TLS need TLS 1.3 here: build the device with it, or let it use \
-         coaps:// (DTLS 1.2), where they work",
-    )
 }

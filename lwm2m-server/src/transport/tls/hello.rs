@@ -18,6 +18,7 @@ const CHUNK: usize = 2 << 10;
 /// External pre-shared keys of one ClientHello that are looked at. A device has one or two.
 pub(in crate::transport) const OFFERED_MAX: usize = 4;
 
+pub(in crate::transport) const TLS_1_2: u16 = 0x0303;
 pub(in crate::transport) const TLS_1_3: u16 = 0x0304;
 
 /// What a client offers.
@@ -28,8 +29,9 @@ pub(in crate::transport) struct ClientHello {
     pub(in crate::transport) suites: Vec<u16>,
     versions: Vec<u16>,
     pub(in crate::transport) server_name: Option<String>,
-    /// RFC 7250: the client takes nothing but a raw public key of the server.
-    pub(in crate::transport) only_raw_public_keys: bool,
+    /// What the client has, and takes of the server (RFC 7250), in its order; empty for X.509 only.
+    client_certificate_types: Vec<u8>,
+    server_certificate_types: Vec<u8>,
     /// Pre-shared keys of TLS 1.3 that do not come from an earlier session.
     pub(in crate::transport) offered: Vec<OfferedPsk>,
     /// The bytes at the end of `message` that are the binders of TLS 1.3.
@@ -68,6 +70,16 @@ impl ClientHello {
 
     pub(in crate::transport) fn offers(&self, version: u16) -> bool {
         self.versions.contains(&version)
+    }
+
+    /// True for a client that takes a raw public key of the server, and has one itself or takes
+    /// nothing else.
+    pub(in crate::transport) fn takes_raw_public_keys(&self) -> bool {
+        const X509: u8 = 0;
+        const RAW_PUBLIC_KEY: u8 = 2;
+        let takes = self.server_certificate_types.contains(&RAW_PUBLIC_KEY);
+        let has = self.client_certificate_types.contains(&RAW_PUBLIC_KEY);
+        takes && (has || !self.server_certificate_types.contains(&X509))
     }
 
     /// True for a client that has a pre-shared key.
@@ -230,6 +242,7 @@ fn hello(message: Vec<u8>) -> Option<ClientHello> {
 impl ClientHello {
     fn extension(&mut self, kind: u16, mut body: Fields<'_>) -> Option<()> {
         const SERVER_NAME: u16 = 0;
+        const CLIENT_CERTIFICATE_TYPE: u16 = 19;
         const SERVER_CERTIFICATE_TYPE: u16 = 20;
         const PRE_SHARED_KEY: u16 = 41;
         const SUPPORTED_VERSIONS: u16 = 43;
@@ -244,7 +257,8 @@ impl ClientHello {
                     }
                 }
             }
-            SERVER_CERTIFICATE_TYPE => self.only_raw_public_keys = !body.vec8()?.contains(&0),
+            CLIENT_CERTIFICATE_TYPE => self.client_certificate_types = body.vec8()?.to_vec(),
+            SERVER_CERTIFICATE_TYPE => self.server_certificate_types = body.vec8()?.to_vec(),
             PRE_SHARED_KEY => {
                 let mut identities = Fields(body.vec16()?);
                 self.binders_bytes = body.0.len();
@@ -361,7 +375,7 @@ mod tests {
         let hello = read(&record(&message));
         assert_eq!(hello.suites, [0x1301, 0xc0a8]);
         assert_eq!(hello.server_name.as_deref(), Some("a.example"));
-        assert!(hello.only_raw_public_keys);
+        assert!(hello.takes_raw_public_keys());
         assert!(hello.offers(TLS_1_3) && hello.offers(0x0303) && hello.offers_psk());
         let offered = OfferedPsk {
             identity: b"meter".to_vec(),
@@ -376,7 +390,7 @@ mod tests {
     fn it_may_come_in_pieces() {
         let message = message(&[0xc0, 0x2b], &extension(20, &vec8(&[2, 0])));
         let whole = read(&record(&message));
-        assert!(!whole.only_raw_public_keys && !whole.offers_psk());
+        assert!(!whole.takes_raw_public_keys() && !whole.offers_psk());
         assert!(whole.offers(0x0303) && !whole.offers(TLS_1_3));
         let records: Vec<u8> = message.chunks(7).flat_map(record).collect();
         for end in 0..records.len() {

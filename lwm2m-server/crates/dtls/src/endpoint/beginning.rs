@@ -85,7 +85,7 @@ impl<P: Path> Endpoint<P> {
             return self.drop_hello(path, overload);
         };
         let own_cid = self.new_cid(id);
-        let role = Role::Server(Box::new(Server::new(server, own_cid, *hello.random)));
+        let role = Role::Server(Box::new(Server::new(server, own_cid)));
         let number = fragment.sequence;
         // The numbers go on from those of the HelloVerifyRequest (RFC 6347 §4.2.1).
         let conversation = Conversation::new(number, number, header.number.sequence());

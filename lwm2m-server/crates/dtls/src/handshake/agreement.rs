@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::extension::{
-    ECDSA_SHA256, RAW_PUBLIC_KEY, SECP256R1, ServerExtensions, UNCOMPRESSED, X509, lacks16,
-    max_fragment_bytes,
+    ECDSA_SHA256, RAW_PUBLIC_KEY, SECP256R1, ServerExtensions, UNCOMPRESSED, X509, has_protocol,
+    lacks16, max_fragment_bytes,
 };
 use super::hello::ClientHello;
+use super::wire::Wire;
 use crate::certificate::ServerCertificate;
 use crate::cid::{Cid, PeerCid};
 use crate::codec::numbers;
@@ -15,7 +16,7 @@ use crate::config::{
 };
 use crate::failure::Failure;
 use crate::random::{Random, random_array};
-use crate::record::{PLAINTEXT_MAX, VERSION_1_2};
+use crate::record::PLAINTEXT_MAX;
 use crate::suite::{CipherSuite, KeyExchange};
 
 /// The smallest limit of RFC 8449 §4, in bytes.
@@ -27,6 +28,8 @@ pub(super) struct Agreed {
     pub(super) extended_master_secret: bool,
     pub(super) server_random: [u8; 32],
     pub(super) server_name: Option<Box<str>>,
+    /// Of RFC 7301, where the client names some.
+    protocol: Option<Box<[u8]>>,
     /// Ours, when Connection IDs are in use.
     pub(super) own_cid: Option<Cid>,
     pub(super) peer_cid: Option<PeerCid>,
@@ -79,15 +82,15 @@ impl CertificateType {
 impl Agreed {
     /// Chooses among the offers. A session that is continued brings its suite with it.
     pub(super) fn on(
+        wire: Wire,
         hello: &ClientHello<'_>,
         config: &ServerConfig,
         own_cid: Cid,
         random: &mut dyn Random,
         resumed: Option<CipherSuite>,
     ) -> Result<Agreed, Failure> {
-        // Newer versions have lower numbers; a client of DTLS 1.3 still writes 1.2 here.
         let offered = hello.start.version;
-        if offered > VERSION_1_2 || offered >> 8 != 0xfe {
+        if !wire.takes(offered) {
             return Err(Failure::Version { offered });
         }
         if !hello.has_null_compression() {
@@ -105,6 +108,13 @@ impl Agreed {
             }
             _ => None,
         };
+        let protocol = match (&config.application_protocol, hello.extensions.protocols) {
+            (Some(ours), Some(list)) => {
+                let common = has_protocol(list, ours).then(|| ours.clone());
+                Some(common.ok_or(Failure::NoCommonProtocol)?)
+            }
+            _ => None,
+        };
         let (suite, proofs) = match resumed {
             Some(suite) => (suite, None),
             None => choose(hello, config)?,
@@ -118,8 +128,9 @@ impl Agreed {
         Ok(Agreed {
             suite,
             extended_master_secret,
-            server_random: random_array(random),
+            server_random: server_random(wire, hello, random),
             server_name: hello.extensions.server_name.map(Into::into),
+            protocol,
             own_cid: peer_cid.map(|_| own_cid),
             peer_cid,
             proofs,
@@ -160,6 +171,7 @@ impl Agreed {
                 .and_then(|proofs| proofs.client)
                 .map(CertificateType::code),
             server_certificate_type: own_type.map(|proofs| proofs.own_type().code()),
+            protocol: self.protocol.as_deref(),
             extended_master_secret: self.extended_master_secret,
             cid: self.own_cid.as_ref().map(|cid| &cid.as_bytes()[..]),
             record_size_limit: self.record_size_limit.map(|_| limits.record_size_max),
@@ -233,6 +245,17 @@ impl Proofs {
     }
 }
 
+/// The random of the ServerHello. To a client over a stream that does not offer TLS 1.3 it says that
+/// this server has it: whoever was kept from offering it finds out (RFC 8446 §4.1.3).
+fn server_random(wire: Wire, hello: &ClientHello<'_>, random: &mut dyn Random) -> [u8; 32] {
+    const DOWNGRADE: [u8; 8] = *b"DOWNGRD\x01";
+    let mut bytes: [u8; 32] = random_array(random);
+    if wire == Wire::Stream && !hello.extensions.has_tls_1_3 {
+        bytes[24..].copy_from_slice(&DOWNGRADE);
+    }
+    bytes
+}
+
 /// The kinds of a list in the client's order; X.509 when there is no list (RFC 7250 §4.1).
 fn types(list: Option<&[u8]>) -> impl Iterator<Item = CertificateType> + '_ {
     let list = list.unwrap_or(&[X509]).iter();
@@ -278,6 +301,7 @@ mod tests {
     use crate::handshake::extension::ClientExtensions;
     use crate::handshake::hello::HelloStart;
     use crate::random::SeededRandom;
+    use crate::record::VERSION_1_2;
 
     fn on(
         version: u16,
@@ -297,7 +321,14 @@ mod tests {
             extensions,
         };
         let cid = Cid::new(0, 1, 1, [0, 0]);
-        Agreed::on(&hello, config, cid, &mut SeededRandom::new(1), None)
+        Agreed::on(
+            Wire::Datagram,
+            &hello,
+            config,
+            cid,
+            &mut SeededRandom::new(1),
+            None,
+        )
     }
 
     const PSK: &[u8] = &[0xc0, 0xa8];

@@ -17,6 +17,7 @@ use super::hello::{ClientHello, HelloStart, RENEGOTIATION_SIGNAL, ServerHello};
 use super::message::{
     HelloVerifyRequest, Message, MessageType, NewSessionTicket, parse_psk_exchange,
 };
+use super::wire::Wire;
 use super::{Candidate, Conversation, Environment, Outcome, Step, unexpected};
 use crate::certificate::Certificate;
 use crate::cid::{Cid, PeerCid};
@@ -27,7 +28,7 @@ use crate::key::PrivateKey;
 use crate::peer::{Identity, Peer};
 use crate::prf::{MasterSecret, Sender, psk_premaster};
 use crate::random::random_array;
-use crate::record::{KeyBlock, PLAINTEXT_MAX, Protection, VERSION_1_2};
+use crate::record::{KeyBlock, PLAINTEXT_MAX, Protection};
 use crate::resumption::Resumption;
 use crate::suite::{CipherSuite, KeyExchange};
 
@@ -151,7 +152,9 @@ impl Client {
         let limits = environment.limits;
         let body = message.body();
         match (self.state, message.message_type) {
-            (State::ServerHello { cookies_left }, MessageType::HelloVerifyRequest) => {
+            (State::ServerHello { cookies_left }, MessageType::HelloVerifyRequest)
+                if conversation.wire == Wire::Datagram =>
+            {
                 let request = HelloVerifyRequest::parse(body);
                 let request = request.ok_or(Failure::Malformed("HelloVerifyRequest"))?;
                 let left = cookies_left.checked_sub(1);
@@ -162,7 +165,7 @@ impl Client {
                 return Ok(Step::Send);
             }
             (State::ServerHello { .. }, MessageType::ServerHello) => {
-                let agreed = self.server_hello(body)?;
+                let agreed = self.server_hello(conversation.wire, body)?;
                 if let Some(limit) = agreed.record_size_limit {
                     let inner = usize::from(limit) - usize::from(agreed.peer_cid.is_some());
                     conversation.fragment_max = inner.min(PLAINTEXT_MAX);
@@ -231,6 +234,10 @@ impl Client {
         }
         conversation.hear(message, limits)?;
         Ok(Step::More)
+    }
+
+    pub(super) fn awaits_finished(&self) -> bool {
+        self.state == State::Finished && !self.candidates.is_empty()
     }
 
     pub(super) fn candidates(&mut self) -> &mut Vec<Candidate> {
@@ -305,11 +312,16 @@ impl Client {
             ClientCredentials::RawPublicKey { .. }
         );
         let resume = self.config.resume.as_ref();
+        let protocols = self.config.application_protocol.as_ref().map(|protocol| {
+            let mut list = Vec::new();
+            list.put_vector8(protocol);
+            list
+        });
         let group = SECP256R1.to_be_bytes();
         let algorithm = ECDSA_SHA256.to_be_bytes();
         let hello = ClientHello {
             start: HelloStart {
-                version: VERSION_1_2,
+                version: conversation.wire.version(),
                 random: &self.client_random,
                 session_id: &self.continuing.asked,
                 cookie,
@@ -325,6 +337,7 @@ impl Client {
                 server_certificate_types: is_rpk.then_some(&[RAW_PUBLIC_KEY]),
                 extended_master_secret: true,
                 record_size_limit: self.config.record_size_limit,
+                protocols: protocols.as_deref(),
                 session_ticket: Some(resume.map_or(&[], |resume| &resume.ticket[..])),
                 cid: match self.config.cid {
                     CidOffer::None => None,
@@ -335,12 +348,13 @@ impl Client {
             },
         };
         conversation.begin_flight();
-        conversation.say(MessageType::ClientHello, |body| hello.write(body));
+        let wire = conversation.wire;
+        conversation.say(MessageType::ClientHello, |body| hello.write(wire, body));
     }
 
-    fn server_hello(&mut self, body: &[u8]) -> Result<Agreed, Failure> {
+    fn server_hello(&mut self, wire: Wire, body: &[u8]) -> Result<Agreed, Failure> {
         let hello = ServerHello::parse(body).ok_or(Failure::Malformed("ServerHello"))?;
-        if hello.version != VERSION_1_2 {
+        if hello.version != wire.version() {
             let offered = hello.version;
             return Err(Failure::Version { offered });
         }
@@ -351,7 +365,9 @@ impl Client {
             ))?;
         let extensions = &hello.extensions;
         let cid_offered = self.config.cid != CidOffer::None;
+        let protocol = self.config.application_protocol.as_deref();
         if extensions.unknown.is_some()
+            || extensions.protocol.is_some() && extensions.protocol != protocol
             || extensions.max_fragment_length.is_some()
             || extensions.record_size_limit.is_some() && self.config.record_size_limit.is_none()
             || extensions.cid.is_some() && !cid_offered

@@ -7,13 +7,18 @@ pub(crate) const MAX_FRAGMENT_LENGTH: u16 = 1;
 pub(crate) const SUPPORTED_GROUPS: u16 = 10;
 pub(crate) const EC_POINT_FORMATS: u16 = 11;
 pub(crate) const SIGNATURE_ALGORITHMS: u16 = 13;
+pub(crate) const APPLICATION_PROTOCOLS: u16 = 16;
 pub(crate) const CLIENT_CERTIFICATE_TYPE: u16 = 19;
 pub(crate) const SERVER_CERTIFICATE_TYPE: u16 = 20;
 pub(crate) const EXTENDED_MASTER_SECRET: u16 = 23;
 pub(crate) const RECORD_SIZE_LIMIT: u16 = 28;
 pub(crate) const SESSION_TICKET: u16 = 35;
+pub(crate) const SUPPORTED_VERSIONS: u16 = 43;
 pub(crate) const CONNECTION_ID: u16 = 54;
 pub(crate) const RENEGOTIATION_INFO: u16 = 0xff01;
+
+/// In the list of versions.
+const TLS_1_3: u16 = 0x0304;
 
 /// `secp256r1`.
 pub(crate) const SECP256R1: u16 = 23;
@@ -36,6 +41,10 @@ pub(crate) struct ClientExtensions<'a> {
     pub(crate) signature_algorithms: Option<&'a [u8]>,
     pub(crate) client_certificate_types: Option<&'a [u8]>,
     pub(crate) server_certificate_types: Option<&'a [u8]>,
+    /// TLS 1.3 is among the versions (RFC 8446 §4.2.1).
+    pub(crate) has_tls_1_3: bool,
+    /// Names, each with its length before it (RFC 7301).
+    pub(crate) protocols: Option<&'a [u8]>,
     pub(crate) extended_master_secret: bool,
     pub(crate) record_size_limit: Option<u16>,
     pub(crate) session_ticket: Option<&'a [u8]>,
@@ -64,9 +73,11 @@ impl<'a> ClientExtensions<'a> {
             SIGNATURE_ALGORITHMS => self.signature_algorithms = Some(list16(data)?),
             CLIENT_CERTIFICATE_TYPE => self.client_certificate_types = Some(list8(data)?),
             SERVER_CERTIFICATE_TYPE => self.server_certificate_types = Some(list8(data)?),
+            APPLICATION_PROTOCOLS => self.protocols = Some(list16(data)?),
             EXTENDED_MASTER_SECRET => self.extended_master_secret = true,
             RECORD_SIZE_LIMIT => self.record_size_limit = Some(two(data)?),
             SESSION_TICKET => self.session_ticket = Some(data),
+            SUPPORTED_VERSIONS => self.has_tls_1_3 = !lacks16(Some(list8(data)?), TLS_1_3),
             CONNECTION_ID => self.cid = Some(list8(data)?),
             // There is no earlier handshake to tell of (RFC 5746 §3.6).
             RENEGOTIATION_INFO => {
@@ -112,6 +123,16 @@ impl<'a> ClientExtensions<'a> {
                     extension(out, number, |out| out.put_vector8(list));
                 }
             }
+            if self.has_tls_1_3 {
+                extension(out, SUPPORTED_VERSIONS, |out| {
+                    out.put_vector8(&TLS_1_3.to_be_bytes());
+                });
+            }
+            if let Some(protocols) = self.protocols {
+                extension(out, APPLICATION_PROTOCOLS, |out| {
+                    out.put_vector16(protocols)
+                });
+            }
             if self.extended_master_secret {
                 extension(out, EXTENDED_MASTER_SECRET, |_| {});
             }
@@ -136,6 +157,7 @@ pub(crate) struct ServerExtensions<'a> {
     pub(crate) point_formats: bool,
     pub(crate) client_certificate_type: Option<u8>,
     pub(crate) server_certificate_type: Option<u8>,
+    pub(crate) protocol: Option<&'a [u8]>,
     pub(crate) extended_master_secret: bool,
     pub(crate) record_size_limit: Option<u16>,
     pub(crate) session_ticket: bool,
@@ -159,6 +181,11 @@ impl<'a> ServerExtensions<'a> {
                 EC_POINT_FORMATS => extensions.point_formats = true,
                 CLIENT_CERTIFICATE_TYPE => extensions.client_certificate_type = Some(one(data)?),
                 SERVER_CERTIFICATE_TYPE => extensions.server_certificate_type = Some(one(data)?),
+                APPLICATION_PROTOCOLS => {
+                    let mut list = Reader::new(list16(data)?);
+                    let protocol = list.vector8()?;
+                    extensions.protocol = Some(list.end(protocol)?);
+                }
                 EXTENDED_MASTER_SECRET => extensions.extended_master_secret = true,
                 RECORD_SIZE_LIMIT => extensions.record_size_limit = Some(two(data)?),
                 SESSION_TICKET => extensions.session_ticket = true,
@@ -195,6 +222,11 @@ impl<'a> ServerExtensions<'a> {
             }
             if let Some(kind) = self.server_certificate_type {
                 extension(out, SERVER_CERTIFICATE_TYPE, |out| out.put_u8(kind));
+            }
+            if let Some(protocol) = self.protocol {
+                extension(out, APPLICATION_PROTOCOLS, |out| {
+                    out.nest16(|out| out.put_vector8(protocol));
+                });
             }
             if self.extended_master_secret {
                 extension(out, EXTENDED_MASTER_SECRET, |_| {});
@@ -234,6 +266,12 @@ pub(crate) fn lacks16(list: Option<&[u8]>, number: u16) -> bool {
 fn extension(out: &mut Vec<u8>, number: u16, write: impl FnOnce(&mut Vec<u8>)) {
     out.put_u16(number);
     out.nest16(write);
+}
+
+/// True when a list of protocols (RFC 7301) has `name`.
+pub(crate) fn has_protocol(list: &[u8], name: &[u8]) -> bool {
+    let mut list = Reader::new(list);
+    std::iter::from_fn(|| list.vector8()).any(|each| each == name)
 }
 
 /// The host name; none inside when the list has none that is text.
@@ -287,6 +325,8 @@ mod tests {
             signature_algorithms: Some(&[4, 3]),
             client_certificate_types: Some(&[2, 0]),
             server_certificate_types: Some(&[2]),
+            has_tls_1_3: true,
+            protocols: Some(b"\x02h2\x04coap"),
             extended_master_secret: true,
             record_size_limit: Some(512),
             session_ticket: Some(b"ticket"),
@@ -296,6 +336,13 @@ mod tests {
         let mut block = Vec::new();
         offers.write(&mut block);
         assert_eq!(ClientExtensions::parse(&block[2..]), Some(offers));
+        let names = [&b"coap"[..], b"h2", b"coa", b"\x02h2"];
+        let has = names.map(|name| {
+            offers
+                .protocols
+                .is_some_and(|list| has_protocol(list, name))
+        });
+        assert_eq!(has, [true, true, false, false]);
     }
 
     #[test]
@@ -306,6 +353,7 @@ mod tests {
             point_formats: true,
             client_certificate_type: Some(2),
             server_certificate_type: Some(0),
+            protocol: Some(b"coap"),
             extended_master_secret: true,
             record_size_limit: Some(1 << 14),
             session_ticket: true,

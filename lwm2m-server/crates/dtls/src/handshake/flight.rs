@@ -4,7 +4,7 @@
 //! datagrams anew, in records with new numbers.
 
 use super::message::{Fragment, Message, MessageType, write_header};
-use crate::record::{ContentType, Header, Protection, write_plain};
+use crate::record::{ContentType, Header, Protection, StreamProtection, write_plain, write_stream};
 
 /// What is sent together.
 #[derive(Debug, Default)]
@@ -52,6 +52,30 @@ impl Flight {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.items.is_empty()
+    }
+
+    /// Writes the flight onto a stream. Nothing is sent twice there.
+    pub(crate) fn write_to_stream(
+        &self,
+        out: &mut Vec<u8>,
+        mut protection: Option<&mut StreamProtection>,
+        fragment: usize,
+    ) {
+        for item in &self.items {
+            let Item::Message { message, protected } = item else {
+                write_stream(out, ContentType::ChangeCipherSpec, &[1]);
+                continue;
+            };
+            let mut whole = Vec::new();
+            message.write_to_stream(&mut whole);
+            for piece in whole.chunks(fragment.max(1)) {
+                match protection.as_deref_mut().filter(|_| *protected) {
+                    // The numbers last for 2^48 records.
+                    Some(protection) => _ = protection.seal(out, ContentType::Handshake, piece),
+                    None => write_stream(out, ContentType::Handshake, piece),
+                }
+            }
+        }
     }
 
     /// Writes the flight as datagrams. `sequence` is the next number of epoch 0.

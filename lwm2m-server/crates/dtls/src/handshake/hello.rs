@@ -1,8 +1,8 @@
 //! ClientHello and ServerHello (RFC 5246 §7.4.1, RFC 6347 §4.2.1).
 
 use super::extension::{ClientExtensions, ServerExtensions};
+use super::wire::Wire;
 use crate::codec::{Reader, Write, numbers};
-use crate::record::VERSION_1_2;
 
 /// Signals RFC 5746 in the list of suites.
 pub(crate) const RENEGOTIATION_SIGNAL: u16 = 0x00ff;
@@ -23,16 +23,19 @@ pub(crate) struct HelloStart<'a> {
 }
 
 impl<'a> HelloStart<'a> {
-    /// Reads the fields; `body` may end anywhere after them.
+    /// Reads the fields from a datagram; `body` may end anywhere after them.
     pub(crate) fn parse(body: &'a [u8]) -> Option<HelloStart<'a>> {
-        HelloStart::read(&mut Reader::new(body))
+        HelloStart::read(Wire::Datagram, &mut Reader::new(body))
     }
 
-    fn read(reader: &mut Reader<'a>) -> Option<HelloStart<'a>> {
+    fn read(wire: Wire, reader: &mut Reader<'a>) -> Option<HelloStart<'a>> {
         let version = reader.u16()?;
         let random = reader.take(32)?.first_chunk()?;
         let session_id = reader.vector8()?;
-        let cookie = reader.vector8()?;
+        let cookie = match wire {
+            Wire::Datagram => reader.vector8()?,
+            Wire::Stream => &[],
+        };
         let suites = reader.vector16()?;
         let compressions = reader.vector8()?;
         (session_id.len() <= 32 && suites.len().is_multiple_of(2)).then_some(HelloStart {
@@ -54,9 +57,9 @@ pub(crate) struct ClientHello<'a> {
 }
 
 impl<'a> ClientHello<'a> {
-    pub(crate) fn parse(body: &'a [u8]) -> Option<ClientHello<'a>> {
+    pub(crate) fn parse(wire: Wire, body: &'a [u8]) -> Option<ClientHello<'a>> {
         let mut reader = Reader::new(body);
-        let start = HelloStart::read(&mut reader)?;
+        let start = HelloStart::read(wire, &mut reader)?;
         let extensions = match reader.is_empty() {
             true => ClientExtensions::default(),
             false => ClientExtensions::parse(reader.vector16()?)?,
@@ -64,11 +67,13 @@ impl<'a> ClientHello<'a> {
         reader.end(ClientHello { start, extensions })
     }
 
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, wire: Wire, out: &mut Vec<u8>) {
         out.put_u16(self.start.version);
         out.put(self.start.random);
         out.put_vector8(self.start.session_id);
-        out.put_vector8(self.start.cookie);
+        if wire == Wire::Datagram {
+            out.put_vector8(self.start.cookie);
+        }
         out.put_vector16(self.start.suites);
         out.put_vector8(self.start.compressions);
         self.extensions.write(out);
@@ -100,15 +105,16 @@ pub(crate) struct ServerHello<'a> {
 }
 
 impl<'a> ServerHello<'a> {
-    /// One of DTLS 1.2 without compression.
+    /// One of version 1.2 without compression.
     pub(crate) fn new(
+        wire: Wire,
         random: &'a [u8; 32],
         session_id: &'a [u8],
         suite: u16,
         extensions: ServerExtensions<'a>,
     ) -> ServerHello<'a> {
         ServerHello {
-            version: VERSION_1_2,
+            version: wire.version(),
             random,
             session_id,
             suite,
@@ -152,6 +158,7 @@ impl<'a> ServerHello<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::VERSION_1_2;
 
     const RANDOM: [u8; 32] = [7; 32];
 
@@ -177,13 +184,13 @@ mod tests {
             ..ClientExtensions::default()
         });
         let mut body = Vec::new();
-        hello.write(&mut body);
-        let parsed = ClientHello::parse(&body).expect("a ClientHello");
+        hello.write(Wire::Datagram, &mut body);
+        let parsed = ClientHello::parse(Wire::Datagram, &body).expect("a ClientHello");
         assert_eq!(parsed, hello);
         assert!(parsed.has_suite(0xc0a8) && parsed.signals_renegotiation());
         assert!(parsed.has_null_compression());
         for end in 0..body.len() {
-            let cut = ClientHello::parse(&body[..end]);
+            let cut = ClientHello::parse(Wire::Datagram, &body[..end]);
             // Without any extension, the block may be left out.
             assert!(cut.is_none() || cut.is_some_and(|cut| cut.extensions.cid.is_none()));
         }
@@ -224,8 +231,8 @@ mod tests {
                 },
             };
             let mut body = Vec::new();
-            hello.write(&mut body);
-            proptest::prop_assert_eq!(ClientHello::parse(&body), Some(hello));
+            hello.write(Wire::Datagram, &mut body);
+            proptest::prop_assert_eq!(ClientHello::parse(Wire::Datagram, &body), Some(hello));
             proptest::prop_assert_eq!(HelloStart::parse(&body), Some(hello.start));
         }
 
@@ -234,10 +241,10 @@ mod tests {
             bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..400),
         ) {
             // What is taken can be written, and is taken again as the same.
-            if let Some(hello) = ClientHello::parse(&bytes) {
+            if let Some(hello) = ClientHello::parse(Wire::Datagram, &bytes) {
                 let mut body = Vec::new();
-                hello.write(&mut body);
-                proptest::prop_assert_eq!(ClientHello::parse(&body), Some(hello));
+                hello.write(Wire::Datagram, &mut body);
+                proptest::prop_assert_eq!(ClientHello::parse(Wire::Datagram, &body), Some(hello));
             }
             if let Some(hello) = ServerHello::parse(&bytes) {
                 let mut body = Vec::new();
@@ -254,7 +261,7 @@ mod tests {
             ..ClientExtensions::default()
         });
         let mut body = Vec::new();
-        hello.write(&mut body);
+        hello.write(Wire::Datagram, &mut body);
         let start = HelloStart::parse(&body[..100]).expect("the start");
         assert_eq!(start, hello.start);
         assert_eq!(HelloStart::parse(&body[..40]), None);
@@ -266,7 +273,7 @@ mod tests {
             cid: Some(b"12345678"),
             ..ServerExtensions::default()
         };
-        let hello = ServerHello::new(&RANDOM, b"id", 0xc0a8, extensions);
+        let hello = ServerHello::new(Wire::Datagram, &RANDOM, b"id", 0xc0a8, extensions);
         let mut body = Vec::new();
         hello.write(&mut body);
         assert_eq!(ServerHello::parse(&body), Some(hello));

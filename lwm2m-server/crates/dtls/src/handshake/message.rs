@@ -128,6 +128,15 @@ impl Message {
     pub(crate) fn body(&self) -> &[u8] {
         &self.bytes[Fragment::HEADER..]
     }
+
+    /// Bytes of the header of TLS (RFC 5246 §7.4).
+    pub(crate) const STREAM_HEADER: usize = 4;
+
+    /// Appends the message with the header of TLS, which is the beginning of that of DTLS.
+    pub(crate) fn write_to_stream(&self, out: &mut Vec<u8>) {
+        out.put(&self.bytes[..Message::STREAM_HEADER]);
+        out.put(self.body());
+    }
 }
 
 /// A HelloVerifyRequest; its version is that of DTLS 1.0, whatever follows (RFC 6347 §4.2.1).

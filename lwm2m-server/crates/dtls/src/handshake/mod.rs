@@ -12,6 +12,7 @@ mod hello;
 mod message;
 mod reassembly;
 mod server;
+mod wire;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ pub(crate) use hello::HelloStart;
 pub(crate) use message::{Fragment, HelloVerifyRequest, Message, MessageType};
 pub(crate) use reassembly::Reassembly;
 pub(crate) use server::Server;
+pub(crate) use wire::Wire;
 
 use crate::config::Limits;
 use crate::failure::Failure;
@@ -98,6 +100,14 @@ impl Role {
         }
     }
 
+    /// True when the keys are there and the peer's Finished message is due.
+    pub(crate) fn awaits_finished(&self) -> bool {
+        match self {
+            Role::Server(server) => server.awaits_finished(),
+            Role::Client(client) => client.awaits_finished(),
+        }
+    }
+
     /// The keys that the peer's protected records may be under; none yet at first.
     pub(crate) fn candidates(&mut self) -> &mut Vec<Candidate> {
         match self {
@@ -143,6 +153,7 @@ pub(crate) struct Candidate {
 
 /// What was said so far, what is being said, and the numbers of it.
 pub(crate) struct Conversation {
+    pub(crate) wire: Wire,
     /// All messages that Finished is computed over.
     pub(crate) transcript: Zeroizing<Vec<u8>>,
     pub(crate) inbound: Reassembly,
@@ -165,6 +176,7 @@ impl Conversation {
     /// `record_sequence`.
     pub(crate) fn new(due: u16, first: u16, record_sequence: u64) -> Conversation {
         Conversation {
+            wire: Wire::Datagram,
             transcript: Zeroizing::new(Vec::with_capacity(1024)),
             inbound: Reassembly::new(due),
             flight: Flight::default(),
@@ -176,9 +188,17 @@ impl Conversation {
         }
     }
 
+    /// Over a stream, where messages have no numbers.
+    pub(crate) fn on_stream() -> Conversation {
+        Conversation {
+            wire: Wire::Stream,
+            ..Conversation::new(0, 0, 0)
+        }
+    }
+
     /// Adds a message of the peer to the transcript.
     fn hear(&mut self, message: &Message, limits: &Limits) -> Result<(), Failure> {
-        let found = self.transcript.len() + message.as_bytes().len();
+        let found = self.transcript.len() + self.wire.header_bytes() + message.body().len();
         if found > limits.transcript_bytes_max {
             return Err(Failure::TooLarge {
                 what: "a handshake",
@@ -186,7 +206,7 @@ impl Conversation {
                 max: limits.transcript_bytes_max,
             });
         }
-        self.transcript.extend_from_slice(message.as_bytes());
+        self.wire.transcribe(message, &mut self.transcript);
         Ok(())
     }
 
@@ -202,7 +222,7 @@ impl Conversation {
         write(&mut body);
         let message = Message::new(message_type, self.next_message, &body);
         self.next_message += 1;
-        self.transcript.extend_from_slice(message.as_bytes());
+        self.wire.transcribe(&message, &mut self.transcript);
         self.flight.push(message);
     }
 
@@ -211,7 +231,7 @@ impl Conversation {
         let verify_data = master.verify_data(sender, &self.transcript);
         let message = Message::new(MessageType::Finished, self.next_message, &verify_data);
         self.next_message += 1;
-        self.transcript.extend_from_slice(message.as_bytes());
+        self.wire.transcribe(&message, &mut self.transcript);
         self.flight.push_finished(message);
         self.is_protected = true;
     }

@@ -67,12 +67,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(config: Arc<ServerConfig>, own_cid: Cid, client_random: [u8; 32]) -> Server {
+    pub(crate) fn new(config: Arc<ServerConfig>, own_cid: Cid) -> Server {
         Server {
             config,
             state: State::Hello,
             own_cid,
-            client_random,
+            client_random: [0; 32],
             agreed: None,
             share: None,
             identity: Identity::Anonymous,
@@ -133,6 +133,10 @@ impl Server {
             State::ProofVerdict => self.proof_verdict(verdict),
             _ => Ok(Step::More),
         }
+    }
+
+    pub(super) fn awaits_finished(&self) -> bool {
+        self.state == State::Finished && !self.candidates.is_empty()
     }
 
     pub(super) fn candidates(&mut self) -> &mut Vec<Candidate> {
@@ -228,7 +232,9 @@ impl Server {
         environment: &mut Environment<'_>,
         body: &[u8],
     ) -> Result<Step, Failure> {
-        let hello = ClientHello::parse(body).ok_or(Failure::Malformed("ClientHello"))?;
+        let hello =
+            ClientHello::parse(conversation.wire, body).ok_or(Failure::Malformed("ClientHello"))?;
+        self.client_random = *hello.start.random;
         if let Some(session) = self.find_resumable(environment, &hello)? {
             let peer = session.peer.clone();
             self.resumable = Some(session);
@@ -245,15 +251,27 @@ impl Server {
         hello: &ClientHello<'_>,
     ) -> Result<Step, Failure> {
         let random = &mut *environment.random;
-        let agreed = Agreed::on(hello, &self.config, self.own_cid, random, None)?;
+        let agreed = Agreed::on(
+            conversation.wire,
+            hello,
+            &self.config,
+            self.own_cid,
+            random,
+            None,
+        )?;
         conversation.fragment_max = agreed.fragment_max()?;
         if self.config.resumption.is_some() && !agreed.ticket && !environment.cache.is_off() {
             self.session_id = Some(random_array(environment.random));
         }
         let id = self.session_id.as_ref().map_or(&[][..], |id| &id[..]);
         let (suite, random) = (agreed.suite.code(), &agreed.server_random);
-        let server_hello =
-            ServerHello::new(random, id, suite, agreed.extensions(environment.limits));
+        let server_hello = ServerHello::new(
+            conversation.wire,
+            random,
+            id,
+            suite,
+            agreed.extensions(environment.limits),
+        );
         conversation.begin_flight();
         conversation.say(MessageType::ServerHello, |body| server_hello.write(body));
         self.state = State::ClientKeyExchange;

@@ -2,9 +2,11 @@
 
 mod protection;
 mod replay;
+mod stream;
 
 pub(crate) use protection::{KeyBlock, Protection};
 pub(crate) use replay::ReplayWindow;
+pub(crate) use stream::{StreamHeader, StreamProtection, write_stream};
 
 use crate::cid::Cid;
 use crate::codec::{Reader, Write};
@@ -13,6 +15,9 @@ use crate::codec::{Reader, Write};
 pub(crate) const VERSION_1_2: u16 = 0xfefd;
 /// DTLS 1.0 on the wire, also in a HelloVerifyRequest of DTLS 1.2.
 pub(crate) const VERSION_1_0: u16 = 0xfeff;
+
+/// TLS 1.2 on the wire.
+pub(crate) const VERSION_TLS_1_2: u16 = 0x0303;
 
 /// The longest plaintext of a record, in bytes.
 pub(crate) const PLAINTEXT_MAX: usize = 1 << 14;

@@ -11,7 +11,10 @@ use ccm::consts::{U8, U12, U16};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::replay::Freshness;
-use super::{ContentType, Header, Number, PLAINTEXT_MAX, ReplayWindow, VERSION_1_2, write_header};
+use super::{
+    ContentType, Header, Number, PLAINTEXT_MAX, ReplayWindow, StreamProtection, VERSION_1_2,
+    write_header,
+};
 use crate::cid::{Cid, PeerCid};
 use crate::codec::{Reader, Write};
 use crate::prf::{MasterSecret, Sender};
@@ -20,15 +23,15 @@ use crate::suite::{Aead, CipherSuite};
 type Ccm8 = ccm::Ccm<Aes128Enc, U8, U12>;
 type Ccm16 = ccm::Ccm<Aes128Enc, U16, U12>;
 
-const EXPLICIT_NONCE: usize = 8;
+pub(super) const EXPLICIT_NONCE: usize = 8;
 const KEY: usize = 16;
 const IV: usize = 4;
 /// One byte below the highest, so that the counter itself never overflows.
-const SEQUENCE_MAX: u64 = (1 << 48) - 2;
+pub(super) const SEQUENCE_MAX: u64 = (1 << 48) - 2;
 
 /// Key and implicit nonce of one direction.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub(crate) struct DirectionKey {
+pub(super) struct DirectionKey {
     key: [u8; KEY],
     iv: [u8; IV],
 }
@@ -236,6 +239,11 @@ impl Protection {
         })
     }
 
+    /// The same keys for a stream. Only one of the two may be used.
+    pub(crate) fn to_stream(&self) -> StreamProtection {
+        StreamProtection::new(self.aead, self.read.clone(), self.write.clone())
+    }
+
     /// False when the sequence numbers are used up.
     pub(crate) fn can_send(&self) -> bool {
         self.sequence <= SEQUENCE_MAX
@@ -261,7 +269,7 @@ impl Protection {
 }
 
 /// What is authenticated and not encrypted: 13 bytes, with a Connection ID more (RFC 9146 §5.3).
-struct AdditionalData {
+pub(super) struct AdditionalData {
     bytes: [u8; AdditionalData::MAX],
     length: usize,
 }
@@ -269,7 +277,7 @@ struct AdditionalData {
 impl AdditionalData {
     const MAX: usize = 23 + PeerCid::BYTES_MAX;
 
-    fn new(
+    pub(super) fn new(
         content_type: ContentType,
         version: u16,
         number: Number,
@@ -301,12 +309,15 @@ impl AdditionalData {
         self.length += bytes.len();
     }
 
-    fn as_bytes(&self) -> &[u8] {
+    pub(super) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
 }
 
-fn nonce(direction: &DirectionKey, explicit: [u8; EXPLICIT_NONCE]) -> [u8; IV + EXPLICIT_NONCE] {
+pub(super) fn nonce(
+    direction: &DirectionKey,
+    explicit: [u8; EXPLICIT_NONCE],
+) -> [u8; IV + EXPLICIT_NONCE] {
     let mut nonce = [0; IV + EXPLICIT_NONCE];
     nonce[..IV].copy_from_slice(&direction.iv);
     nonce[IV..].copy_from_slice(&explicit);
@@ -314,7 +325,7 @@ fn nonce(direction: &DirectionKey, explicit: [u8; EXPLICIT_NONCE]) -> [u8; IV + 
 }
 
 /// Encrypts `out[start..]` and appends the tag.
-fn encrypt(
+pub(super) fn encrypt(
     aead: Aead,
     direction: &DirectionKey,
     nonce: [u8; 12],
@@ -345,7 +356,7 @@ fn encrypt(
 }
 
 /// Decrypts `body`, whose end is the tag; none when it is not authentic.
-fn decrypt(
+pub(super) fn decrypt(
     aead: Aead,
     direction: &DirectionKey,
     nonce: [u8; 12],

@@ -7,7 +7,7 @@ use crate::config::ClientAuthentication;
 use crate::failure::Failure;
 use crate::handshake::agreement::Agreed;
 use crate::handshake::hello::{ClientHello, ServerHello};
-use crate::handshake::message::{Fragment, MessageType, NewSessionTicket};
+use crate::handshake::message::{MessageType, NewSessionTicket};
 use crate::handshake::{Conversation, Environment, Step};
 use crate::peer::{Identity, Verdict};
 use crate::prf::{MasterSecret, Sender};
@@ -70,8 +70,9 @@ impl Server {
         verdict: Verdict,
     ) -> Result<Step, Failure> {
         // The ClientHello is all that was said.
-        let hello = conversation.transcript[Fragment::HEADER..].to_vec();
-        let hello = ClientHello::parse(&hello).ok_or(Failure::Malformed("ClientHello"))?;
+        let hello = conversation.transcript[conversation.wire.header_bytes()..].to_vec();
+        let hello = ClientHello::parse(conversation.wire, &hello)
+            .ok_or(Failure::Malformed("ClientHello"))?;
         match (verdict, self.resumable.take()) {
             (Verdict::Overloaded, _) => Err(Failure::Overloaded),
             (Verdict::Accept, Some(session)) => {
@@ -89,12 +90,24 @@ impl Server {
         session: Resumable,
     ) -> Result<Step, Failure> {
         let (suite, random) = (Some(session.peer.suite), &mut *environment.random);
-        let agreed = Agreed::on(hello, &self.config, self.own_cid, random, suite)?;
+        let agreed = Agreed::on(
+            conversation.wire,
+            hello,
+            &self.config,
+            self.own_cid,
+            random,
+            suite,
+        )?;
         conversation.fragment_max = agreed.fragment_max()?;
         let (code, random) = (agreed.suite.code(), &agreed.server_random);
         let id = hello.start.session_id;
-        let server_hello =
-            ServerHello::new(random, id, code, agreed.extensions(environment.limits));
+        let server_hello = ServerHello::new(
+            conversation.wire,
+            random,
+            id,
+            code,
+            agreed.extensions(environment.limits),
+        );
         conversation.begin_flight();
         conversation.say(MessageType::ServerHello, |body| server_hello.write(body));
         self.candidates = vec![self.candidate(&agreed, session.master.clone())];
