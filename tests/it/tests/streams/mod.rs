@@ -6,5 +6,6 @@ mod hello;
 pub(crate) mod peer;
 mod simulated;
 mod tls;
+mod tls_own;
 #[cfg(feature = "tls-psk")]
 pub(crate) mod tls_psk;

@@ -76,8 +76,8 @@ impl Certified {
 
 /// A server with a certificate, which is its raw public key as well, and credentials for the
 /// certificate of `urn:a` and one raw public key.
-struct Site {
-    server: Server,
+pub(super) struct Site {
+    pub(super) server: Server,
     store: Arc<MemoryCredentials>,
     authority: Authority,
     spki: Vec<u8>,
@@ -86,7 +86,7 @@ struct Site {
 }
 
 impl Site {
-    async fn open(configure: impl FnOnce(&mut ServerConfig)) -> Site {
+    pub(super) async fn open(configure: impl FnOnce(&mut ServerConfig)) -> Site {
         Site::build(configure, false).await
     }
 
@@ -188,7 +188,17 @@ impl Site {
         config
     }
 
-    async fn refusal(&mut self) -> &'static str {
+    /// The server's raw public key.
+    pub(super) fn public_key(&self) -> lwm2m_dtls::PublicKey {
+        lwm2m_dtls::PublicKey::from_spki(&self.spki).expect("a key")
+    }
+
+    /// The one that the server knows.
+    pub(super) fn raw_key(&self) -> PrivateKey {
+        PrivateKey::from_der(&self.raw.serialize_der()).expect("a key")
+    }
+
+    pub(super) async fn refusal(&mut self) -> &'static str {
         event(&mut self.events, |event| match &event.kind {
             EventKind::Refused {
                 operation: "handshake",
