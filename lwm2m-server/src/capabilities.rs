@@ -139,10 +139,7 @@ impl DtlsCapabilities {
 impl TlsCapabilities {
     fn of(shared: &Shared, keys: &KeyMaterial) -> TlsCapabilities {
         let modes = [
-            (
-                "psk",
-                cfg!(feature = "tls-psk") && shared.credentials.is_some(),
-            ),
+            ("psk", shared.credentials.is_some()),
             ("rpk", keys.raw_public_key.is_some()),
             ("x509", keys.certificates.is_some()),
         ];

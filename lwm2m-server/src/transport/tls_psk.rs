@@ -25,7 +25,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
-use lwm2m_dtls::{Alert, Failure, UnknownPskIdentity};
+use lwm2m_dtls::{Alert, UnknownPskIdentity};
 use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
 use openssl::ssl::{

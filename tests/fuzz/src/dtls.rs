@@ -17,7 +17,7 @@ use lwm2m_dtls::{
 pub use material::{INTERMEDIATE, LEAF, Mode, ROOT, chain, store};
 pub use mutation::{fragmented, mutate, with_body};
 
-use material::{client_config, psk, server_config};
+pub(crate) use material::{client_config, psk, server_config};
 
 use crate::steps::Steps;
 

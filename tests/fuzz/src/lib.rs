@@ -5,6 +5,7 @@
 
 pub mod dtls;
 pub mod steps;
+pub mod tls;
 
 use lwm2m_core::codec::{self, Decoded, EncodeError, Scope};
 use lwm2m_core::{

@@ -76,6 +76,15 @@ const TARGETS: &[(&str, Seeds)] = &[
         Seeds::Texts(&["\0\0\x0d\x16", "\x01\0\x10\x17", "\x02\x01\x0f\x15"]),
     ),
     (
+        "tls_session",
+        // All arrives and both say something; in pieces; something is changed.
+        Seeds::Texts(&[
+            "\0\x01\x02\0\x02\x01\x02\0\x02\x01\x02\0\x03\x05hello\x01\x03\x02up\x01\x02\0\x02\0\x05",
+            "\x01\x01\0\x7f\x01\0\x7f\x01\x02\0\x02\x01\x02\0\x02\x01\x02\0\x03\x03one\x01\x02",
+            "\x02\x01\x02\0\x02\x01\x04\x09\x04data\x01\x02\0\x02",
+        ]),
+    ),
+    (
         "dtls_session",
         // All arrives; then some is lost, doubled, late, and there is something to say.
         Seeds::Texts(&[

@@ -15,10 +15,10 @@ use clap::{Parser, Subcommand};
 
 #[cfg(feature = "tls-psk")]
 const AFTER_HELP: &str = "Start here: `lwm2m-server --demo`, then `lwm2m-server clients`.
-Pre-shared keys over coaps+tcp://: built in (feature tls-psk).";
+Pre-shared keys over coaps+tcp://: in TLS 1.2 and 1.3 (feature tls-psk).";
 #[cfg(not(feature = "tls-psk"))]
 const AFTER_HELP: &str = "Start here: `lwm2m-server --demo`, then `lwm2m-server clients`.
-Pre-shared keys over coaps+tcp://: not built in; build with --features tls-psk to have them.";
+Pre-shared keys over coaps+tcp://: in TLS 1.2 only; build with --features tls-psk for TLS 1.3.";
 
 #[derive(Parser)]
 #[command(name = "lwm2m-server", version, about = "An LwM2M 1.0, 1.1 and 1.2 server", long_about = None)]

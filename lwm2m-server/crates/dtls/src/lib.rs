@@ -91,6 +91,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! [`TlsSession`] has the same handshake over a stream, as TLS 1.2.
+//!
 //! The crate authenticates. Whether an identity may use an endpoint name is for the registration
 //! layer to say, which also keys on [`SessionId`], never on an address.
 

@@ -61,11 +61,11 @@ pub fn store() -> TrustStore {
     store
 }
 
-pub(super) fn psk() -> Psk {
+pub(crate) fn psk() -> Psk {
     Psk::new(b"0123456789abcdef").expect("16 bytes")
 }
 
-pub(super) fn server_config() -> ServerConfig {
+pub(crate) fn server_config() -> ServerConfig {
     ServerConfig {
         raw_public_key: Some(MATERIAL.key.clone()),
         certificates: Some(Arc::clone(&MATERIAL.certificates)),
@@ -79,7 +79,7 @@ pub(super) fn server_config() -> ServerConfig {
     }
 }
 
-pub(super) fn client_config(mode: Mode) -> ClientConfig {
+pub(crate) fn client_config(mode: Mode) -> ClientConfig {
     let credentials = match mode {
         Mode::Psk => ClientCredentials::Psk {
             identity: (*b"device").into(),
