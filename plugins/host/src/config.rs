@@ -247,7 +247,7 @@ impl PluginConfig {
         for (key, name) in keys {
             if named(name).is_none() {
                 let all = Hook::ALL.map(Hook::name);
-                let meant = crate::hook::nearest(name, all.into_iter());
+                let meant = crate::spelling::nearest(name, all.into_iter());
                 let meant = meant.map(|meant| format!("; did you mean {meant}?"));
                 let meant = meant.unwrap_or_default();
                 return refuse(key, format!("there is no hook {name}{meant}"));
@@ -262,7 +262,10 @@ impl PluginConfig {
 }
 
 /// A plugin's name stands in file names, in figures and in events.
-pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
+///
+/// # Errors
+/// Why this is no such name.
+pub fn check_name(name: &str) -> Result<(), &'static str> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     match name.len() {
         1..=64 if name.chars().all(allowed) => Ok(()),

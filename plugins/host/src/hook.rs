@@ -66,47 +66,9 @@ pub(crate) fn named(name: &str) -> Option<Hook> {
     Hook::ALL.into_iter().find(|hook| hook.name() == name)
 }
 
-/// The known name that is most like a wrong one; none when none is.
-pub(crate) fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let likeness = |name: &'a str| (distance(wrong, name), name);
-    let (distance, name) = known.map(likeness).min()?;
-    (distance <= 1 + name.len() / 4).then_some(name)
-}
-
-/// How many letters must be changed, added or taken away (Levenshtein), case aside.
-fn distance(a: &str, b: &str) -> usize {
-    let letters = |text: &str| text.to_ascii_lowercase().replace('-', "_").into_bytes();
-    let (a, b) = (letters(a), letters(b));
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.iter().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, to) in b.iter().enumerate() {
-            let above = row[j + 1];
-            row[j + 1] = (above.min(row[j]) + 1).min(diagonal + usize::from(from != to));
-            diagonal = above;
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_near_miss_finds_its_name() {
-        let names = || Hook::ALL.into_iter().map(Hook::name);
-        for (wrong, right) in [
-            ("on_registr", Some("on_register")),
-            ("onRegister", Some("on_register")),
-            ("on-gone", Some("on_gone")),
-            ("transfrom", Some("transform")),
-            ("helper", None),
-            ("", None),
-        ] {
-            assert_eq!(nearest(wrong, names()), right, "{wrong}");
-        }
-    }
 
     #[test]
     fn every_hook_has_its_facts() {

@@ -15,7 +15,6 @@ use lwm2m_server::{
     Answer, Decision, EventKind, Hook, HookSet, Interceptor, Registration, WeakServer,
 };
 
-use crate::LoadError;
 use crate::chain::{Asking, Chain};
 use crate::config::PluginsConfig;
 use crate::load::{self, Loader};
@@ -24,6 +23,7 @@ use crate::services::{PluginMetric, Services};
 use crate::statistics::HookFigures;
 use crate::watch::Watch;
 use crate::workers::Workers;
+use crate::{CallTrace, LoadError};
 
 /// All plugins of a server. Clones are handles to the same ones.
 ///
@@ -162,6 +162,12 @@ impl PluginHost {
     /// Figures that plugins have set themselves.
     pub fn metrics(&self) -> Vec<PluginMetric> {
         self.inner.services.metrics.all()
+    }
+
+    /// Has somebody watch all calls of plugins from now on, each when it is over; false when somebody
+    /// does already. It is told on the thread that asks, and returns at once.
+    pub fn watch_calls(&self, watcher: impl Fn(&CallTrace) + Send + Sync + 'static) -> bool {
+        self.inner.services.watcher.set(Box::new(watcher)).is_ok()
     }
 
     /// Looks at the files now, instead of when the system tells that they changed; true when

@@ -25,6 +25,8 @@ mod chain;
 mod config;
 mod context;
 mod failure;
+mod fixture;
+mod form;
 mod guest;
 mod hook;
 mod host;
@@ -35,7 +37,9 @@ mod plugin;
 #[cfg(feature = "rhai")]
 mod script;
 mod services;
+mod spelling;
 mod statistics;
+mod trace;
 #[cfg(feature = "wasm")]
 mod wasm;
 mod watch;
@@ -43,12 +47,15 @@ mod workers;
 
 pub use breaker::BreakerConfig;
 pub use call::{Call, Reply};
-pub use config::{ConfigError, FailPolicy, PluginConfig, PluginLimits, PluginsConfig};
+pub use config::{ConfigError, FailPolicy, PluginConfig, PluginLimits, PluginsConfig, check_name};
 pub use failure::Failure;
+pub use fixture::{CallReport, Difference, Fixture, FixtureReport, run_fixtures};
 pub use hook::Fail;
 pub use host::{OpenError, PluginHost, PluginStatus};
 pub use load::{Checked, LoadError, check};
 pub use manifest::Manifest;
 pub use permission::{DeviceOperation, PathPattern, Permission, PermissionError, UrlPrefix};
 pub use services::PluginMetric;
+pub use spelling::unknown_name;
 pub use statistics::HookFigures;
+pub use trace::CallTrace;

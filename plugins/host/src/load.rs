@@ -45,6 +45,7 @@ impl Language {
 }
 
 /// A plugin as its files have it.
+#[derive(Clone)]
 pub(crate) struct Source {
     pub(crate) name: String,
     pub(crate) language: Language,
@@ -58,7 +59,7 @@ pub(crate) struct Source {
     pub(crate) digest: [u8; 32],
 }
 
-/// Why a plugin is not loaded.
+/// Why a plugin, or a fixture of one, is not loaded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct LoadError {
     /// The file that is wrong.
@@ -261,28 +262,7 @@ pub struct Checked {
 /// What is wrong, with the place where it is known.
 pub fn check(place: &Path, settings: &toml::Table) -> Result<Checked, LoadError> {
     let refuse = |error: &dyn fmt::Display| LoadError::new(place, error.to_string());
-    let stem = place.file_stem().and_then(|stem| stem.to_str());
-    let stem = stem.unwrap_or_default();
-    let mut config = PluginsConfig {
-        directory: None,
-        ..PluginsConfig::default()
-    };
-    let named = |name: &str| PluginConfig {
-        config: settings.clone(),
-        ..PluginConfig::new(name)
-    };
-    config.plugin.push(named(stem));
-    let first = read(stem, place, &config)?;
-    let first = first.ok_or_else(|| refuse(&"it is left out"))?;
-    // Its manifest may give it another name than its folder has.
-    let own = PluginConfig {
-        grant: first.manifest.permissions.clone(),
-        ..named(&first.name)
-    };
-    let source = Source {
-        config: own,
-        ..first
-    };
+    let (source, config) = alone(place, settings)?;
     let workers = Workers::new(2).map_err(|error| refuse(&error))?;
     let services = Services::open(&config, workers.handle()).map_err(|error| refuse(&error))?;
     let loader = Loader::new(&config, Arc::new(services)).map_err(|error| refuse(&error))?;
@@ -298,11 +278,44 @@ pub fn check(place: &Path, settings: &toml::Table) -> Result<Checked, LoadError>
     })
 }
 
+/// A plugin without any other: with all permissions that it asks for, and these settings.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn alone(
+    place: &Path,
+    settings: &toml::Table,
+) -> Result<(Source, PluginsConfig), LoadError> {
+    let stem = place.file_stem().and_then(|stem| stem.to_str());
+    let stem = stem.unwrap_or_default();
+    let mut config = PluginsConfig {
+        directory: None,
+        ..PluginsConfig::default()
+    };
+    let named = |name: &str| PluginConfig {
+        config: settings.clone(),
+        ..PluginConfig::new(name)
+    };
+    config.plugin.push(named(stem));
+    let first = read(stem, place, &config)?;
+    let first = first.ok_or_else(|| LoadError::new(place, "it is left out"))?;
+    // Its manifest may give it another name than its folder has.
+    let own = PluginConfig {
+        grant: first.manifest.permissions.clone(),
+        ..named(&first.name)
+    };
+    let source = Source {
+        config: own,
+        ..first
+    };
+    Ok((source, config))
+}
+
 /// Compiles plugins.
 pub(crate) struct Loader {
     services: Arc<Services>,
     #[cfg(feature = "wasm")]
-    wasm: crate::wasm::Runtime,
+    wasm: Arc<crate::wasm::Runtime>,
 }
 
 impl Loader {
@@ -315,8 +328,18 @@ impl Loader {
             services,
             #[cfg(feature = "wasm")]
             wasm: crate::wasm::Runtime::new(config.cache.as_deref())
+                .map(Arc::new)
                 .map_err(|error| OpenError::Engine(error.to_string()))?,
         })
+    }
+
+    /// The same compiler for plugins with other services.
+    pub(crate) fn with(&self, services: &Arc<Services>) -> Loader {
+        Loader {
+            services: Arc::clone(services),
+            #[cfg(feature = "wasm")]
+            wasm: Arc::clone(&self.wasm),
+        }
     }
 
     /// Compiles a plugin, checks it, and calls its `init`.

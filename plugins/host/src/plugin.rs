@@ -20,7 +20,7 @@ use crate::manifest::Manifest;
 use crate::services::Services;
 use crate::statistics::Statistics;
 use crate::workers::Workers;
-use crate::{Call, Failure, Reply};
+use crate::{Call, CallTrace, Failure, Reply};
 
 /// A plugin, through all its versions.
 pub(crate) struct Plugin {
@@ -101,7 +101,14 @@ impl Plugin {
         let hook = call.hook();
         let begun = Instant::now();
         let fail = version.config.fail(hook);
+        let watched = services
+            .watcher
+            .get()
+            .map(|watcher| (watcher, call.clone()));
         let answer = self.run(&version, call, begun, workers, services).await;
+        if let Some((watcher, call)) = watched {
+            watcher(&CallTrace::of(&self.name, &call, &answer, begun.elapsed()));
+        }
         let failure = answer.as_ref().err();
         self.statistics.record(hook, begun.elapsed(), failure);
         match answer {

@@ -42,7 +42,7 @@ enum Command {
     Config,
     /// Makes the server's key, certificate and raw public key; also a CA, and keys of devices.
     Keygen(cli::keygen::Arguments),
-    /// Begins a plugin, or looks one over before it is installed.
+    /// Begins a plugin, looks one over, tests it.
     #[command(subcommand)]
     Plugin(cli::plugin::Command),
     #[command(flatten)]
@@ -58,7 +58,10 @@ fn main() -> ExitCode {
             Ok(())
         }
         Some(Command::Keygen(what)) => cli::keygen::run(&what, arguments.api.json),
-        Some(Command::Plugin(what)) => cli::plugin::run(&what, arguments.api.json),
+        Some(Command::Plugin(what)) => match cli::plugin::run(&what, arguments.api.json) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Some(Command::Cli(command)) => cli::run(&arguments.api, &command),
     };
     match outcome {

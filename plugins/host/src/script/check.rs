@@ -3,7 +3,8 @@
 use lwm2m_server::{Hook, HookSet};
 use rhai::AST;
 
-use crate::hook::{facts, named, nearest};
+use crate::hook::{facts, named};
+use crate::spelling::nearest;
 
 /// The functions that are no hooks and have a meaning.
 const OTHERS: [(&str, usize); 1] = [("init", 1)];

@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use lwm2m_core::{Attributes, ExecuteArguments, Path, Record, Request, Value, WriteMode};
-use lwm2m_server::{Content, Device, RequestError, RequestOptions, Response};
+use lwm2m_server::{Content, RequestError, RequestOptions};
 
 use crate::context::CallContext;
+use crate::fixture::DeviceAnswer;
 use crate::hook::facts;
 use crate::{DeviceOperation, PathPattern, Permission};
 
@@ -37,17 +38,14 @@ impl CallContext {
         endpoint: &str,
         paths: &[Path],
     ) -> Result<Vec<Record<'static>>, DeviceError> {
-        let device = self.may_ask(endpoint, DeviceOperation::Read, paths)?;
+        self.may_ask(DeviceOperation::Read, paths)?;
         let mut records = Vec::new();
         for path in paths {
             let request = Request::Read {
                 path: *path,
                 accept: None,
             };
-            let response = self.request(&device, request).await?;
-            if let Content::Values(values) = response.content {
-                records.extend(values.records);
-            }
+            records.extend(self.request(endpoint, request).await?.records);
         }
         Ok(records)
     }
@@ -59,7 +57,7 @@ impl CallContext {
         values: Vec<(Path, Value<'static>)>,
     ) -> Result<(), DeviceError> {
         let paths: Vec<Path> = values.iter().map(|(path, _)| *path).collect();
-        let device = self.may_ask(endpoint, DeviceOperation::Write, &paths)?;
+        self.may_ask(DeviceOperation::Write, &paths)?;
         for (path, value) in values {
             let request = Request::Write {
                 path,
@@ -67,7 +65,7 @@ impl CallContext {
                 records: vec![Record::new(path, value)],
                 format: None,
             };
-            self.request(&device, request).await?;
+            self.request(endpoint, request).await?;
         }
         Ok(())
     }
@@ -80,11 +78,11 @@ impl CallContext {
         arguments: Option<String>,
     ) -> Result<(), DeviceError> {
         let paths = std::slice::from_ref(&path);
-        let device = self.may_ask(endpoint, DeviceOperation::Execute, paths)?;
+        self.may_ask(DeviceOperation::Execute, paths)?;
         let arguments = ExecuteArguments::parse(&arguments.unwrap_or_default());
         let arguments = arguments.map_err(|error| DeviceError::Transport(error.to_string()))?;
         let request = Request::Execute { path, arguments };
-        self.request(&device, request).await.map(|_| ())
+        self.request(endpoint, request).await.map(|_| ())
     }
 
     /// Writes attributes.
@@ -95,9 +93,9 @@ impl CallContext {
         attributes: Attributes,
     ) -> Result<(), DeviceError> {
         let paths = std::slice::from_ref(&path);
-        let device = self.may_ask(endpoint, DeviceOperation::WriteAttributes, paths)?;
+        self.may_ask(DeviceOperation::WriteAttributes, paths)?;
         let request = Request::WriteAttributes { path, attributes };
-        self.request(&device, request).await.map(|_| ())
+        self.request(endpoint, request).await.map(|_| ())
     }
 
     /// Discovers; the answer as link format.
@@ -107,19 +105,13 @@ impl CallContext {
         path: Path,
     ) -> Result<String, DeviceError> {
         let paths = std::slice::from_ref(&path);
-        let device = self.may_ask(endpoint, DeviceOperation::Discover, paths)?;
+        self.may_ask(DeviceOperation::Discover, paths)?;
         let request = Request::Discover { path, depth: None };
-        let response = self.request(&device, request).await?;
-        Ok(String::from_utf8_lossy(&response.raw).into_owned())
+        Ok(self.request(endpoint, request).await?.text)
     }
 
-    /// The device, when the plugin may do this with all of these paths, here.
-    fn may_ask(
-        &self,
-        endpoint: &str,
-        operation: DeviceOperation,
-        paths: &[Path],
-    ) -> Result<Device, DeviceError> {
+    /// Whether the plugin may do this with all of these paths, here.
+    fn may_ask(&self, operation: DeviceOperation, paths: &[Path]) -> Result<(), DeviceError> {
         for path in paths {
             let wanted = Permission::Device(operation, PathPattern::exactly(path));
             if !self.may(&wanted) {
@@ -129,14 +121,25 @@ impl CallContext {
         if !self.hook.is_some_and(|hook| facts(hook).talks) {
             return Err(DeviceError::NotAllowedHere);
         }
-        let server = self.services.server();
-        Ok(server.ok_or(DeviceError::NotRegistered)?.device(endpoint))
+        Ok(())
     }
 
-    async fn request(&self, device: &Device, request: Request) -> Result<Response, DeviceError> {
+    async fn request(&self, endpoint: &str, request: Request) -> Result<DeviceAnswer, DeviceError> {
+        if let Some(stage) = &self.services.stage {
+            return stage.device(endpoint, &request);
+        }
+        let server = self.services.server().ok_or(DeviceError::NotRegistered)?;
         let mut options = RequestOptions::default();
         options.timeout = Some(self.deadline.saturating_duration_since(Instant::now()));
-        device.send(request, options).await.map_err(failed)
+        let device = server.device(endpoint);
+        let response = device.send(request, options).await.map_err(failed)?;
+        Ok(DeviceAnswer {
+            text: String::from_utf8_lossy(&response.raw).into_owned(),
+            records: match response.content {
+                Content::Values(values) => values.records,
+                _ => Vec::new(),
+            },
+        })
     }
 }
 

@@ -35,8 +35,12 @@ impl CallContext {
         if serde_json::from_str::<serde::de::IgnoredAny>(json).is_err() {
             return Err(EventError::InvalidJson);
         }
-        let server = self.services.server().ok_or(EventError::Unavailable)?;
         let endpoint = endpoint.or(self.endpoint.as_deref());
+        if let Some(stage) = &self.services.stage {
+            stage.emitted(kind, endpoint, json);
+            return Ok(());
+        }
+        let server = self.services.server().ok_or(EventError::Unavailable)?;
         let endpoint = endpoint.and_then(lwm2m_server::EndpointName::new);
         let published = EventKind::Published {
             extension: self.allowance.plugin.to_string(),

@@ -69,6 +69,9 @@ impl CallContext {
     }
 
     async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        if let Some(stage) = &self.services.stage {
+            return stage.http(&request);
+        }
         let client = self.services.http.get()?;
         let method = reqwest::Method::from_bytes(request.method.as_bytes());
         let method = method.map_err(|error| HttpError::Failed(error.to_string()))?;

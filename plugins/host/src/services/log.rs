@@ -28,6 +28,9 @@ impl CallContext {
         let plugin = &*self.allowance.plugin;
         let hook = self.hook.map_or("init", lwm2m_server::Hook::name);
         let endpoint = self.endpoint.as_deref().unwrap_or_default();
+        if let Some(stage) = &self.services.stage {
+            stage.logged(level, message, fields);
+        }
         let message = shown(message);
         let fields: Vec<String> = fields
             .iter()

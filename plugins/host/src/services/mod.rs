@@ -12,19 +12,16 @@ mod metrics;
 mod registry;
 
 use std::future::Future;
-use std::sync::{OnceLock, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Instant;
 
 use lwm2m_server::{EventKind, Server, WeakServer};
 use tokio::runtime::Handle;
 
-#[cfg(feature = "wasm")]
 pub(crate) use device::DeviceError;
 #[cfg(feature = "wasm")]
 pub(crate) use events::EventError;
-#[cfg(feature = "wasm")]
-pub(crate) use http::HttpError;
-pub(crate) use http::HttpRequest;
+pub(crate) use http::{HttpError, HttpRequest, HttpResponse};
 pub(crate) use kv::{Kv, KvError, Scope};
 pub(crate) use log::Level;
 pub(crate) use metrics::Metrics;
@@ -33,6 +30,8 @@ pub use metrics::PluginMetric;
 pub(crate) use registry::RegistryError;
 
 use crate::PluginsConfig;
+use crate::fixture::Stage;
+use crate::trace::Watcher;
 
 /// What all plugins share.
 pub(crate) struct Services {
@@ -42,6 +41,10 @@ pub(crate) struct Services {
     pub(crate) kv: Kv,
     pub(crate) metrics: Metrics,
     http: http::Client,
+    /// What stands for the server and the network while a fixture is run.
+    pub(crate) stage: Option<Arc<Stage>>,
+    /// Who watches the calls.
+    pub(crate) watcher: OnceLock<Watcher>,
 }
 
 impl Services {
@@ -59,7 +62,15 @@ impl Services {
             },
             metrics: Metrics::default(),
             http: http::Client::default(),
+            stage: None,
+            watcher: OnceLock::new(),
         })
+    }
+
+    /// The same with something in the place of the server and the network.
+    pub(crate) fn on_stage(mut self, stage: Arc<Stage>) -> Services {
+        self.stage = Some(stage);
+        self
     }
 
     /// The server runs from now on.

@@ -1,6 +1,6 @@
 //! *registry*: a look at the registrations.
 
-use lwm2m_server::{ClientFilter, Registration};
+use lwm2m_server::{ClientFilter, Registration, Server};
 
 use crate::Permission;
 use crate::context::CallContext;
@@ -23,7 +23,11 @@ impl CallContext {
         &self,
         endpoint: &str,
     ) -> Result<Option<Registration>, RegistryError> {
-        Ok(self.may_look()?.registration(endpoint).await)
+        self.may_look()?;
+        match &self.services.stage {
+            Some(stage) => Ok(stage.registration(endpoint)),
+            None => Ok(self.running()?.registration(endpoint).await),
+        }
     }
 
     /// Endpoint names behind one, in their order.
@@ -32,19 +36,27 @@ impl CallContext {
         after: Option<String>,
         limit: u32,
     ) -> Result<Vec<String>, RegistryError> {
-        let server = self.may_look()?;
+        self.may_look()?;
+        let limit = limit.min(NAMES_MAX) as usize;
+        if let Some(stage) = &self.services.stage {
+            return Ok(stage.endpoint_names(after.as_deref(), limit));
+        }
         let mut filter = ClientFilter::default();
         filter.after = after;
-        filter.limit = Some(limit.min(NAMES_MAX) as usize);
-        let registrations = server.registrations(filter).await;
+        filter.limit = Some(limit);
+        let registrations = self.running()?.registrations(filter).await;
         let name = |registration: Registration| registration.endpoint.to_string();
         Ok(registrations.into_iter().map(name).collect())
     }
 
-    fn may_look(&self) -> Result<lwm2m_server::Server, RegistryError> {
-        if !self.may(&Permission::Registry) {
-            return Err(RegistryError::PermissionDenied);
+    fn may_look(&self) -> Result<(), RegistryError> {
+        match self.may(&Permission::Registry) {
+            true => Ok(()),
+            false => Err(RegistryError::PermissionDenied),
         }
+    }
+
+    fn running(&self) -> Result<Server, RegistryError> {
         self.services.server().ok_or(RegistryError::Unavailable)
     }
 }

@@ -7,7 +7,8 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::LoadError;
-use crate::hook::{facts, nearest};
+use crate::hook::facts;
+use crate::spelling::nearest;
 
 /// The package of the contract.
 const PACKAGE: &str = "lwm2m:plugin";

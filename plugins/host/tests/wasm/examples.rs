@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use lwm2m_core::{Path as ResourcePath, Record, Value};
+use lwm2m_plugins::{Fixture, run_fixtures};
 use lwm2m_server::hooks::Outcome;
 use lwm2m_server::{Decision, Interceptor, PeerIdentity, X509Identity};
 
@@ -115,4 +116,28 @@ async fn an_alarm_asks_for_its_configuration() {
         Outcome::Pass
     );
     assert_eq!(hosted.status("alarm").figures[0].failures, []);
+}
+
+#[test]
+fn every_example_in_rust_has_fixtures_that_pass() {
+    for example in ["tenant-of-certificate", "threshold-alarm"] {
+        let Some(component) = built(example) else {
+            return;
+        };
+        // The component belongs beside its manifest; it is built elsewhere, as nothing is written
+        // into the sources.
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+        let own = root.join(example);
+        let folder = tempfile::tempdir().expect("a folder");
+        let manifest = std::fs::read_to_string(own.join("plugin.toml")).expect("a manifest");
+        std::fs::write(folder.path().join("plugin.toml"), manifest).expect("a file");
+        let file = format!("{}.wasm", example.replace('-', "_"));
+        std::fs::write(folder.path().join(file), component).expect("a file");
+        let read = |file: &PathBuf| Fixture::read(file).unwrap_or_else(|e| panic!("{e}"));
+        let fixtures: Vec<Fixture> = Fixture::beside(&own).iter().map(read).collect();
+        assert!(!fixtures.is_empty(), "{example} has no fixture");
+        let reports = run_fixtures(folder.path(), &fixtures).unwrap_or_else(|e| panic!("{e}"));
+        let failed: Vec<_> = reports.iter().filter(|report| !report.passed()).collect();
+        assert!(failed.is_empty(), "{example}: {failed:#?}");
+    }
 }

@@ -13,11 +13,8 @@ pub(super) fn explained(error: toml::de::Error, reference: &str) -> anyhow::Erro
 
 /// Reads what serde says: "unknown field `a`, expected one of `b`, `c`".
 fn meant(message: &str, reference: &str) -> Option<String> {
-    let mut words = message.split('`').skip(1).step_by(2);
-    let unknown = words.next().filter(|_| message.starts_with("unknown "))?;
-    let nearest = words.min_by_key(|known| distance(unknown, known));
-    let is_near = |known: &&str| distance(unknown, known) <= (unknown.len() / 3).max(1);
-    if let Some(nearest) = nearest.filter(is_near) {
+    let (unknown, nearest) = lwm2m_plugins::unknown_name(message)?;
+    if let Some(nearest) = nearest {
         return Some(format!("did you mean `{nearest}`?"));
     }
     let section = section_of(unknown, reference)?;
@@ -36,21 +33,6 @@ fn section_of<'r>(key: &str, reference: &'r str) -> Option<&'r str> {
         }
     }
     None
-}
-
-/// How many letters have to be put in, left out or changed (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, to) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -75,13 +57,5 @@ mod tests {
         let elsewhere = "unknown field `trust_store`, expected one of `bind`, `lifetime`";
         let meant = meant(elsewhere, REFERENCE);
         assert_eq!(meant.as_deref(), Some("`trust_store` is a key of [dtls]"));
-    }
-
-    #[test]
-    fn a_distance_counts_letters() {
-        for (a, b, letters) in [("", "abc", 3), ("abc", "abc", 0), ("suits", "suites", 1)] {
-            assert_eq!(distance(a, b), letters);
-            assert_eq!(distance(b, a), letters);
-        }
     }
 }

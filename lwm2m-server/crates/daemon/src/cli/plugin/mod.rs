@@ -1,0 +1,47 @@
+//! `lwm2m-server plugin`: for authors of plugins.
+
+mod check;
+mod new;
+mod test;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// What to do with a plugin.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Begins a plugin in a folder of its own.
+    New {
+        /// Its name: letters, digits, - and _.
+        name: String,
+        /// The folder in which its folder is made.
+        #[arg(long, value_name = "FOLDER", default_value = "plugins")]
+        directory: PathBuf,
+    },
+    /// Loads a plugin as the server does, and says what it has or what is wrong.
+    Check {
+        /// A script, a component, or the folder of a plugin.
+        plugin: PathBuf,
+        /// What its init gets: a file with the table that `config` has in [[plugins.plugin]].
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Asks a plugin what its fixtures say, without a server, and says what differs.
+    Test {
+        /// A script, a component, or the folder of a plugin.
+        plugin: PathBuf,
+        /// A fixture; all `tests/*.toml` and `fixtures/*.toml` beside the plugin when none is named.
+        #[arg(long, value_name = "FILE")]
+        fixture: Vec<PathBuf>,
+    },
+}
+
+/// Carries out one command.
+pub(crate) fn run(command: &Command, json: bool) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::New { name, directory } => new::run(name, directory, json)?,
+        Command::Check { plugin, config } => check::run(plugin, config.as_deref(), json)?,
+        Command::Test { plugin, fixture } => return test::run(plugin, fixture, json),
+    }
+    Ok(ExitCode::SUCCESS)
+}
