@@ -8,6 +8,7 @@ use lwm2m_core::ObjectModels;
 use crate::bootstrap::BootstrapStore;
 use crate::credentials::CredentialStore;
 use crate::keys::Keys;
+use crate::observe::{ObserveStrategies, ObserveStrategiesError};
 use crate::oscore::SequenceStore;
 use crate::{Authorizer, Event, Interceptor, ModelsDirectory, Server, ServerConfig, start};
 
@@ -151,6 +152,7 @@ pub struct ServerBuilder {
     pub(crate) sequences: Option<Arc<dyn SequenceStore>>,
     pub(crate) bootstrap: Option<Arc<dyn BootstrapStore>>,
     pub(crate) interceptors: Vec<Arc<dyn Interceptor>>,
+    pub(crate) observe: ObserveStrategies,
     pub(crate) subscribers: Vec<Subscriber>,
 }
 
@@ -222,6 +224,13 @@ impl ServerBuilder {
         self
     }
 
+    /// What is observed on which devices by itself, unless an interceptor has a plan; nothing by
+    /// default. See [`Server::set_observe_strategies`].
+    pub fn observe(mut self, strategies: ObserveStrategies) -> ServerBuilder {
+        self.observe = strategies;
+        self
+    }
+
     /// *Subscribe*: calls a function for each event, on the runtime that starts the server. One that
     /// takes long loses events, and holds up no device.
     pub fn on(mut self, subscriber: impl Fn(&Event) + Send + Sync + 'static) -> ServerBuilder {
@@ -248,6 +257,9 @@ pub enum StartError {
     /// No listener was given.
     #[error("the server has no listener: name one, as in coap://127.0.0.1:5683")]
     NoListener,
+    /// The observe strategies cannot be taken.
+    #[error(transparent)]
+    Observe(#[from] ObserveStrategiesError),
     /// A listener is for bootstrap, and nothing says what is written into devices.
     #[error("a listener is for bootstrap, and there is no bootstrap store")]
     NoBootstrapStore,

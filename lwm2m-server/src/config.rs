@@ -194,6 +194,19 @@ pub struct Limits {
     pub device_hooks_parallel_max: usize,
     /// How long the next call about a device waits for an interceptor that does not come back; 30 s.
     pub device_hook_timeout: Duration,
+    /// Devices whose observe plans are made side by side; 64. Others wait in line.
+    pub observe_plans_parallel_max: usize,
+    /// Devices besides those that do not answer while their plan is made; 10 000. With one more, those
+    /// in line wait for the device instead.
+    pub observe_plans_waiting_max: usize,
+    /// Paths of one observe plan; 256. A plan of an interceptor with more is not taken.
+    pub observe_targets_max: usize,
+    /// Groups of one registration that failed and that their owner dropped or replaced; 16. One more
+    /// stays as it is.
+    pub observe_repairs_max: usize,
+    /// Registrations and changes that observe plans have yet to hear of; 100 000. One more, and all
+    /// devices are looked at.
+    pub observe_looks_max: usize,
     /// Profile ids that are known or learnt; 1024.
     pub profiles_max: usize,
     /// Peers of one shard whose device lives on another shard; 65536.
@@ -235,6 +248,11 @@ impl Default for Limits {
             device_hooks_per_device_max: 64,
             device_hooks_parallel_max: 64,
             device_hook_timeout: Duration::from_secs(30),
+            observe_plans_parallel_max: 64,
+            observe_plans_waiting_max: 10_000,
+            observe_targets_max: 256,
+            observe_repairs_max: 16,
+            observe_looks_max: 100_000,
             profiles_max: 1024,
             routes_max: 1 << 16,
             refusals_per_second: 1000,

@@ -39,6 +39,8 @@ pub struct RequestOptions {
     pub definition: Option<&'static ObjectDefinition>,
     /// Who hears of the observation that the request makes.
     pub(crate) follower: Option<Follower>,
+    /// The observation that the request makes is one of an observe plan.
+    pub(crate) planned: bool,
 }
 
 /// How an observation is cancelled.

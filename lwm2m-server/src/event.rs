@@ -144,6 +144,36 @@ pub enum EventKind {
         /// Why.
         reason: Reason,
     },
+    /// What a device is to be observed for has changed: an observe plan is made, or made anew. What
+    /// comes of it follows. See [`observe`](crate::observe).
+    ObservePlanned {
+        /// Who made it: `configuration`, or an extension; none when nothing is planned any more.
+        owner: Option<String>,
+        /// The observations that it comes to.
+        targets: Vec<ObservationTarget>,
+        /// Paths of it that the device has not registered.
+        left_out: Vec<Path>,
+    },
+    /// An observe plan has been carried out.
+    ObserveEstablished {
+        /// Observations that were made.
+        made: usize,
+        /// Observations of the plan before that were cancelled.
+        cancelled: usize,
+        /// How often an observation was refused.
+        failed: usize,
+    },
+    /// A part of an observe plan did not succeed; the others go on, unless the device does not answer.
+    ObserveFailed {
+        /// `observe`, `observe-composite`, `write-attributes`, `repair`, or `plan` for the rest of it.
+        operation: &'static str,
+        /// What it was about; empty for the whole plan.
+        paths: Vec<Path>,
+        /// What the device answered; none when it did not, or was not asked.
+        code: Option<Code>,
+        /// Why, and what becomes of it.
+        reason: Reason,
+    },
     /// Values of an observation, the first one included.
     Notification {
         /// The observation.

@@ -18,7 +18,8 @@
 //! from [`Device::send`] to `shard/downlink.rs`, its answer through `shard/answers.rs`. What must
 //! happen later is one timer for each registration, in `shard/wheel.rs`.
 //!
-//! A device that has no account yet gets one from [`mod@bootstrap`].
+//! A device that has no account yet gets one from [`mod@bootstrap`]; what is observed on devices by
+//! itself is the business of [`mod@observe`].
 //!
 //! Three ways to extend, and no fourth: *replace* ([`Authorizer`], models), *intercept*
 //! ([`Interceptor`]), *subscribe* ([`Event`]).
@@ -41,6 +42,7 @@ pub mod keys;
 mod mailbox;
 mod management;
 mod models;
+pub mod observe;
 pub mod oscore;
 mod registration;
 mod response;

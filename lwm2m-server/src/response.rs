@@ -56,6 +56,10 @@ pub struct ObservationInfo {
     pub id: ObservationId,
     /// What it is about.
     pub target: ObservationTarget,
+    /// The format that was asked for; none for what the device's version prefers.
+    pub format: Option<ContentFormat>,
     /// Notifications since it was made.
     pub notifications: u64,
+    /// True when an observe plan made it, see [`observe`](crate::observe).
+    pub planned: bool,
 }

@@ -14,6 +14,7 @@ use crate::hooks::{CredentialChain, Herald};
 use crate::keys::KeysWatch;
 use crate::mailbox::{Command, Mailbox};
 use crate::models::Following;
+use crate::observe::{ObserveStrategies, ObserveStrategiesError};
 use crate::registration::Location;
 use crate::shard::Shared;
 use crate::shard::counters::Published;
@@ -168,6 +169,33 @@ impl Server {
     /// followed.
     pub fn models_load(&self) -> Option<Arc<ModelsLoad>> {
         self.handle.models.as_ref().map(Following::last)
+    }
+
+    /// What is observed on which devices by itself.
+    pub fn observe_strategies(&self) -> Arc<ObserveStrategies> {
+        self.handle.shared.observer.strategies()
+    }
+
+    /// Takes other observe strategies into service, all or none. What they change on devices that are
+    /// registered is changed, so many at a time as `limits.observe_plans_parallel_max`; the rest of
+    /// their observations stands.
+    ///
+    /// # Errors
+    /// A rule that cannot be.
+    pub fn set_observe_strategies(
+        &self,
+        strategies: ObserveStrategies,
+    ) -> Result<(), ObserveStrategiesError> {
+        let shared = &self.handle.shared;
+        strategies.check(shared.config.limits.observe_targets_max)?;
+        shared.observer.set_strategies(strategies);
+        Ok(())
+    }
+
+    /// Asks interceptors and strategies anew what is observed on each device that is registered: for
+    /// interceptors that have come to think otherwise.
+    pub fn plan_observations(&self) {
+        self.handle.shared.observer.sweep();
     }
 
     /// The store of credentials, when the server has one.

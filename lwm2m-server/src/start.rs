@@ -16,6 +16,7 @@ use crate::event::EventSender;
 use crate::hooks::{BootstrapChain, CredentialChain, Herald};
 use crate::keys;
 use crate::mailbox::Mailbox;
+use crate::observe::{Desk, Observer};
 use crate::oscore::{ClockSequences, Oscore};
 use crate::registration::profile::Profiles;
 use crate::server::{Handle, ShardHandle};
@@ -43,6 +44,7 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
         sequences,
         bootstrap,
         interceptors,
+        observe,
         subscribers,
     } = builder;
     config.shards = config.shards.max(1);
@@ -64,6 +66,8 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
     if nobody_knows && listeners.iter().any(Listener::is_for_bootstrap) {
         return Err(StartError::NoBootstrapStore);
     }
+    observe.check(config.limits.observe_targets_max)?;
+    let (observer, looks) = Observer::new(observe, config.limits.observe_looks_max);
     let Bound {
         shards: sockets,
         addresses,
@@ -109,6 +113,7 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
             interceptors,
             &config.limits,
             events.clone(),
+            observer.clone(),
             SystemTime::now,
         )
     });
@@ -134,6 +139,7 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
         bootstrap_sessions: BootstrapSessions::new(config.bootstrap.sessions_max),
         interceptors,
         herald,
+        observer,
         keys: keys.clone(),
         resumption: lwm2m_dtls::ServerResumption::default(),
         listeners: listeners.clone(),
@@ -197,6 +203,11 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
             .map(|shard| shard.mailbox.commands.downgrade());
         tokio::spawn(credentials::watch(Arc::clone(store), commands.collect()));
     }
+    let mailboxes = shards
+        .iter()
+        .map(|shard| shard.mailbox.commands.downgrade());
+    let desk = Desk::new(&shared, looks, mailboxes.collect(), events.clone());
+    tokio::spawn(desk.run(stopped));
     tracing::info!(?addresses, shards = shards.len(), "server started");
     let server = Server::from(Handle {
         addresses,

@@ -20,8 +20,11 @@ use std::time::{Duration, SystemTime};
 use hashbrown::HashMap;
 use tokio::sync::mpsc;
 
-use super::{Answer, BootstrapEnd, EndReason, Hook, Interceptor, Update, failed, next_with};
+use super::{
+    Answer, BootstrapEnd, EndReason, Hook, Interceptor, Update, any_with, failed, next_with,
+};
 use crate::event::EventSource;
+use crate::observe::{Cause, Observer};
 use crate::registration::Location;
 use crate::shard::{guarded, hook};
 use crate::{EndpointName, Limits, Reason, Registration};
@@ -116,6 +119,7 @@ impl Herald {
         interceptors: Vec<Arc<dyn Interceptor>>,
         limits: &Limits,
         events: EventSource,
+        observer: Observer,
         clock: fn() -> SystemTime,
     ) -> Herald {
         let (words, heard) = mpsc::unbounded_channel();
@@ -125,6 +129,7 @@ impl Herald {
                 interceptors,
                 timeout: limits.device_hook_timeout,
                 events,
+                observer,
                 clock,
             }),
             words: words.downgrade(),
@@ -244,6 +249,7 @@ impl Desk {
             self.tally.waiting.fetch_sub(1, Ordering::Relaxed);
             self.tally.dropped.fetch_add(1, Ordering::Relaxed);
             self.caller.overloaded(&endpoint, news.hook());
+            self.caller.pass_on(&news);
         }
         self.look_at(&endpoint);
     }
@@ -319,6 +325,8 @@ struct Caller {
     interceptors: Vec<Arc<dyn Interceptor>>,
     timeout: Duration,
     events: EventSource,
+    /// Hears of a device when interceptors have.
+    observer: Observer,
     clock: fn() -> SystemTime,
 }
 
@@ -342,6 +350,19 @@ impl Caller {
                     .hint("look after the extension, or raise limits.device_hook_timeout"),
             };
             self.say(news.endpoint(), interceptor.name(), news.hook(), reason);
+        }
+        self.pass_on(news);
+    }
+
+    /// Tells that a device may need other observations.
+    fn pass_on(&self, news: &News) {
+        let cause = match news {
+            News::Registered { .. } => Cause::Registered,
+            News::Updated(_, update) if update.objects_changed() => Cause::Links,
+            _ => return,
+        };
+        if self.observer.is_active() || any_with(&self.interceptors, Hook::ObservePlan) {
+            self.observer.look(news.endpoint(), cause);
         }
     }
 

@@ -11,6 +11,7 @@ use super::values::Recipient;
 use super::{Now, Shard, ended};
 use crate::hooks::BatchSource;
 use crate::management::{self, CoapAnswer, DeviceContext};
+use crate::observe::Cause;
 use crate::registration::Location;
 use crate::transport::Peer;
 use crate::{Content, ObservationId, Reason, RequestError, RequestOptions, Response};
@@ -253,6 +254,9 @@ impl Shard {
                 }
             }
             Err(at) => objects.paths.insert(at, path),
+        }
+        if let Some(entry) = self.table.get(device) {
+            self.look(&entry.endpoint, Cause::Links);
         }
     }
 }

@@ -125,6 +125,7 @@ impl Shard {
         if !entry.binding.queue || !std::mem::take(&mut entry.asleep) {
             return;
         }
+        self.shared.observer.heard(&entry.endpoint);
         let endpoint = Some(&entry.endpoint);
         self.events.emit(now.wall, endpoint, || EventKind::Awake);
     }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use lwm2m_coap::RequestId;
-use lwm2m_core::Request;
 use lwm2m_core::typed::ObjectDefinition;
+use lwm2m_core::{ContentFormat, Request};
 
 use crate::registration::Location;
 use crate::{ObservationId, ObservationTarget};
@@ -38,6 +38,8 @@ pub(crate) struct Observation {
     pub(crate) device: Location,
     pub(crate) origin: Arc<Origin>,
     pub(crate) notifications: u32,
+    /// It is one of an observe plan.
+    pub(crate) planned: bool,
 }
 
 /// What was asked for.
@@ -64,6 +66,7 @@ impl Observation {
             device,
             origin,
             notifications: 0,
+            planned: false,
         }
     }
 }
@@ -167,6 +170,14 @@ impl Observations {
         });
         self.origins_len = self.origins.values().map(Vec::len).sum();
         self.sweep_at = (2 * self.origins_len).max(Observations::SWEEP_MIN);
+    }
+}
+
+/// The format that an observe request asks for.
+pub(super) fn format(request: &Request) -> Option<ContentFormat> {
+    match request {
+        Request::Observe { accept, .. } | Request::ObserveComposite { accept, .. } => *accept,
+        _ => None,
     }
 }
 

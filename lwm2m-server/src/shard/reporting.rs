@@ -6,7 +6,7 @@ use lwm2m_coap::{Code, Failure, IncomingRequest, IncomingResponse, Notification,
 use lwm2m_core::codec::Decoded;
 use lwm2m_core::{Path, Request};
 
-use super::observations::Observation;
+use super::observations::{self, Observation};
 use super::sessions::Origin;
 use super::values::Recipient;
 use super::{Now, Shard, ended};
@@ -41,7 +41,8 @@ impl Shard {
         self.observation_count += 1;
         let id = ObservationId(u64::from(self.id) << 48 | self.observation_count);
         let target = origin.target.clone();
-        let observation = Observation::new(response.request, id, device, origin);
+        let mut observation = Observation::new(response.request, id, device, origin);
+        observation.planned = options.planned;
         self.observations
             .insert(&mut entry.observations, observation);
         if let Some(follower) = options.follower {
@@ -182,6 +183,7 @@ impl Shard {
         let endpoint = entry.endpoint.clone();
         let removed = self.observations.remove(&mut entry.observations, request);
         if let Some(observation) = removed {
+            self.look_after(&endpoint, &observation, &reason);
             self.tell_over(now, &endpoint, observation, reason);
         }
     }
@@ -209,7 +211,9 @@ impl Shard {
         let info = |observation: &Observation| ObservationInfo {
             id: observation.id,
             target: observation.origin.target.clone(),
+            format: observations::format(&observation.origin.request),
             notifications: u64::from(observation.notifications),
+            planned: observation.planned,
         };
         let mut observations: Vec<ObservationInfo> = self
             .observations

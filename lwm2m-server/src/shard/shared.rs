@@ -12,6 +12,7 @@ use crate::credentials::CredentialStore;
 use crate::directory::Directory;
 use crate::hooks::Herald;
 use crate::keys::Keys;
+use crate::observe::Observer;
 use crate::oscore::Oscore;
 use crate::registration::profile::Profiles;
 use crate::secure_datagram::Capabilities;
@@ -34,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) interceptors: Vec<Arc<dyn Interceptor>>,
     /// Tells interceptors what has happened; none without interceptors.
     pub(crate) herald: Option<Herald>,
+    /// Hears which devices may need other observations.
+    pub(crate) observer: Observer,
     /// The server's own keys.
     pub(crate) keys: Option<Keys>,
     /// How sessions are continued: alike on all shards, since a device may come back to any.

@@ -186,6 +186,7 @@ impl Shard {
         let now_ms = self.ms(now.instant);
         let peer = handle.peer();
         let authenticated = self.authenticated(Origin::of_handle(&handle));
+        let mut reconnected = false;
         if let Some(entry) = self.table.get_mut(location) {
             // The same identity, but it may have been proven by a newer key.
             entry.authenticated = authenticated;
@@ -197,7 +198,10 @@ impl Shard {
                 let connections = [before, peer].map(|peer| peer.connection());
                 match connections {
                     [None, None] => self.endpoint.move_peer(before, peer),
-                    _ => self.detach(now, location),
+                    _ => {
+                        reconnected = true;
+                        self.detach(now, location);
+                    }
                 }
                 self.table.set_peer(location, peer);
             }
@@ -211,7 +215,7 @@ impl Shard {
                 objects_changed: update.objects_changed(),
             });
         }
-        self.tell_updated(now, location, update);
+        self.tell_updated(now, location, update, reconnected);
         let changed = Response::new(Code::CHANGED);
         self.endpoint.respond(now.instant, handle, changed);
         self.pump(now, location);

@@ -12,6 +12,7 @@ mod moving;
 mod observing;
 mod oscore;
 mod peer;
+mod plans;
 mod quirks;
 mod refusals;
 mod registration;

@@ -15,7 +15,7 @@ use lwm2m_server::{Event, EventKind, Events, Lagged, Reason, Registration, Serve
 use serde_json::{Map, Value as Json, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::answer::Values;
+use crate::answer::{Values, texts};
 use crate::models::Load;
 use crate::naming::Naming;
 use crate::observations::About;
@@ -161,6 +161,9 @@ fn name(kind: &EventKind) -> &'static str {
         EventKind::Asleep => "asleep",
         EventKind::ObservationStarted { .. } => "observation_started",
         EventKind::ObservationEnded { .. } => "observation_ended",
+        EventKind::ObservePlanned { .. } => "observe_planned",
+        EventKind::ObserveEstablished { .. } => "observe_established",
+        EventKind::ObserveFailed { .. } => "observe_failed",
         EventKind::Notification { .. } => "notification",
         EventKind::Undecodable { .. } => "undecodable",
         EventKind::Send { .. } => "send",
@@ -253,6 +256,31 @@ fn data(event: &Event, naming: &Naming<'_>) -> Json {
             json!({ "observation": id.0, "reason": reason_json(reason) }),
             target,
         ),
+        EventKind::ObservePlanned {
+            owner,
+            targets,
+            left_out,
+        } => json!({
+            "owner": owner,
+            "observations": targets.iter().map(About::new).collect::<Vec<_>>(),
+            "left_out": texts(left_out),
+        }),
+        EventKind::ObserveEstablished {
+            made,
+            cancelled,
+            failed,
+        } => json!({ "made": made, "cancelled": cancelled, "failed": failed }),
+        EventKind::ObserveFailed {
+            operation,
+            paths,
+            code,
+            reason,
+        } => json!({
+            "operation": operation,
+            "paths": texts(paths),
+            "code": code.map(|code| format!("{code:?}")),
+            "reason": reason_json(reason),
+        }),
         EventKind::Notification { id, target, values } => merged(
             with_about(json!({ "observation": id.0 }), target),
             json!(Values::new(values, naming, event.at)),

@@ -39,7 +39,7 @@
 //! | DELETE | `/credentials/{id}` | removes it; its sessions and registrations end |
 //! | POST | `/credentials/generate` | makes a pre-shared key: `{"endpoint": "meter-7", "identity": "meter-7", "bits": 128}`; the answer has the `key`, once |
 //! | POST | `/credentials/import?format=` | adds many, all or none: JSON, or CSV with `format=csv` or as `text/csv` |
-//! | GET | `/clients/{ep}/observations` | the observations that stand |
+//! | GET | `/clients/{ep}/observations` | the observations that stand; `planned` are those that the server made by itself |
 //! | POST | `/clients/{ep}/observations` | Observe: `{"path": "/3/0/9"}`, or `{"paths": […]}` for a composite; `attributes` (1.2) as in `{"pmin": 5}` |
 //! | DELETE | `/clients/{ep}/observations/{id}?mode=` | cancels, `active` (default) or `passive` |
 //!
@@ -77,10 +77,13 @@
 //! The names are `registered`, `updated`, `deregistered`, `expired`, `refused`, `session_ended`,
 //! `awake`, `asleep`,
 //! `observation_started`, `observation_ended`, `notification`, `undecodable`, `send`,
+//! `observe_planned`, `observe_established`, `observe_failed`,
 //! `models_loaded`, `keys_reloaded` and `lagged` (events were dropped because the reader was slow).
 //! Their data is an object with `at`, `endpoint` where it is known, and what belongs to the event:
 //! `registration`, `observation` with `paths`, `values` with `faults`, `reason`, `models` as the
-//! `directory` of `/models`, `warnings` about certificates.
+//! `directory` of `/models`, `warnings` about certificates; of a plan its `owner`, the `observations`
+//! that it comes to, and the paths that are `left_out`, then how many were `made`, `cancelled` and
+//! `failed`.
 //!
 //! # Errors
 //!

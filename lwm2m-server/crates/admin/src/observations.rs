@@ -26,6 +26,7 @@ struct Observation {
     #[serde(flatten)]
     about: About,
     notifications: u64,
+    planned: bool,
 }
 
 /// What an observation is about.
@@ -61,6 +62,7 @@ pub(crate) async fn list(
         id: info.id.0,
         about: About::new(&info.target),
         notifications: info.notifications,
+        planned: info.planned,
     };
     Ok(Json(List {
         observations: observations.iter().map(observation).collect(),

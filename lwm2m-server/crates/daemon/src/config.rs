@@ -4,6 +4,7 @@ mod bootstrap;
 mod credentials;
 mod dtls;
 mod hint;
+mod observe;
 mod oscore;
 mod tcp;
 
@@ -17,12 +18,14 @@ use lwm2m_coap::BlockSize;
 use lwm2m_plugins::PluginsConfig;
 use lwm2m_registry::Strictness;
 use lwm2m_server::keys::KeyFiles;
+use lwm2m_server::observe::ObserveStrategies;
 use lwm2m_server::{Listener, ModelsDirectory, ServerConfig};
 use serde::Deserialize;
 
 pub(crate) use bootstrap::BootstrapSection;
 pub(crate) use credentials::CredentialsSection;
 use dtls::DtlsSection;
+use observe::ObserveSection;
 pub(crate) use oscore::OscoreSection;
 use tcp::TcpSection;
 
@@ -43,6 +46,7 @@ pub(crate) struct Config {
     credentials: CredentialsSection,
     bootstrap: BootstrapSection,
     oscore: OscoreSection,
+    observe: ObserveSection,
     plugins: PluginsConfig,
     limits: LimitsSection,
 }
@@ -198,6 +202,7 @@ pub(crate) struct Settings {
     pub(crate) credentials: CredentialsSection,
     pub(crate) bootstrap: BootstrapSection,
     pub(crate) oscore: OscoreSection,
+    pub(crate) observe: ObserveStrategies,
     pub(crate) plugins: PluginsConfig,
 }
 
@@ -234,6 +239,7 @@ impl Config {
             credentials: self.credentials.checked()?,
             bootstrap: self.bootstrap.checked()?,
             oscore: self.oscore.checked()?,
+            observe: self.observe.strategies()?,
             plugins: self.plugins.checked()?,
         })
     }
@@ -279,6 +285,7 @@ impl Config {
         self.dtls.apply(&mut config.dtls)?;
         set(&mut config.retry_after_s, self.server.retry_after_s);
         self.bootstrap.apply(&mut config.bootstrap);
+        self.observe.apply(&mut config.limits)?;
         self.coap.apply(&mut config.coap)?;
         self.tcp.apply(&mut config.tcp)?;
         let limits = &mut config.limits;

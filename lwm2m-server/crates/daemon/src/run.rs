@@ -73,6 +73,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         .credentials(credentials)
         .oscore_sequences(settings.oscore.open()?)
         .keys(Keys::load(settings.keys)?)
+        .observe(settings.observe)
         .on(log_event);
     if settings.plugins.is_used() {
         builder = builder.intercept(PluginHost::with(settings.plugins).await?);
@@ -262,6 +263,20 @@ fn log_event(event: &lwm2m_server::Event) {
             reason = %reason.message,
             hint = reason.hint.as_deref().unwrap_or_default(),
             "refused"
+        ),
+        EventKind::ObserveFailed {
+            operation,
+            paths,
+            code,
+            reason,
+        } => info!(
+            endpoint,
+            operation,
+            ?paths,
+            code = ?code,
+            reason = %reason.message,
+            hint = reason.hint.as_deref().unwrap_or_default(),
+            "not observed"
         ),
         EventKind::SessionEnded {
             peer,

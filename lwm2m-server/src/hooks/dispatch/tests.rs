@@ -75,7 +75,13 @@ impl World {
         let events = source.subscribe();
         let interceptors: Vec<Arc<dyn Interceptor>> = vec![Arc::new(scribe)];
         World {
-            herald: Herald::start(interceptors, &limits, source, || SystemTime::UNIX_EPOCH),
+            herald: Herald::start(
+                interceptors,
+                &limits,
+                source,
+                Observer::new(Default::default(), 1).0,
+                || SystemTime::UNIX_EPOCH,
+            ),
             heard,
             may_go_on,
             events,

@@ -160,6 +160,7 @@ impl World {
             bootstrap,
             bootstrap_sessions: BootstrapSessions::new(config.bootstrap.sessions_max),
             interceptors,
+            observer: crate::observe::Observer::new(Default::default(), 1).0,
             herald: None,
             sessions: Arc::new(SessionTable::new(9, 9)),
             tls: Arc::new(Tls::new(None, &config).expect("no keys, no fault")),
@@ -460,6 +461,9 @@ pub(super) fn name(kind: &EventKind) -> &'static str {
         EventKind::Published { .. } => "published",
         EventKind::ExtensionFailed { .. } => "extension failed",
         EventKind::ModelsLoaded { .. } => "models",
+        EventKind::ObservePlanned { .. } => "planned",
+        EventKind::ObserveEstablished { .. } => "established",
+        EventKind::ObserveFailed { .. } => "plan failed",
     }
 }
 

@@ -186,11 +186,15 @@ pub(crate) fn observations(answer: &Value, json: bool) -> anyhow::Result<()> {
                 text(observation, "id"),
                 paths,
                 text(observation, "notifications"),
+                match observation.get("planned").and_then(Value::as_bool) {
+                    Some(true) => "plan".to_owned(),
+                    _ => "request".to_owned(),
+                },
             ]
         })
         .collect();
     print(
-        &["id", "paths", "notifications"],
+        &["id", "paths", "notifications", "made by"],
         rows,
         "Nothing is observed.",
     );

@@ -86,9 +86,11 @@ fn the_reference_has_every_key_with_its_default() {
     assert_eq!(reference.bootstrap, defaults.bootstrap);
     assert_eq!(reference.oscore, defaults.oscore);
     assert_eq!(reference.plugins, defaults.plugins);
+    assert_eq!(reference.observe, defaults.observe);
     assert_eq!(reference.http_limits, defaults.http_limits);
     let keys = [
         include_str!("dtls.rs"),
+        include_str!("observe.rs"),
         include_str!("oscore.rs"),
         include_str!("tcp.rs"),
         include_str!("bootstrap.rs"),
@@ -112,6 +114,7 @@ fn the_reference_has_every_key_with_its_default() {
             "credentials",
             "bootstrap",
             "oscore",
+            "observe",
             "plugins",
             "limits",
         ];
