@@ -99,9 +99,12 @@ impl TlsSession {
         limits: Limits,
         random: impl Random + 'static,
     ) -> TlsSession {
-        let mut config = Arc::unwrap_or_clone(config);
-        (config.cid, config.resumption) = (false, None);
-        let role = Server::new(Arc::new(config), Cid::from_bytes([0; Cid::BYTES]));
+        let mut config = config;
+        if config.cid || config.resumption.is_some() {
+            let own = Arc::make_mut(&mut config);
+            (own.cid, own.resumption) = (false, None);
+        }
+        let role = Server::new(config, Cid::from_bytes([0; Cid::BYTES]));
         TlsSession::new(
             Role::Server(Box::new(role)),
             Conversation::on_stream(),

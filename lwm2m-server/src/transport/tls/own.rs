@@ -129,6 +129,7 @@ impl OwnTls {
         }
         let answers = Arc::new(lwm2m_dtls::ServerConfig {
             application_protocol: Some(ALPN.into()),
+            cid: false,
             ..answers(&self.config, &material, None)
         });
         *current = Some((material, Arc::clone(&answers)));
