@@ -19,10 +19,11 @@
 //! one message takes. Once a device has registered, what it sends is passed on to the shard that
 //! has its registration, wherever it comes from: its requests name their context in plain.
 //!
-//! A context is derived when its first message comes. Which requests its device has sent before is
-//! not known then, so the first one is answered with a challenge (RFC 8613 Appendix B.1.2). Own
-//! sequence numbers continue behind those before a restart, see [`FileSequences`] and
-//! [`ClockSequences`].
+//! A context is derived when its first message comes. Where it is not known which requests its
+//! device has sent before, the first one is answered with a challenge (RFC 8613 Appendix B.1.2): that
+//! is so with [`ClockSequences`], and with [`FileSequences`] after a crash or the loss of the file.
+//! Keys that are added while the server runs are new, and their devices are not challenged. Own
+//! sequence numbers continue behind those before a restart.
 
 mod file;
 
@@ -35,24 +36,26 @@ use lwm2m_coap::{
     Code, Message, ObjectSecurity, OptionNumber, ProtectionFault, ResponseFault, SecurityBinding,
     SecurityContextId, SecurityFault,
 };
-use lwm2m_oscore::{
-    Contexts, ContextsError, OscoreOption, Parameters, ReplayState, UnprotectError,
-};
+use lwm2m_oscore::{Contexts, ContextsError, OscoreOption, Parameters, UnprotectError};
 
 use crate::Reason;
 use crate::credentials::{
-    Credential, CredentialRevision, CredentialStore, LookUp, OscoreCredential, Proof,
+    Credential, CredentialChange, CredentialRevision, CredentialStore, LookUp, OscoreCredential,
+    Proof,
 };
 use crate::hooks::CredentialRequest;
 use crate::identity::{Authenticated, PeerIdentity};
 use crate::registration::Location;
 
 pub use file::{FileSequences, SequenceFileError};
-pub use lwm2m_oscore::{ContextName, IdContext, KeyId, SequenceStore};
+pub use lwm2m_oscore::{
+    ContextName, IdContext, KeyFingerprint, KeyId, ReceivedRequests, ReplayState, SequenceStore,
+};
 
 /// The OSCORE contexts of a server.
 pub(crate) struct Oscore {
     contexts: Contexts,
+    sequences: Arc<dyn SequenceStore>,
     credentials: Arc<dyn CredentialStore>,
     owners: RwLock<HashMap<SecurityContextId, Owner>>,
     /// For look-ups that take their time.
@@ -73,7 +76,8 @@ impl Oscore {
         contexts_max: usize,
     ) -> Arc<Oscore> {
         Arc::new_cyclic(|own| Oscore {
-            contexts: Contexts::new(contexts_max, sequences),
+            contexts: Contexts::new(contexts_max, Arc::clone(&sequences)),
+            sequences,
             credentials,
             owners: RwLock::default(),
             own: Weak::clone(own),
@@ -138,6 +142,34 @@ impl Oscore {
                 }
             },
         );
+    }
+
+    /// Credentials were added: those keys are new, and were never used.
+    pub(crate) fn introduce(&self, change: &CredentialChange) {
+        // One that comes with other endpoint names is not new.
+        let before = |credential: &Credential| {
+            let mut removed = change.removed.iter();
+            removed.any(|removed| removed.proof == credential.proof)
+        };
+        let added = change.added.iter().filter(|added| !before(added));
+        let contexts: Vec<(ContextName, KeyFingerprint)> = added
+            .filter_map(|credential| match &credential.proof {
+                Proof::Oscore(oscore) => parameters(oscore),
+                _ => None,
+            })
+            .filter_map(|parameters| {
+                let fingerprint = parameters.fingerprint().ok()?;
+                Some((ContextName::of(&parameters), fingerprint))
+            })
+            .collect();
+        if !contexts.is_empty() {
+            self.sequences.introduce(&contexts);
+        }
+    }
+
+    /// Keeps what was received, after the last message.
+    pub(crate) fn settle(&self) {
+        self.contexts.settle();
     }
 
     fn owner<T>(&self, context: SecurityContextId, f: impl FnOnce(&Owner) -> T) -> Option<T> {
@@ -208,7 +240,7 @@ impl Oscore {
         };
         // Taken in before anybody can ask whose it is.
         let mut owners = self.owners.write().unwrap_or_else(PoisonError::into_inner);
-        match self.contexts.add(&parameters, ReplayState::Unknown) {
+        match self.contexts.restore(&parameters) {
             Ok(context) => {
                 let owner = Owner {
                     authenticated: Arc::new(authenticated),
@@ -276,7 +308,7 @@ impl ObjectSecurity for Oscore {
     }
 }
 
-/// True for the challenge that every context starts with, which is nobody's fault.
+/// True for the challenge that a context starts with of which nothing is known, which is nobody's fault.
 pub(crate) fn is_challenge(reason: &'static str) -> bool {
     reason == Contexts::CHALLENGED
 }
@@ -370,6 +402,11 @@ pub(crate) fn refusal(reason: &'static str) -> Option<Reason> {
             "oscore-replay",
             "somebody repeated an older message, or the device started its sequence numbers anew: \
              it has to keep them over a restart",
+        )
+    } else if of(UnprotectError::NotNoted) {
+        (
+            "oscore-window-not-kept",
+            "the file of [oscore] sequences_file cannot be written: the log says why",
         )
     } else if of(UnprotectError::Malformed) {
         (

@@ -248,6 +248,9 @@ impl Server {
                 let _ = tokio::task::spawn_blocking(move || thread.join()).await;
             }
         }
+        if let Some(oscore) = self.handle.shared.oscore.clone() {
+            let _ = tokio::task::spawn_blocking(move || oscore.settle()).await;
+        }
     }
 }
 

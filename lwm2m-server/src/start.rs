@@ -201,7 +201,17 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
         let commands = shards
             .iter()
             .map(|shard| shard.mailbox.commands.downgrade());
-        tokio::spawn(credentials::watch(Arc::clone(store), commands.collect()));
+        tokio::spawn(credentials::watch(
+            Arc::clone(store),
+            // Subscribed before anybody can change them.
+            store.changes(),
+            shared
+                .oscore
+                .as_ref()
+                .map(Arc::downgrade)
+                .unwrap_or_default(),
+            commands.collect(),
+        ));
     }
     let mailboxes = shards
         .iter()

@@ -1,24 +1,37 @@
 //! Tells the shards of changes of the credentials.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use tokio::sync::mpsc;
 
-use super::{Credential, CredentialFilter, CredentialRevision, CredentialStore};
+use super::{Credential, CredentialChanges, CredentialFilter, CredentialRevision, CredentialStore};
 use crate::mailbox::Command;
+use crate::oscore::Oscore;
 
-/// Tells the shards what becomes of their sessions and registrations, until the server or the store
+/// Tells the shards what becomes of their sessions and registrations, and which OSCORE keys are new, until the server or the store
 /// is gone. Nothing is lost: a full mailbox is waited for, and after changes that came too fast the
 /// whole store is looked at.
-pub(crate) async fn watch(store: Arc<dyn CredentialStore>, shards: Vec<mpsc::WeakSender<Command>>) {
-    let mut changes = store.changes();
+pub(crate) async fn watch(
+    store: Arc<dyn CredentialStore>,
+    mut changes: CredentialChanges,
+    oscore: Weak<Oscore>,
+    shards: Vec<mpsc::WeakSender<Command>>,
+) {
     loop {
         let revision = match changes.next().await {
             None => return,
-            Some(Ok(change)) => match CredentialRevision::of_change(&change) {
-                None => continue,
-                Some(revision) => revision,
-            },
+            Some(Ok(change)) => {
+                let revision = CredentialRevision::of_change(&change);
+                if let Some(oscore) = oscore.upgrade() {
+                    // It writes to a disk; a panic in there has been told by itself.
+                    let introduce = move || oscore.introduce(&change);
+                    let _ = tokio::task::spawn_blocking(introduce).await;
+                }
+                match revision {
+                    None => continue,
+                    Some(revision) => revision,
+                }
+            }
             Some(Err(lagged)) => {
                 tracing::warn!(
                     lost = lagged.0,

@@ -1,4 +1,4 @@
-//! Sequence numbers that are kept in a file.
+//! Sequence numbers and replay windows that are kept in a file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -8,19 +8,31 @@ use std::time::SystemTime;
 
 use hashbrown::HashMap;
 
-use super::{ClockSequences, ContextName, IdContext, KeyId, SequenceStore};
+use super::{
+    ClockSequences, ContextName, IdContext, KeyFingerprint, KeyId, ReceivedRequests, ReplayState,
+    SequenceStore,
+};
 use crate::identity::{hex, sha256};
 
-/// Sequence numbers of OSCORE contexts in a file, beyond restarts and power cuts.
+/// Sequence numbers and replay windows of OSCORE contexts in a file, beyond restarts and power cuts.
 ///
 /// Numbers are reserved in blocks, and a block is on the disk before the first of it is used; after
 /// a restart a context goes on behind its last block. A context that the file does not know starts
 /// where the clock says, as with [`ClockSequences`], so that a file that is new, or was lost, does
-/// not make numbers come again.
+/// not make numbers come again. One that is [introduced](SequenceStore::introduce), as new keys are
+/// while the server runs, starts lower, [`FileSequences::NEW_PER_SECOND`] for each second since 2026
+/// began: some clients take no Partial IV of more than 31 bits.
 ///
-/// The file has a line for each block: `recipient id, id context or -, end of the block, checksum`.
-/// A last line that is not whole was never relied upon, and is passed over. Only one process may use
-/// the file.
+/// Of what devices have sent, the file says below which number it may have been received, in steps
+/// of [`FileSequences::WINDOW_STEP`] ahead of the numbers. After a crash, requests below that are
+/// challenged, and after an orderly end the window is as it was. A context that the file does not
+/// know is challenged, unless it was introduced.
+///
+/// The file has a line for each block: `recipient id, id context or -, end of the block, checksum`;
+/// and one for each step: `recipient id, id context or -, fingerprint of the keys, end, received,
+/// checksum`, where *received* are the numbers of the window, or `-` for any. The last line of a
+/// context counts. A last line that is not whole was never relied upon, and is passed over. Only one
+/// process may use the file.
 #[derive(Debug)]
 pub struct FileSequences {
     path: PathBuf,
@@ -32,6 +44,7 @@ pub struct FileSequences {
 #[derive(Debug, Default)]
 struct State {
     contexts: HashMap<ContextName, Kept>,
+    windows: HashMap<(ContextName, KeyFingerprint), Window>,
     /// None until something is written, and after a failure: then the file is written anew.
     file: Option<File>,
     lines: usize,
@@ -43,6 +56,27 @@ struct Kept {
     next: u64,
     /// The first number that is not on the disk.
     durable: u64,
+}
+
+/// What the peer of a context may have sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Window {
+    /// Requests below this number may have been received, as the disk says.
+    below: u64,
+    /// Exactly these, while nobody uses the context.
+    settled: Option<ReceivedRequests>,
+    /// True when the disk says exactly these, too: the next one has to be written.
+    exact: bool,
+}
+
+impl Window {
+    fn below(below: u64) -> Window {
+        Window {
+            below,
+            settled: None,
+            exact: false,
+        }
+    }
 }
 
 /// Why the file is not used.
@@ -58,8 +92,8 @@ pub enum SequenceFileError {
         source: io::Error,
     },
     /// A line before the last one is none of ours.
-    #[error("{}, line {line}: not a reserved block of sequence numbers; to go on without the file, \
-             remove it: contexts then start where the clock says", path.display())]
+    #[error("{}, line {line}: not what was kept of a context; to go on without the file, remove it: \
+             contexts then start where the clock says, and devices are challenged", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -71,6 +105,13 @@ pub enum SequenceFileError {
 impl FileSequences {
     /// Numbers of one block; 4096.
     pub const BLOCK: u64 = 4096;
+
+    /// By how many numbers the file is ahead of what was received; 256. After a crash, a device is
+    /// challenged for so many requests at most.
+    pub const WINDOW_STEP: u64 = 256;
+
+    /// The first number of new keys, for each second since 2026 began; 4.
+    pub const NEW_PER_SECOND: u64 = 4;
 
     /// Lines beyond one for each context before the file is written anew.
     const LINES_SPARE: usize = 4096;
@@ -90,17 +131,18 @@ impl FileSequences {
     ) -> Result<FileSequences, SequenceFileError> {
         let path = path.into();
         let block = block.max(1);
-        let mut contexts = read(&path)?;
-        for kept in contexts.values_mut() {
-            // One write for all: a fleet that comes back after a restart needs none.
+        let mut state = read(&path)?;
+        // One write for all: a fleet that comes back after a restart needs none.
+        for kept in state.contexts.values_mut() {
             kept.durable = kept.next.saturating_add(block);
         }
-        let mut state = State {
-            contexts,
-            ..State::default()
-        };
-        if !state.contexts.is_empty() {
-            let written = state.rewrite(&path);
+        for window in state.windows.values_mut() {
+            if window.settled.is_some() {
+                window.below = window.below.saturating_add(FileSequences::WINDOW_STEP);
+            }
+        }
+        if !state.contexts.is_empty() || !state.windows.is_empty() {
+            let written = state.rewrite(&path, Windows::Ahead);
             written.map_err(|source| SequenceFileError::Io {
                 path: path.clone(),
                 source,
@@ -112,6 +154,16 @@ impl FileSequences {
             clock,
             state: Mutex::new(state),
         })
+    }
+
+    /// The first number of keys that are new.
+    fn new_start(&self) -> u64 {
+        let of_clock = ClockSequences::number((self.clock)());
+        of_clock / ClockSequences::PER_SECOND * FileSequences::NEW_PER_SECOND
+    }
+
+    fn failed(&self, error: &io::Error, what: &str) {
+        tracing::error!(path = %self.path.display(), %error, "{what} not kept");
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -136,8 +188,8 @@ impl SequenceStore for FileSequences {
         let mut durable = kept.durable;
         if limit > durable {
             durable = limit.saturating_add(self.block);
-            if let Err(error) = state.keep(&self.path, context, durable) {
-                tracing::error!(path = %self.path.display(), %error, "sequence numbers not kept");
+            if let Err(error) = state.keep(&self.path, &block(context, durable), 1) {
+                self.failed(&error, "sequence numbers");
                 return kept.next;
             }
         }
@@ -147,34 +199,130 @@ impl SequenceStore for FileSequences {
             .insert(context.clone(), Kept { next, durable });
         next
     }
+
+    fn replay(&self, context: &ContextName, keys: &KeyFingerprint) -> ReplayState {
+        let state = self.state();
+        match state.windows.get(&(context.clone(), *keys)) {
+            None => ReplayState::Unknown,
+            Some(window) => match window.settled {
+                Some(received) => ReplayState::Received(received),
+                None => ReplayState::Below(window.below),
+            },
+        }
+    }
+
+    fn received(&self, context: &ContextName, keys: &KeyFingerprint, end: u64) -> Option<u64> {
+        let mut state = self.state();
+        let key = (context.clone(), *keys);
+        let kept = state.windows.get(&key);
+        let below = match kept {
+            Some(window) if window.below >= end && !window.exact => window.below,
+            _ => {
+                let below = end.saturating_add(FileSequences::WINDOW_STEP);
+                let line = step(&key, below, None);
+                if let Err(error) = state.keep(&self.path, &line, 1) {
+                    self.failed(&error, "the replay window");
+                    return None;
+                }
+                below
+            }
+        };
+        state.windows.insert(key, Window::below(below));
+        Some(below)
+    }
+
+    fn settle(&self, context: &ContextName, keys: &KeyFingerprint, received: ReceivedRequests) {
+        if let Some(window) = self.state().windows.get_mut(&(context.clone(), *keys)) {
+            window.settled = Some(received);
+        }
+    }
+
+    fn flush(&self) {
+        let mut state = self.state();
+        if state.windows.is_empty() && state.contexts.is_empty() {
+            return;
+        }
+        if let Err(error) = state.rewrite(&self.path, Windows::Settled) {
+            self.failed(&error, "replay windows");
+        }
+    }
+
+    fn introduce(&self, contexts: &[(ContextName, KeyFingerprint)]) {
+        let mut state = self.state();
+        let start = self.new_start();
+        let mut young = State::default();
+        let mut lines = String::new();
+        for key in contexts {
+            if !state.contexts.contains_key(&key.0) && !young.contexts.contains_key(&key.0) {
+                let kept = Kept {
+                    next: start,
+                    durable: start,
+                };
+                lines.push_str(&block(&key.0, start));
+                young.contexts.insert(key.0.clone(), kept);
+            }
+            if !state.windows.contains_key(key) && !young.windows.contains_key(key) {
+                lines.push_str(&step(key, 0, None));
+                young.windows.insert(key.clone(), Window::below(0));
+            }
+        }
+        let count = young.contexts.len() + young.windows.len();
+        if count == 0 {
+            return;
+        }
+        match state.keep(&self.path, &lines, count) {
+            Ok(()) => {
+                state.contexts.extend(young.contexts);
+                state.windows.extend(young.windows);
+            }
+            // They are challenged, then.
+            Err(error) => self.failed(&error, "that contexts are new was"),
+        }
+    }
+}
+
+/// What is written of windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Windows {
+    /// What may be received until the next step.
+    Ahead,
+    /// What was received, where nobody uses the context.
+    Settled,
 }
 
 impl State {
-    /// Puts the end of a block on the disk.
-    fn keep(&mut self, path: &Path, context: &ContextName, durable: u64) -> io::Result<()> {
-        if self.file.is_none() || self.lines > self.contexts.len() + FileSequences::LINES_SPARE {
-            self.rewrite(path)?;
+    /// Puts whole lines on the disk.
+    fn keep(&mut self, path: &Path, lines: &str, count: usize) -> io::Result<()> {
+        let known = self.contexts.len() + self.windows.len();
+        if self.file.is_none() || self.lines > known + FileSequences::LINES_SPARE {
+            self.rewrite(path, Windows::Ahead)?;
         }
         let Some(mut file) = self.file.take() else {
             return Err(io::Error::other("the file is not open"));
         };
-        file.write_all(line(context, durable).as_bytes())?;
+        file.write_all(lines.as_bytes())?;
         file.sync_data()?;
         // Only now: after a failure, half a line may stand at the end.
         self.file = Some(file);
-        self.lines += 1;
+        self.lines += count;
         Ok(())
     }
 
-    /// Writes a line for each context into a file that takes the place of the one before.
-    fn rewrite(&mut self, path: &Path) -> io::Result<()> {
+    /// Writes the lines of each context into a file that takes the place of the one before.
+    fn rewrite(&mut self, path: &Path, windows: Windows) -> io::Result<()> {
         self.file = None;
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(".new");
         let young = path.with_file_name(name);
         let mut text = String::new();
         for (context, kept) in &self.contexts {
-            text.push_str(&line(context, kept.durable));
+            text.push_str(&block(context, kept.durable));
+        }
+        for (key, window) in &mut self.windows {
+            let settled = window.settled.filter(|_| windows == Windows::Settled);
+            text.push_str(&step(key, window.below, settled));
+            // Also when the writing fails: then the next one is written at least.
+            window.exact |= settled.is_some();
         }
         let mut file = File::create(&young)?;
         file.write_all(text.as_bytes())?;
@@ -187,17 +335,71 @@ impl State {
         if let Ok(folder) = File::open(folder.unwrap_or(Path::new("."))) {
             folder.sync_all()?;
         }
-        self.lines = self.contexts.len();
+        self.lines = self.contexts.len() + self.windows.len();
         self.file = Some(OpenOptions::new().append(true).open(path)?);
         Ok(())
     }
+
+    /// Takes a line; false when it is none of ours.
+    fn take(&mut self, line: &str) -> bool {
+        let taken = line
+            .strip_suffix('\n')
+            .and_then(|line| line.rsplit_once(','))
+            .filter(|(facts, sum)| checksum(facts) == *sum)
+            .and_then(|(facts, _)| {
+                let fields: Vec<&str> = facts.split(',').collect();
+                match *fields {
+                    [recipient_id, id_context, end] => {
+                        let name = parse_name(recipient_id, id_context)?;
+                        let end = end.parse().ok()?;
+                        let kept = self.contexts.entry(name).or_insert(Kept {
+                            next: end,
+                            durable: end,
+                        });
+                        kept.next = kept.next.max(end);
+                        kept.durable = kept.next;
+                    }
+                    [recipient_id, id_context, keys, end, received] => {
+                        let name = parse_name(recipient_id, id_context)?;
+                        let keys = KeyFingerprint(unhex(keys)?.try_into().ok()?);
+                        let window = parse_window(end, received)?;
+                        self.windows.insert((name, keys), window);
+                    }
+                    _ => return None,
+                }
+                Some(())
+            });
+        taken.is_some()
+    }
 }
 
-fn line(context: &ContextName, durable: u64) -> String {
+/// The line of a block of numbers.
+fn block(context: &ContextName, durable: u64) -> String {
+    with_checksum(format!("{},{durable}", name(context)))
+}
+
+/// The line of a step of a window.
+fn step(
+    (context, keys): &(ContextName, KeyFingerprint),
+    below: u64,
+    settled: Option<ReceivedRequests>,
+) -> String {
+    let keys = hex(&keys.0);
+    let (end, received) = match settled {
+        None => (below, "-".to_owned()),
+        Some(settled) => (settled.highest + 1, format!("{:08x}", settled.numbers)),
+    };
+    with_checksum(format!("{},{keys},{end},{received}", name(context)))
+}
+
+fn name(context: &ContextName) -> String {
     let recipient_id = hex(context.recipient_id.as_bytes());
     let id_context = context.id_context.as_ref();
     let id_context = id_context.map_or("-".to_owned(), |id| hex(id.as_bytes()));
-    let facts = format!("{recipient_id},{id_context},{durable}");
+    format!("{recipient_id},{id_context}")
+}
+
+fn with_checksum(facts: String) -> String {
     format!("{facts},{}\n", checksum(&facts))
 }
 
@@ -205,7 +407,7 @@ fn checksum(facts: &str) -> String {
     hex(&sha256(facts.as_bytes())[..8])
 }
 
-fn read(path: &Path) -> Result<HashMap<ContextName, Kept>, SequenceFileError> {
+fn read(path: &Path) -> Result<State, SequenceFileError> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -216,43 +418,42 @@ fn read(path: &Path) -> Result<HashMap<ContextName, Kept>, SequenceFileError> {
             });
         }
     };
-    let mut contexts: HashMap<ContextName, Kept> = HashMap::new();
+    let mut state = State::default();
     let mut lines = text.split_inclusive('\n').enumerate().peekable();
     while let Some((index, line)) = lines.next() {
-        let Some((context, durable)) = parse(line) else {
-            if lines.peek().is_none() {
-                break;
-            }
+        if !state.take(line) && lines.peek().is_some() {
             return Err(SequenceFileError::Damaged {
                 path: path.to_owned(),
                 line: index + 1,
             });
-        };
-        let kept = contexts.entry(context).or_insert(Kept {
-            next: durable,
-            durable,
-        });
-        kept.next = kept.next.max(durable);
-        kept.durable = kept.next;
+        }
     }
-    Ok(contexts)
+    Ok(state)
 }
 
-fn parse(line: &str) -> Option<(ContextName, u64)> {
-    let (facts, sum) = line.strip_suffix('\n')?.rsplit_once(',')?;
-    if checksum(facts) != sum {
-        return None;
-    }
-    let mut fields = facts.split(',');
-    let (recipient_id, id_context, durable) = (fields.next()?, fields.next()?, fields.next()?);
-    let name = ContextName {
+fn parse_name(recipient_id: &str, id_context: &str) -> Option<ContextName> {
+    Some(ContextName {
         recipient_id: KeyId::new(&unhex(recipient_id)?)?,
         id_context: match id_context {
             "-" => None,
             id => Some(IdContext::new(&unhex(id)?)?),
         },
+    })
+}
+
+fn parse_window(end: &str, received: &str) -> Option<Window> {
+    let below: u64 = end.parse().ok()?;
+    let settled = match received {
+        "-" => None,
+        numbers => Some(ReceivedRequests {
+            highest: below.checked_sub(1)?,
+            numbers: u32::from_str_radix(numbers, 16).ok()?,
+        }),
     };
-    Some((name, durable.parse().ok()?))
+    Some(Window {
+        settled,
+        ..Window::below(below)
+    })
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
@@ -263,133 +464,4 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LATE: u64 = 7 * 1024;
-
-    fn clock() -> SystemTime {
-        super::super::tests::at(7)
-    }
-
-    fn name(id: &[u8], context: Option<&[u8]>) -> ContextName {
-        ContextName {
-            recipient_id: KeyId::new(id).expect("an id"),
-            id_context: context.map(|id| IdContext::new(id).expect("a context")),
-        }
-    }
-
-    fn open(path: &Path) -> FileSequences {
-        FileSequences::open_with(path, 100, clock).expect("sound")
-    }
-
-    fn length(path: &Path) -> u64 {
-        std::fs::metadata(path).expect("there").len()
-    }
-
-    #[test]
-    fn whatever_was_granted_does_not_come_again_after_a_kill() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("sequences");
-        let names = [
-            name(b"", None),
-            name(b"a", Some(b"")),
-            name(b"a", Some(b"c")),
-        ];
-        let mut granted = [0; 3];
-        for life in 0..5 {
-            // Never closed: dropping it writes nothing.
-            let store = open(&path);
-            for (name, granted) in names.iter().zip(&mut granted) {
-                let start = store.start(name);
-                assert!(start >= *granted, "life {life}: {start} < {granted}");
-                for step in 1..10 {
-                    let limit = start + 64 * step;
-                    assert_eq!(store.reserve(name, limit), limit);
-                    *granted = limit;
-                }
-                assert_eq!(store.start(name), *granted, "dropped and derived anew");
-            }
-        }
-    }
-
-    #[test]
-    fn a_block_is_written_once_and_a_restart_spares_the_first_one() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("sequences");
-        let store = open(&path);
-        assert!(!path.exists(), "nothing to keep");
-        let a = name(b"a", None);
-        let start = store.start(&a);
-        assert_eq!(start, LATE, "where the clock says");
-        store.reserve(&a, start + 1);
-        let one = length(&path);
-        store.reserve(&a, start + 101);
-        assert_eq!(length(&path), one, "within the block");
-        store.reserve(&a, start + 102);
-        assert!(length(&path) > one, "the next one");
-        drop(store);
-
-        let store = open(&path);
-        let before = length(&path);
-        let start = store.start(&a);
-        assert_eq!(store.reserve(&a, start + 100), start + 100);
-        assert_eq!(length(&path), before);
-    }
-
-    #[test]
-    fn half_a_line_at_the_end_is_passed_over_and_a_damaged_file_refused() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("sequences");
-        let (a, b) = (name(b"a", None), name(b"b", None));
-        let store = open(&path);
-        store.reserve(&a, 20_000);
-        let good = std::fs::read_to_string(&path).expect("text");
-        store.reserve(&b, 30_000);
-        let both = std::fs::read_to_string(&path).expect("text");
-        for cut in good.len()..both.len() {
-            std::fs::write(&path, &both[..cut]).expect("written");
-            let store = open(&path);
-            assert_eq!(store.start(&a), 20_100);
-            assert_eq!(store.start(&b), LATE, "never granted");
-        }
-        std::fs::write(&path, both.replacen("20", "10", 1)).expect("written");
-        let refused = FileSequences::open(&path, 100).expect_err("damaged");
-        assert!(
-            matches!(refused, SequenceFileError::Damaged { line: 1, .. }),
-            "{refused}"
-        );
-    }
-
-    #[test]
-    fn a_file_that_cannot_be_written_grants_nothing_and_one_that_can_again_does() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("none").join("sequences");
-        let store = open(&path);
-        let a = name(b"a", None);
-        let start = store.start(&a);
-        assert!(store.reserve(&a, start + 64) <= start, "nothing to use");
-        std::fs::create_dir(path.parent().expect("a folder")).expect("made");
-        assert_eq!(store.reserve(&a, start + 64), start + 64);
-        drop(store);
-        assert!(open(&path).start(&a) >= start + 64);
-    }
-
-    #[test]
-    fn many_blocks_do_not_make_a_long_file() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("sequences");
-        let a = name(b"a", None);
-        let store = FileSequences::open_with(&path, 1, clock).expect("sound");
-        store.reserve(&a, LATE);
-        store.state().lines = FileSequences::LINES_SPARE + 2;
-        for step in 1..10 {
-            store.reserve(&a, LATE + 10 * step);
-        }
-        // Written anew with one line, and nine behind it.
-        let text = std::fs::read_to_string(&path).expect("text");
-        assert_eq!(text.lines().count(), 10);
-        drop(store);
-        assert!(open(&path).start(&a) >= LATE + 90);
-    }
-}
+mod tests;

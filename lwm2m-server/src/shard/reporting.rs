@@ -14,6 +14,7 @@ use crate::event::EventKind;
 use crate::follower::Follower;
 use crate::hooks::BatchSource;
 use crate::management::{self, CoapAnswer, DeviceContext};
+use crate::observe::Cause;
 use crate::registration::Location;
 use crate::transport::Peer;
 use crate::{
@@ -226,7 +227,8 @@ impl Shard {
 
     /// A device sends values by itself: `POST /dp`.
     pub(super) fn on_send(&mut self, now: Now, request: IncomingRequest<'_, Peer>) {
-        let Some(device) = self.registration_of(Origin::of(&request)) else {
+        let origin = Origin::of(&request);
+        let Some(device) = self.registration_of(origin) else {
             let refusal = Refusal {
                 code: Code::NOT_FOUND,
                 reason: Reason::new("not-registered", "nobody is registered from this address")
@@ -234,6 +236,14 @@ impl Shard {
             };
             return self.refuse(now, "send", None, &request, refusal);
         };
+        if !origin.is_protected() && self.table.of_peer(&request.handle.peer()) != Some(device) {
+            // A new session of the device: the old one is no way to it any more.
+            let reconnected = self.move_to(now, device, request.handle.peer());
+            if let (true, Some(entry)) = (reconnected, self.table.get(device)) {
+                // The observations went with the connection.
+                self.look(&entry.endpoint, Cause::Changed);
+            }
+        }
         self.contact(now, device);
         match self.read_send(device, &request) {
             Err((code, reason)) => {

@@ -108,12 +108,18 @@ impl Shard {
         if let Some(registration) = registration {
             return (registration.shard != self.id).then_some(registration.shard);
         }
+        let sends = message.as_ref().is_some_and(is_send);
         if let Some(owner) = message.and_then(named_owner) {
             // Nothing is remembered yet: anybody can write a shard number.
             let elsewhere = owner != self.id && usize::from(owner) < self.shared.config.shards;
             return elsewhere.then_some(owner);
         }
-        self.routed(peer)
+        let routed = self.routed(peer);
+        if routed.is_some() || !sends || self.table.of_peer(peer).is_some() {
+            return routed;
+        }
+        let registration = self.registration_by_name(peer)?;
+        (registration.shard != self.id).then_some(registration.shard)
     }
 
     pub(super) fn routed(&mut self, peer: &Peer) -> Option<u16> {
@@ -160,6 +166,11 @@ fn is_for_registration(datagram: &[u8]) -> bool {
 fn is_register(message: Message<'_>) -> bool {
     let resource = Resource::of(message.values(OptionNumber::URI_PATH));
     message.code() == Code::POST && resource == Resource::Registrations
+}
+
+fn is_send(message: &Message<'_>) -> bool {
+    let resource = Resource::of(message.values(OptionNumber::URI_PATH));
+    message.code() == Code::POST && resource == Resource::DataPush
 }
 
 /// The shard that a request for `/rd/{id}` names.

@@ -34,6 +34,11 @@ impl Origin {
         Origin::of_handle(&request.handle)
     }
 
+    /// True when the request has a security of its own, whatever carries it.
+    pub(super) fn is_protected(&self) -> bool {
+        self.context.is_some()
+    }
+
     pub(super) fn of_handle(handle: &ResponseHandle<Peer>) -> Origin {
         Origin {
             peer: handle.peer(),
@@ -114,10 +119,23 @@ impl Shard {
     pub(super) fn registration_of(&self, origin: Origin) -> Option<Location> {
         let device = match (origin.context, &self.shared.oscore) {
             (Some(context), Some(oscore)) => oscore.registration(context),
-            _ => self.table.of_peer(&origin.peer),
+            _ => self
+                .table
+                .of_peer(&origin.peer)
+                .or_else(|| self.registration_by_name(&origin.peer)),
         }?;
-        let registered = self.table.get(device).is_some();
+        let registered = device.shard == self.id && self.table.get(device).is_some();
         (registered && self.is_of(device, origin)).then_some(device)
+    }
+
+    /// The registration, here or elsewhere, of the endpoint name that a session stands for: a device
+    /// that comes with a new session need not say its name. None when it may choose among several.
+    pub(super) fn registration_by_name(&self, peer: &Peer) -> Option<Location> {
+        let endpoint = self
+            .shared
+            .authorizer
+            .endpoint_name(self.session(peer)?.as_ref())?;
+        self.shared.directory.find(&endpoint)
     }
 
     /// True when a request is from the one that a registration belongs to.

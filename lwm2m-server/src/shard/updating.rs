@@ -192,20 +192,10 @@ impl Shard {
             entry.authenticated = authenticated;
             entry.last_seen = now_ms;
             entry.updated_at = unix_ms(now.wall);
-            let before = entry.peer;
-            if before != peer {
-                update.address_changed = before.address() != peer.address();
-                let connections = [before, peer].map(|peer| peer.connection());
-                match connections {
-                    [None, None] => self.endpoint.move_peer(before, peer),
-                    _ => {
-                        reconnected = true;
-                        self.detach(now, location);
-                    }
-                }
-                self.table.set_peer(location, peer);
+            if entry.peer != peer {
+                update.address_changed = entry.peer.address() != peer.address();
             }
-            self.keep_route(peer);
+            reconnected = self.move_to(now, location, peer);
             self.counters.updated += 1;
             self.contact(now, location);
         }
@@ -220,5 +210,26 @@ impl Shard {
         self.endpoint.respond(now.instant, handle, changed);
         self.pump(now, location);
         self.arm(location);
+    }
+
+    /// A device is with another peer by now: what is for it goes there, and what comes from there
+    /// finds its way. True when what was under way has ended with a connection.
+    pub(super) fn move_to(&mut self, now: Now, location: Location, peer: Peer) -> bool {
+        let Some(before) = self.table.get(location).map(|entry| entry.peer) else {
+            return false;
+        };
+        let mut reconnected = false;
+        if before != peer {
+            match [before, peer].map(|peer| peer.connection()) {
+                [None, None] => self.endpoint.move_peer(before, peer),
+                _ => {
+                    reconnected = true;
+                    self.detach(now, location);
+                }
+            }
+            self.table.set_peer(location, peer);
+        }
+        self.keep_route(peer);
+        reconnected
     }
 }

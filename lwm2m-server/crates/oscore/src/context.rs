@@ -8,8 +8,8 @@ use crate::parameters::Keys;
 use crate::sequence::SenderSequence;
 use crate::window::ReplayWindow;
 use crate::{
-    DeriveError, IdContext, KeyId, OscoreOption, Parameters, PartialIv, ProtectError, ReplayState,
-    UnprotectError, aead, classes, cose,
+    DeriveError, IdContext, KeyFingerprint, KeyId, OscoreOption, Parameters, PartialIv,
+    ProtectError, ReceivedRequests, ReplayState, UnprotectError, aead, classes, cose,
 };
 
 /// The security context of a pair of peers.
@@ -19,8 +19,12 @@ pub struct SecurityContext {
     recipient_id: KeyId,
     id_context: Option<IdContext>,
     sequence: SenderSequence,
-    /// None while nothing is known about earlier requests of the peer.
+    /// None while a request may be a replay of an earlier one.
     window: Option<ReplayWindow>,
+    /// Without a window: a request with this number or a higher one is new in any case.
+    new_from: u64,
+    /// What the caller has made durable: below this number, requests may have been received.
+    noted_below: u64,
     /// What the peer has to echo.
     challenge: Option<[u8; SecurityContext::CHALLENGE_LEN]>,
 }
@@ -110,9 +114,15 @@ impl SecurityContext {
             id_context: parameters.id_context.clone(),
             sequence: SenderSequence::starting_at(sequence_start),
             window: match replay {
-                ReplayState::Unknown => None,
+                ReplayState::Unknown | ReplayState::Below(_) => None,
                 ReplayState::Unused => Some(ReplayWindow::empty()),
+                ReplayState::Received(requests) => Some(ReplayWindow::restored(requests)),
             },
+            new_from: match replay {
+                ReplayState::Below(number) => number,
+                _ => u64::MAX,
+            },
+            noted_below: 0,
             challenge: None,
         })
     }
@@ -146,6 +156,29 @@ impl SecurityContext {
     /// restart continues at it or behind.
     pub fn reserve(&mut self, limit: u64) {
         self.sequence.reserve(limit);
+    }
+
+    /// Tells the keys from others.
+    pub fn fingerprint(&self) -> KeyFingerprint {
+        self.keys.fingerprint
+    }
+
+    /// What the replay window remembers; none when it remembers nothing.
+    pub fn received(&self) -> Option<ReceivedRequests> {
+        self.window.as_ref().and_then(ReplayWindow::requests)
+    }
+
+    /// The first number above all that were received, when the caller has not yet made durable that
+    /// it was reached: before a request is acted upon, it does so, and says it by
+    /// [`SecurityContext::noted`].
+    pub fn to_be_noted(&self) -> Option<u64> {
+        let end = self.received()?.highest + 1;
+        (end > self.noted_below).then_some(end)
+    }
+
+    /// It is durable that requests with numbers below this one may have been received.
+    pub fn noted(&mut self, below: u64) {
+        self.noted_below = below;
     }
 
     /// What a peer of [`Freshness::Unknown`] has to echo: the value that stands, or `random`.
@@ -319,6 +352,12 @@ impl SecurityContext {
     fn accept(&mut self, number: u64, echo: Option<&[u8]>) -> Freshness {
         match (&mut self.window, &self.challenge) {
             (Some(window), _) => window.accept(number),
+            (None, _) if number >= self.new_from => {
+                let mut window = ReplayWindow::below(self.new_from);
+                window.accept(number);
+                self.window = Some(window);
+                self.challenge = None;
+            }
             (None, Some(challenge)) if echo == Some(&challenge[..]) => {
                 self.window = Some(ReplayWindow::starting_at(number));
                 self.challenge = None;

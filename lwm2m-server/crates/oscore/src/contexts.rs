@@ -11,8 +11,9 @@ use lwm2m_coap::{
 };
 
 use crate::{
-    DeriveError, Freshness, IdContext, KeyId, OscoreOption, Parameters, ProtectError, ReplayState,
-    RequestBinding, SecurityContext, UnprotectError, UnprotectedRequest,
+    DeriveError, Freshness, IdContext, KeyFingerprint, KeyId, OscoreOption, Parameters,
+    ProtectError, ReceivedRequests, ReplayState, RequestBinding, SecurityContext, UnprotectError,
+    UnprotectedRequest,
 };
 
 /// Contexts that are tried for a request that names no `kid context`.
@@ -49,10 +50,22 @@ pub struct ContextName {
     pub id_context: Option<IdContext>,
 }
 
-/// Keeps the end of the sequence numbers that may have been used, beyond a restart.
+impl ContextName {
+    /// The name of the context of these parameters.
+    pub fn of(parameters: &Parameters) -> ContextName {
+        ContextName {
+            recipient_id: parameters.recipient_id,
+            id_context: parameters.id_context.clone(),
+        }
+    }
+}
+
+/// Keeps the end of the sequence numbers that may have been used, and of those that may have been
+/// received, beyond a restart.
 ///
 /// A number that is used twice with the same keys gives the plaintext away and lets messages be
-/// forged: what [`SequenceStore::reserve`] has taken must be there after a power cut.
+/// forged: what [`SequenceStore::reserve`] has taken must be there after a power cut. A request that
+/// is received twice is a replay: so must what [`SequenceStore::received`] has taken.
 pub trait SequenceStore: fmt::Debug + Send + Sync {
     /// Where the numbers of a context start: 0 for new keys, or what was reserved last.
     fn start(&self, context: &ContextName) -> u64;
@@ -61,6 +74,30 @@ pub trait SequenceStore: fmt::Debug + Send + Sync {
     /// it must not be that many, and what it gave last when it cannot. Where that is none more, it
     /// is asked again in a moment.
     fn reserve(&self, context: &ContextName, limit: u64) -> u64;
+
+    /// What is known about the requests that were received under a context with these keys. By
+    /// default nothing is kept: the first one has to be proven fresh.
+    fn replay(&self, _context: &ContextName, _keys: &KeyFingerprint) -> ReplayState {
+        ReplayState::Unknown
+    }
+
+    /// Makes durable that requests with numbers below `end` may have been received, and gives the
+    /// end that is durable now: `end`, or more, so that it is not asked for each request. None when
+    /// it cannot; the request is not taken then.
+    fn received(&self, _context: &ContextName, _keys: &KeyFingerprint, _end: u64) -> Option<u64> {
+        Some(u64::MAX)
+    }
+
+    /// Contexts that are new: nothing was ever sent or received with these keys. Those that are known
+    /// already stay as they are.
+    fn introduce(&self, _contexts: &[(ContextName, KeyFingerprint)]) {}
+
+    /// Takes what a context remembers as it is put away; kept by [`SequenceStore::flush`], or when
+    /// there is another reason to write.
+    fn settle(&self, _: &ContextName, _: &KeyFingerprint, _: ReceivedRequests) {}
+
+    /// Makes durable what was settled: nobody uses a context any more.
+    fn flush(&self) {}
 }
 
 impl Contexts {
@@ -86,10 +123,7 @@ impl Contexts {
         parameters: &Parameters,
         replay: ReplayState,
     ) -> Result<SecurityContextId, ContextsError> {
-        let name = ContextName {
-            recipient_id: parameters.recipient_id,
-            id_context: parameters.id_context.clone(),
-        };
+        let name = ContextName::of(parameters);
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         if table.names.contains_key(&name) {
             return Err(ContextsError::Taken);
@@ -110,13 +144,45 @@ impl Contexts {
         Ok(id)
     }
 
+    /// Derives a context and takes it in; what is known about its requests is what the store has
+    /// kept.
+    ///
+    /// # Errors
+    /// As [`Contexts::add`].
+    pub fn restore(&self, parameters: &Parameters) -> Result<SecurityContextId, ContextsError> {
+        let name = ContextName::of(parameters);
+        let replay = self.sequences.replay(&name, &parameters.fingerprint()?);
+        self.add(parameters, replay)
+    }
+
+    /// Tells the store what every context remembers, after the last message.
+    pub fn settle(&self) {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        for context in table.contexts.values() {
+            self.put_away(&context.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        drop(table);
+        self.sequences.flush();
+    }
+
+    fn put_away(&self, context: &SecurityContext) {
+        if let Some(received) = context.received() {
+            let keys = context.fingerprint();
+            self.sequences.settle(&name_of(context), &keys, received);
+        }
+    }
+
     /// Takes a context out; false when it is not there.
     pub fn remove(&self, id: SecurityContextId) -> bool {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         let Some(context) = table.contexts.remove(&id) else {
             return false;
         };
-        let name = name_of(&context.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut context = context.lock().unwrap_or_else(PoisonError::into_inner);
+        self.put_away(&context);
+        // Who holds it still has to note what comes now.
+        context.noted(0);
+        let name = name_of(&context);
         table.names.remove(&name);
         if let Some(same_kid) = table.by_kid.get_mut(&name.recipient_id) {
             same_kid.retain(|other| *other != id);
@@ -217,14 +283,40 @@ impl Contexts {
         }
         let mut error = UnprotectError::ContextNotFound;
         for id in self.named_by(&option) {
-            let opened = self.with(id, |context| context.unprotect_request(outer, body, plain));
+            let before = plain.len();
+            let opened = self.with(id, |context| {
+                let request = context.unprotect_request(outer, body, plain)?;
+                match self.note(context) {
+                    true => Ok(request),
+                    false => Err(UnprotectError::NotNoted),
+                }
+            });
             match opened {
                 Some(Ok(request)) => return Ok((id, request)),
+                Some(Err(UnprotectError::NotNoted)) => {
+                    plain.truncate(before);
+                    return Err(UnprotectError::NotNoted);
+                }
                 Some(Err(fault)) => error = fault,
                 None => {}
             }
         }
         Err(error)
+    }
+
+    /// Makes durable, now and then, how far the peer's numbers have come; false when it cannot.
+    fn note(&self, context: &mut SecurityContext) -> bool {
+        let Some(end) = context.to_be_noted() else {
+            return true;
+        };
+        let (name, keys) = (name_of(context), context.fingerprint());
+        match self.sequences.received(&name, &keys, end) {
+            Some(durable) if durable >= end => {
+                context.noted(durable);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// What a peer whose request may be a replay has to echo.

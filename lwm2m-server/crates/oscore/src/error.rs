@@ -79,6 +79,9 @@ pub enum UnprotectError {
     /// A notification that is not newer than the latest.
     #[error("the notification is not newer")]
     Stale,
+    /// That the request was received cannot be made durable, so that it could be replayed later.
+    #[error("the replay window cannot be kept")]
+    NotNoted,
 }
 
 impl UnprotectError {
@@ -90,6 +93,7 @@ impl UnprotectError {
             UnprotectError::Decryption | UnprotectError::Plaintext | UnprotectError::Stale => {
                 Code::BAD_REQUEST
             }
+            UnprotectError::NotNoted => Code::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -100,7 +104,7 @@ impl UnprotectError {
             UnprotectError::ContextNotFound => "Security context not found",
             UnprotectError::Replay => "Replay detected",
             UnprotectError::Decryption => "Decryption failed",
-            UnprotectError::Plaintext | UnprotectError::Stale => "",
+            UnprotectError::Plaintext | UnprotectError::Stale | UnprotectError::NotNoted => "",
         }
     }
 
@@ -113,6 +117,7 @@ impl UnprotectError {
             UnprotectError::Decryption => "decryption failed",
             UnprotectError::Plaintext => "the plaintext is no message",
             UnprotectError::Stale => "the notification is not newer",
+            UnprotectError::NotNoted => "the replay window cannot be kept",
         }
     }
 }

@@ -24,9 +24,11 @@
 //! behind it. A response takes the nonce of its request once, and only within the replay window;
 //! every other message takes a number of its own.
 //!
-//! **No request is taken twice.** The replay window has 32 numbers. A context whose window is not
-//! known, because it is new or the server restarted, takes no request before the peer has echoed a
-//! challenge (RFC 8613 Appendix B.1.2).
+//! **No request is taken twice.** The replay window has 32 numbers. Before a request is acted upon,
+//! it is durable that its number was reached ([`SequenceStore::received`]), now and then and ahead of
+//! the numbers. After a crash, requests below what is durable have to be proven fresh by an echo of a
+//! challenge (RFC 8613 Appendix B.1.2), as all have under a context of which nothing is known; after
+//! an orderly end the window is as it was.
 //!
 //! [`Message::with_content`]: lwm2m_coap::Message::with_content
 
@@ -47,5 +49,5 @@ pub use contexts::{ContextName, Contexts, ContextsError, SequenceStore};
 pub use error::{DeriveError, ProtectError, UnprotectError};
 pub use header::{HeaderError, OscoreOption};
 pub use identifier::{IdContext, KeyId};
-pub use parameters::{Parameters, ReplayState};
+pub use parameters::{KeyFingerprint, Parameters, ReceivedRequests, ReplayState};
 pub use sequence::{PARTIAL_IV_MAX, PartialIv};

@@ -36,6 +36,16 @@ impl fmt::Debug for Parameters {
     }
 }
 
+impl Parameters {
+    /// Tells the keys of these parameters from all others, and gives nothing of them away.
+    ///
+    /// # Errors
+    /// An empty Master Secret.
+    pub fn fingerprint(&self) -> Result<KeyFingerprint, DeriveError> {
+        Ok(Keys::derive(self)?.fingerprint)
+    }
+}
+
 /// What is known about the requests that a peer has sent under a context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplayState {
@@ -43,6 +53,30 @@ pub enum ReplayState {
     Unknown,
     /// There has been none: the context was never used before.
     Unused,
+    /// None with this number or a higher one: those are taken, a lower one has to be proven fresh by
+    /// an Echo.
+    Below(u64),
+    /// Exactly these, and perhaps all before them.
+    Received(ReceivedRequests),
+}
+
+/// The requests that a replay window remembers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReceivedRequests {
+    /// The highest sequence number.
+    pub highest: u64,
+    /// Bit `i` is set when `highest - i` was received.
+    pub numbers: u32,
+}
+
+/// Tells the keys of a context from those of others with the same name: what was received under the
+/// one says nothing of the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyFingerprint(pub [u8; KeyFingerprint::LEN]);
+
+impl KeyFingerprint {
+    /// Its length, in bytes.
+    pub const LEN: usize = 8;
 }
 
 /// The secrets of a context.
@@ -50,6 +84,7 @@ pub(crate) struct Keys {
     pub(crate) sender: Zeroizing<[u8; KEY_LEN]>,
     pub(crate) recipient: Zeroizing<[u8; KEY_LEN]>,
     pub(crate) common_iv: Zeroizing<[u8; IV_LEN]>,
+    pub(crate) fingerprint: KeyFingerprint,
 }
 
 impl Keys {
@@ -64,10 +99,15 @@ impl Keys {
         let secret = salt.extract(&parameters.master_secret);
         let id_context = parameters.id_context.as_ref().map(IdContext::as_bytes);
         let key = |id: &KeyId| expand(&secret, &cose::info(id.as_bytes(), id_context, "Key", 16));
+        // A label of our own, so that it is independent of the keys.
+        let recipient_id = parameters.recipient_id.as_bytes();
+        let length = KeyFingerprint::LEN as u8;
+        let label = cose::info(recipient_id, id_context, "Fingerprint", length);
         Ok(Keys {
             sender: key(&parameters.sender_id),
             recipient: key(&parameters.recipient_id),
             common_iv: expand(&secret, &cose::info(&[], id_context, "IV", 13)),
+            fingerprint: KeyFingerprint(*expand(&secret, &label)),
         })
     }
 }
@@ -78,7 +118,7 @@ fn expand<const N: usize>(secret: &hkdf::Prk, info: &[u8]) -> Zeroizing<[u8; N]>
     secret
         .expand(&[info], Length(N))
         .and_then(|output| output.fill(&mut key[..]))
-        .expect("invariant: 13 and 16 bytes are within the limit of hkdf");
+        .expect("invariant: 8 to 16 bytes are within the limit of hkdf");
     key
 }
 

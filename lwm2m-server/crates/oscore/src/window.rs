@@ -1,5 +1,7 @@
 //! The replay window for requests (RFC 8613 §7.4), and which of their nonces have been used.
 
+use crate::ReceivedRequests;
+
 /// How many numbers the window holds.
 const SIZE: u64 = 32;
 
@@ -21,6 +23,34 @@ impl ReplayWindow {
             received: 0,
             answered: 0,
         }
+    }
+
+    /// The window of a context whose requests all have numbers below this one.
+    pub(crate) fn below(number: u64) -> ReplayWindow {
+        match number.checked_sub(1) {
+            None => ReplayWindow::empty(),
+            Some(highest) => ReplayWindow {
+                highest: Some(highest),
+                received: u32::MAX,
+                answered: u32::MAX,
+            },
+        }
+    }
+
+    /// The window as it was; what came before it is not answered any more.
+    pub(crate) fn restored(requests: ReceivedRequests) -> ReplayWindow {
+        ReplayWindow {
+            highest: Some(requests.highest),
+            received: requests.numbers | 1,
+            answered: requests.numbers | 1,
+        }
+    }
+
+    /// What is remembered; none when there was no request.
+    pub(crate) fn requests(&self) -> Option<ReceivedRequests> {
+        let highest = self.highest?;
+        let numbers = self.received;
+        Some(ReceivedRequests { highest, numbers })
     }
 
     /// The window of a context that has proven one request fresh: nothing below it is taken.
@@ -107,6 +137,26 @@ mod tests {
         assert!(window.is_new(21));
         assert!(window.claim_nonce(20) && !window.claim_nonce(20));
         assert!(!window.claim_nonce(19), "never received");
+    }
+
+    #[test]
+    fn a_window_comes_back_as_it_was() {
+        let mut window = ReplayWindow::empty();
+        assert_eq!(window.requests(), None);
+        window.accept(40);
+        window.accept(37);
+        let requests = window.requests().expect("two");
+        assert_eq!((requests.highest, requests.numbers), (40, 0b1001));
+        let mut window = ReplayWindow::restored(requests);
+        assert!(!window.is_new(40) && !window.is_new(37) && !window.is_new(8));
+        assert!(window.is_new(38) && window.is_new(9) && window.is_new(41));
+        assert!(!window.claim_nonce(40), "answered before");
+        window.accept(38);
+        assert!(window.claim_nonce(38) && !window.claim_nonce(38));
+
+        let window = ReplayWindow::below(100);
+        assert!(!window.is_new(99) && !window.is_new(0) && window.is_new(100));
+        assert_eq!(ReplayWindow::below(0), ReplayWindow::empty());
     }
 
     #[test]

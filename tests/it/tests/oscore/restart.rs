@@ -1,5 +1,5 @@
-//! A server that is started again: it has forgotten which requests it took, and must not take them
-//! twice; and it must not use a sequence number twice.
+//! A server that is started again: it must not take requests twice, and must not use a sequence
+//! number twice.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,15 +8,20 @@ use lwm2m_coap::{Code, Message, OptionNumber};
 use lwm2m_oscore::{OscoreOption, PARTIAL_IV_MAX, ReplayState, SecurityContext};
 use lwm2m_server::credentials::{CredentialStore, MemoryCredentials};
 use lwm2m_server::oscore::FileSequences;
-use lwm2m_server::{EventKind, Listener, Server};
+use lwm2m_server::{EventKind, Events, Listener, Server};
 
 use super::{SECRET, credential, parameters};
 use crate::peer::{OBJECTS, Outgoing, Peer, event};
 
-/// Starts a server whose sequence numbers are in a file.
+/// Starts a server that has known the device from its start, and keeps what it must in a file.
 async fn server(sequences: &Path) -> Server {
     let store = Arc::new(MemoryCredentials::default());
     store.add(vec![credential()]).await.expect("taken");
+    serve(sequences, &store).await
+}
+
+async fn serve(sequences: &Path, store: &Arc<MemoryCredentials>) -> Server {
+    let store = Arc::clone(store);
     let sequences = FileSequences::open(sequences, FileSequences::BLOCK).expect("sound");
     Server::builder()
         .listen(Listener::coap(([127, 0, 0, 1], 0).into()))
@@ -104,14 +109,27 @@ impl Device {
     }
 }
 
+/// The reason of the next refusal.
+async fn refused(events: &mut Events) -> &'static str {
+    let refused = event(events, |event| match &event.kind {
+        EventKind::Refused { reason, .. } => Some(reason.code),
+        _ => None,
+    });
+    refused.await
+}
+
 #[tokio::test]
-async fn what_was_taken_before_a_restart_is_not_taken_again_and_no_number_comes_twice() {
+async fn after_a_crash_what_was_taken_is_not_taken_again_and_no_number_comes_twice() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("sequences");
     let first = server(&file).await;
     let mut device = Device::new(&first).await;
     let challenge = device.register(None).await;
-    assert_eq!(challenge.code, Code::UNAUTHORIZED);
+    assert_eq!(
+        challenge.code,
+        Code::UNAUTHORIZED,
+        "the file knows nothing of these keys"
+    );
     let echo = challenge.echo.expect("a challenge");
     let registered = device.register(Some(&echo)).await;
     assert_eq!(registered.code, Code::CREATED);
@@ -120,9 +138,12 @@ async fn what_was_taken_before_a_restart_is_not_taken_again_and_no_number_comes_
         .into_iter()
         .chain(registered.number)
         .collect();
+    // What stands on the disk at this moment.
+    let left = folder.path().join("left");
+    std::fs::copy(&file, &left).expect("copied");
     first.shutdown().await;
 
-    let second = server(&file).await;
+    let second = server(&left).await;
     let mut events = second.events();
     device.peer = Peer::new(&second).await;
     // Somebody who has listened repeats the Register, the one with the good Echo included.
@@ -149,14 +170,53 @@ async fn what_was_taken_before_a_restart_is_not_taken_again_and_no_number_comes_
 
     // And now that the window is known, replays are refused by name.
     assert_eq!(device.replay(1).await, (Code::UNAUTHORIZED, None));
-    let refused = event(&mut events, |event| match &event.kind {
-        EventKind::Refused { reason, .. } => Some(reason.code),
-        _ => None,
-    });
-    assert_eq!(refused.await, "oscore-replay");
+    assert_eq!(refused(&mut events).await, "oscore-replay");
     let many = used.len();
     used.sort_unstable();
     used.dedup();
     assert!(many >= 4, "challenges have numbers of the server");
     assert_eq!(used.len(), many, "a number was used twice: {used:?}");
+}
+
+#[tokio::test]
+async fn after_an_orderly_end_nobody_is_challenged_and_replays_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("sequences");
+    let first = server(&file).await;
+    let mut device = Device::new(&first).await;
+    let echo = device.register(None).await.echo.expect("a challenge");
+    let registered = device.register(Some(&echo)).await;
+    assert_eq!(registered.code, Code::CREATED);
+    first.shutdown().await;
+
+    let second = server(&file).await;
+    let mut events = second.events();
+    device.peer = Peer::new(&second).await;
+    for index in [0, 1] {
+        assert_eq!(device.replay(index).await, (Code::UNAUTHORIZED, None));
+        assert_eq!(refused(&mut events).await, "oscore-replay");
+    }
+    assert!(second.registration("a").await.is_none());
+    assert_eq!(device.register(None).await.code, Code::CREATED);
+    assert!(second.registration("a").await.is_some());
+}
+
+#[tokio::test]
+async fn keys_that_are_added_while_the_server_runs_are_new() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("sequences");
+    let store = Arc::new(MemoryCredentials::default());
+    let server = serve(&file, &store).await;
+    store.add(vec![credential()]).await.expect("taken");
+    // What is new is on the disk before it counts.
+    while !file.exists() {
+        tokio::task::yield_now().await;
+    }
+    let mut device = Device::new(&server).await;
+    let registered = device.register(None).await;
+    assert_eq!(registered.code, Code::CREATED, "no challenge");
+    // From another port, as from the same it is a retransmission.
+    device.peer = Peer::new(&server).await;
+    assert_eq!(device.replay(0).await, (Code::UNAUTHORIZED, None));
+    server.shutdown().await;
 }

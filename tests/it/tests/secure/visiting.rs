@@ -83,6 +83,37 @@ async fn a_registration_follows_its_device_into_another_session_on_another_shard
 }
 
 #[tokio::test]
+async fn a_send_out_of_a_new_session_needs_no_update_before() {
+    let credentials = vec![psk("a", b"urn:a", KEY), psk("b", b"urn:b", KEY)];
+    let (server, _store) = server_with(|config| config.shards = SHARDS, credentials).await;
+    let mut first = device(&server, b"urn:a").await;
+    let location = first.register("ep=urn:a&lwm2m=1.1&lt=86400").await;
+    let registered = server.registration("urn:a").await.expect("registered");
+    let mut events = server.events();
+    for _ in 0..PORTS {
+        let mut device = device(&server, b"urn:a").await;
+        assert_eq!(sends(&mut device).await, Code::CHANGED);
+        let sent = event(&mut events, |event| match event.kind {
+            EventKind::Send { .. } => event.endpoint.clone(),
+            _ => None,
+        });
+        assert_eq!(sent.await.as_str(), "urn:a");
+        // From now on the device is there.
+        is_read(&server, &mut device).await;
+        let now = server.registration("urn:a").await.expect("registered");
+        let address = device.plain.socket.local_addr().expect("bound");
+        assert_eq!((now.id, now.peer), (registered.id, address));
+    }
+    assert!(
+        server.statistics().relayed > 0,
+        "some ports were not the owner's"
+    );
+    let mut other = device(&server, b"urn:b").await;
+    assert_eq!(sends(&mut other).await, Code::NOT_FOUND, "not registered");
+    assert_eq!(first.post(&location).await, Code::CHANGED);
+}
+
+#[tokio::test]
 async fn a_continued_session_finds_the_registration_wherever_it_is() {
     let (server, _store) = server_with(
         |config| config.shards = SHARDS,

@@ -1,12 +1,13 @@
 //! The table of contexts, as an engine uses it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use lwm2m_coap::{Code, ObjectSecurity, OptionNumber, ProtectionFault, SecurityContextId};
 use lwm2m_oscore::{
-    ContextName, Contexts, ContextsError, IdContext, KeyId, OscoreOption, ReplayState,
-    SequenceStore,
+    ContextName, Contexts, ContextsError, IdContext, KeyFingerprint, KeyId, OscoreOption,
+    ReceivedRequests, ReplayState, SequenceStore,
 };
 
 use crate::common::{ask, context, datagram, message, parameters, parse, side};
@@ -224,4 +225,139 @@ fn a_first_request_is_challenged_and_its_echo_taken() {
     let (code, binding) = take(&ask_with(&mut device, &challenge.echo)).expect("fresh");
     assert_eq!((code, binding.context), (Code::POST, id));
     assert_eq!(challenge.binding.context, id);
+}
+
+/// A medium that keeps windows, and may be full.
+#[derive(Debug, Default)]
+struct Windows {
+    below: Mutex<u64>,
+    settled: Mutex<Option<ReceivedRequests>>,
+    writes: AtomicUsize,
+    full: AtomicBool,
+}
+
+impl SequenceStore for Windows {
+    fn start(&self, _: &ContextName) -> u64 {
+        0
+    }
+
+    fn reserve(&self, _: &ContextName, limit: u64) -> u64 {
+        limit
+    }
+
+    fn replay(&self, _: &ContextName, _: &KeyFingerprint) -> ReplayState {
+        match *self.settled.lock().expect("no panic") {
+            Some(received) => ReplayState::Received(received),
+            None => ReplayState::Below(*self.below.lock().expect("no panic")),
+        }
+    }
+
+    fn received(&self, _: &ContextName, _: &KeyFingerprint, end: u64) -> Option<u64> {
+        if self.full.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        let mut below = self.below.lock().expect("no panic");
+        *below = end + 10;
+        *self.settled.lock().expect("no panic") = None;
+        Some(*below)
+    }
+
+    fn settle(&self, _: &ContextName, _: &KeyFingerprint, received: ReceivedRequests) {
+        *self.settled.lock().expect("no panic") = Some(received);
+    }
+}
+
+/// A server on a medium.
+fn kept(medium: &Arc<Windows>) -> Contexts {
+    let contexts = Contexts::new(1, Arc::clone(medium) as Arc<dyn SequenceStore>);
+    let shared = parameters("0102", "", None);
+    let added = contexts.restore(&side(&shared, b"srv", b"dev"));
+    added.expect("room");
+    contexts
+}
+
+/// What a request is refused for; none when it is taken.
+fn reason(contexts: &Contexts, outer: &[u8]) -> Option<&'static str> {
+    let message = parse(outer);
+    let mut plain = Vec::new();
+    let taken = contexts.unprotect_request(&message, message.payload(), &mut plain);
+    taken.err().map(|fault| fault.reason)
+}
+
+#[test]
+fn after_a_crash_what_may_have_been_received_is_challenged_and_what_cannot_is_taken() {
+    let medium = Arc::new(Windows::default());
+    let mut device = context(&side(&parameters("0102", "", None), b"dev", b"srv"), 0);
+    let sent: Vec<Vec<u8>> = (0..40).map(|_| ask(&mut device, &get()).0).collect();
+    let server = kept(&medium);
+    for outer in &sent[..15] {
+        assert_eq!(reason(&server, outer), None, "never used before");
+    }
+    let writes = medium.writes.load(Ordering::Relaxed);
+    assert_eq!(writes, 2, "not for each request");
+    // Nothing is settled.
+    drop(server);
+    let server = kept(&medium);
+    let end = *medium.below.lock().expect("no panic") as usize;
+    assert!((15..40).contains(&end), "{end}");
+    for outer in &sent[..end] {
+        assert_eq!(reason(&server, outer), Some(Contexts::CHALLENGED));
+    }
+    assert_eq!(reason(&server, &sent[end]), None);
+    for outer in &sent[..=end] {
+        assert_eq!(reason(&server, outer), Some("replay detected"));
+    }
+    assert_eq!(reason(&server, &sent[end + 1]), None);
+}
+
+#[test]
+fn after_an_orderly_end_the_window_is_as_it_was() {
+    let medium = Arc::new(Windows::default());
+    let mut device = context(&side(&parameters("0102", "", None), b"dev", b"srv"), 0);
+    let sent: Vec<Vec<u8>> = (0..10).map(|_| ask(&mut device, &get()).0).collect();
+    let server = kept(&medium);
+    for number in [0, 1, 5] {
+        assert_eq!(reason(&server, &sent[number]), None);
+    }
+    server.settle();
+    drop(server);
+    let server = kept(&medium);
+    for number in [0, 1, 5] {
+        assert_eq!(reason(&server, &sent[number]), Some("replay detected"));
+    }
+    assert_eq!(reason(&server, &sent[3]), None, "late, and not a replay");
+    assert_eq!(reason(&server, &sent[6]), None);
+    assert_eq!(
+        *medium.settled.lock().expect("no panic"),
+        None,
+        "the window of before is not true any more"
+    );
+}
+
+#[test]
+fn a_request_that_cannot_be_noted_is_not_taken() {
+    let medium = Arc::new(Windows::default());
+    let mut device = context(&side(&parameters("0102", "", None), b"dev", b"srv"), 0);
+    let server = kept(&medium);
+    medium.full.store(true, Ordering::Relaxed);
+    let (outer, _) = ask(&mut device, &get());
+    assert_eq!(
+        reason(&server, &outer),
+        Some("the replay window cannot be kept")
+    );
+    medium.full.store(false, Ordering::Relaxed);
+    let (outer, _) = ask(&mut device, &get());
+    assert_eq!(reason(&server, &outer), None);
+}
+
+#[test]
+fn fingerprints_tell_keys_apart() {
+    let of = |secret: &str, recipient: &[u8]| {
+        let parameters = side(&parameters(secret, "", None), b"srv", recipient);
+        parameters.fingerprint().expect("keys")
+    };
+    assert_eq!(of("0102", b"dev"), of("0102", b"dev"));
+    assert_ne!(of("0102", b"dev"), of("0103", b"dev"));
+    assert_ne!(of("0102", b"dev"), of("0102", b"dew"));
 }
