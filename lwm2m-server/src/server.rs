@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use lwm2m_core::ObjectModels;
 use tokio::sync::{oneshot, watch};
 
+use crate::bootstrap::BootstrapStore;
 use crate::credentials::CredentialStore;
 use crate::event::{EventKind, EventSource};
 use crate::hooks::{CredentialChain, Herald};
@@ -209,6 +210,11 @@ impl Server {
         if let Some(granted) = &self.handle.granted {
             granted.forget();
         }
+    }
+
+    /// The store of bootstrap plans, when the server has one.
+    pub fn bootstrap(&self) -> Option<&Arc<dyn BootstrapStore>> {
+        self.handle.shared.bootstrap.as_ref()
     }
 
     /// Counters since the start, at most one batch of datagrams old.

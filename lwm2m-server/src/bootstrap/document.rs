@@ -1,16 +1,17 @@
-//! Plans as text: TOML.
+//! Plans as text: TOML, or JSON of the same fields.
 
-use std::collections::BTreeMap;
+mod text;
+
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use lwm2m_core::{ContentFormat, DataType, ObjectModels, Path, PathLevel, Record, Value};
-use serde::Deserialize;
+use text::{Device, Mode, Policy, Server};
 
 use super::{
     AccountSecurity, BootstrapPlan, BootstrapRequest, FailurePolicy, OscoreAccount, ServerAccount,
 };
-use crate::credentials::{Credential, NamePattern, Proof, SecretKey, SecretText, from_hex};
+use crate::credentials::{Credential, NamePattern, Proof, SecretKey, from_hex};
 use crate::keys::{CertificateChain, PrivateKey, PublicKey};
 
 /// One kind of device, as a file says it.
@@ -32,13 +33,7 @@ struct Account {
     credential: Option<Mode>,
 }
 
-/// A credential that the server has the keys of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Mode {
-    Psk,
-    Oscore,
-}
+pub use text::BootstrapDocument;
 
 /// What is wrong in a document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,25 +46,15 @@ pub struct BootstrapDocumentError {
 }
 
 impl DevicePlan {
-    /// Reads a document; key files are looked for in `folder`. What a value is, the models say.
+    /// Reads documents; key files are looked for in `folder`. What a value is, the models say.
     pub(super) fn read_all(
-        text: &str,
+        documents: &[BootstrapDocument],
         folder: &FilePath,
         models: &dyn ObjectModels,
     ) -> Result<Vec<DevicePlan>, BootstrapDocumentError> {
-        let document: Document = toml::from_str(text).map_err(|error| {
-            // The error itself would show the line, which may be a key.
-            let before = error.span().map_or(text.len(), |span| span.start);
-            let lines = text.as_bytes().iter().take(before);
-            let line = 1 + lines.filter(|byte| **byte == b'\n').count();
-            BootstrapDocumentError {
-                place: format!("line {line}"),
-                message: error.message().to_owned(),
-            }
-        })?;
-        let devices = document.device.iter().enumerate();
+        let devices = documents.iter().enumerate();
         devices
-            .map(|(index, device)| {
+            .map(|(index, BootstrapDocument(device))| {
                 let place = format!("device {} ({})", index + 1, device.endpoint);
                 device.plan(&place, folder, models)
             })
@@ -150,73 +135,6 @@ fn with_credential(account: ServerAccount, proof: &Proof) -> ServerAccount {
         }),
         Proof::Rpk { .. } | Proof::X509(_) => account,
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Document {
-    #[serde(default)]
-    device: Vec<Device>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Device {
-    endpoint: String,
-    #[serde(default = "yes")]
-    discover: bool,
-    #[serde(default = "account_objects")]
-    delete: Vec<String>,
-    #[serde(default)]
-    verify: bool,
-    content_format: Option<String>,
-    #[serde(default)]
-    on_failure: Policy,
-    #[serde(default)]
-    server: Vec<Server>,
-    #[serde(default)]
-    write: BTreeMap<String, toml::Value>,
-}
-
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Policy {
-    #[default]
-    Accounts,
-    Continue,
-    Stop,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Server {
-    short_server_id: u16,
-    uri: String,
-    #[serde(default = "lifetime")]
-    lifetime: u32,
-    binding: Option<String>,
-    #[serde(default = "yes")]
-    notification_storing: bool,
-    credential: Option<Mode>,
-    psk_identity: Option<String>,
-    psk_key: Option<SecretText>,
-    private_key: Option<PathBuf>,
-    certificate: Option<PathBuf>,
-    server_certificate: Option<PathBuf>,
-    server_public_key: Option<PathBuf>,
-    certificate_usage: Option<u8>,
-}
-
-fn yes() -> bool {
-    true
-}
-
-fn lifetime() -> u32 {
-    300
-}
-
-fn account_objects() -> Vec<String> {
-    vec!["/0".to_owned(), "/1".to_owned()]
 }
 
 impl Device {

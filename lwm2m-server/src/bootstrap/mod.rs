@@ -22,7 +22,6 @@
 mod account;
 mod document;
 mod file;
-
 mod memory;
 pub(crate) mod pack;
 pub(crate) mod parameters;
@@ -34,8 +33,10 @@ mod values;
 
 pub use account::{AccountSecurity, DeviceKey, OscoreAccount, ServerAccount};
 
-pub use document::BootstrapDocumentError;
+pub use document::{BootstrapDocument, BootstrapDocumentError};
 pub use file::{BootstrapFileError, FileBootstrap};
 pub use memory::{BootstrapRule, MemoryBootstrap};
 pub use plan::{BootstrapOperation, BootstrapPlan, BootstrapRecords, FailurePolicy};
-pub use store::{BootstrapAnswer, BootstrapRequest, BootstrapStore};
+pub use store::{
+    BootstrapAnswer, BootstrapChange, BootstrapRequest, BootstrapStore, BootstrapStoreError,
+};

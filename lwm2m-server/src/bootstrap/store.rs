@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lwm2m_core::ContentFormat;
 
-use super::BootstrapPlan;
+use super::{BootstrapDocument, BootstrapDocumentError, BootstrapPlan};
 use crate::credentials::LookUp;
 use crate::identity::{Authenticated, PeerIdentity};
 use crate::{EndpointName, Refusal};
@@ -46,6 +46,53 @@ use crate::{EndpointName, Refusal};
 pub trait BootstrapStore: Send + Sync + 'static {
     /// What is written into a device that asks.
     fn configure(&self, request: &BootstrapRequest) -> LookUp<BootstrapAnswer>;
+
+    /// The plans as documents, keys included, in the order in which they count; none when the store
+    /// does not have them as such.
+    fn documents(&self) -> Option<Vec<BootstrapDocument>> {
+        None
+    }
+
+    /// Removes and adds plans, all of them or none; by default that is not done here.
+    fn change(&self, _change: BootstrapChange) -> LookUp<Result<(), BootstrapStoreError>> {
+        LookUp::Now(Err(BootstrapStoreError::NotHere))
+    }
+}
+
+/// What is to become of the plans of a store.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct BootstrapChange {
+    /// Plans that go, by what they are for.
+    pub remove: Vec<String>,
+    /// Plans that come behind the others.
+    pub add: Vec<BootstrapDocument>,
+}
+
+/// Why the plans of a store stay as they are.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BootstrapStoreError {
+    /// They are made somewhere else.
+    #[error("the plans are not kept by this server")]
+    NotHere,
+    /// There is no such plan.
+    #[error("there is no plan for {0:?}")]
+    NotFound(String),
+    /// There is a plan for these endpoint names already.
+    #[error("there is a plan for {0:?} already")]
+    Taken(String),
+    /// What a plan says is wrong.
+    #[error(transparent)]
+    Invalid(#[from] BootstrapDocumentError),
+    /// There is no room.
+    #[error("there is no room for more than {max} plans")]
+    Full {
+        /// How many there may be.
+        max: usize,
+    },
+    /// They cannot be kept at the moment.
+    #[error("{0}")]
+    Unavailable(String),
 }
 
 /// What a store says to a Bootstrap-Request.

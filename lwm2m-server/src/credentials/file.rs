@@ -167,7 +167,7 @@ impl Shared {
         let file = serde_json::json!({ "credentials": documents });
         let text = serde_json::to_string_pretty(&file).map_err(|e| unavailable(e.to_string()))?;
         let text = zeroize::Zeroizing::new(text);
-        write(&self.path, text.as_bytes()).map_err(|error| {
+        replace_file(&self.path, text.as_bytes()).map_err(|error| {
             unavailable(format!("cannot write {}: {error}", self.path.display()))
         })?;
         *seen = Seen {
@@ -257,8 +257,8 @@ impl Shared {
     }
 }
 
-/// Writes a file beside the old one, and lets it take its place.
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes a file for its owner only, beside the old one, and lets it take its place.
+pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // What a link leads to is replaced, and not the link.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let mut name = path.file_name().unwrap_or_default().to_owned();

@@ -25,8 +25,8 @@ pub use credential::{
 };
 pub(crate) use document::from_hex;
 pub use document::{CredentialDocument, SecretText};
-pub(crate) use file::is_exposed;
 pub use file::{CredentialFileError, FileCredentials};
+pub(crate) use file::{is_exposed, replace_file};
 pub use import::{Import, ImportError, ImportFormat};
 pub use memory::{CredentialLimits, MemoryCredentials};
 pub use pattern::{NamePattern, NamePatternError};

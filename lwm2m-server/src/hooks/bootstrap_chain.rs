@@ -10,7 +10,10 @@ use std::time::{Duration, SystemTime};
 use lwm2m_coap::Code;
 
 use super::{Answer, Hook, Interceptor, failed, next_with};
-use crate::bootstrap::{BootstrapAnswer, BootstrapRequest, BootstrapStore};
+use crate::bootstrap::{
+    BootstrapAnswer, BootstrapChange, BootstrapDocument, BootstrapRequest, BootstrapStore,
+    BootstrapStoreError,
+};
 use crate::credentials::LookUp;
 use crate::event::EventSource;
 use crate::shard::{Later, guarded, hook};
@@ -70,6 +73,17 @@ impl BootstrapStore for BootstrapChain {
                 let chain = Arc::clone(chain);
                 Answer::later(chain.go_on(request, place, answer))
             }
+        }
+    }
+
+    fn documents(&self) -> Option<Vec<BootstrapDocument>> {
+        self.0.store.as_ref()?.documents()
+    }
+
+    fn change(&self, change: BootstrapChange) -> LookUp<Result<(), BootstrapStoreError>> {
+        match &self.0.store {
+            Some(store) => store.change(change),
+            None => LookUp::Now(Err(BootstrapStoreError::NotHere)),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! is skipped, and the table says so and why.
 
 mod aiocoap;
+mod bootstrap;
 mod debian;
 mod events;
 mod leshan;
@@ -24,7 +25,7 @@ use server::Server;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Only these peers: libcoap, aiocoap, leshan, dtls, coaps.
+    /// Only these parts: libcoap, aiocoap, leshan, bootstrap, dtls, coaps.
     peers: Vec<String>,
 }
 
@@ -40,6 +41,7 @@ const PEERS: &[(&str, Scenarios)] = &[
     ("libcoap", Scenarios::Binary(libcoap::run)),
     ("aiocoap", Scenarios::Binary(aiocoap::run)),
     ("leshan", Scenarios::Binary(leshan::run)),
+    ("bootstrap", Scenarios::Binary(bootstrap::run)),
     ("dtls", Scenarios::Own(secure::run)),
     ("coaps", Scenarios::Binary(secure::run_binary)),
 ];
@@ -47,7 +49,7 @@ const PEERS: &[(&str, Scenarios)] = &[
 pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     for peer in &arguments.peers {
         if !PEERS.iter().any(|(name, _)| name == peer) {
-            bail!("no peer '{peer}': use libcoap, aiocoap, leshan, dtls or coaps");
+            bail!("no peer '{peer}': use libcoap, aiocoap, leshan, bootstrap, dtls or coaps");
         }
     }
     let begun = Instant::now();

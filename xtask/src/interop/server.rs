@@ -26,6 +26,9 @@ uri = "coap+tcp://127.0.0.1:0"
 uri = "coaps://127.0.0.1:0"
 [[listener]]
 uri = "coaps+tcp://127.0.0.1:0"
+[[listener]]
+uri = "coaps://127.0.0.1:0"
+role = "bootstrap"
 [dtls]
 server_private_key = "server.key"
 server_certificate = "server.pem"
@@ -101,6 +104,15 @@ impl Server {
         let uri = uris.find(|uri| uri.starts_with(&prefix));
         uri.cloned()
             .with_context(|| format!("no {scheme} among {:?}", self.uris))
+    }
+
+    /// Where devices bootstrap over a scheme.
+    pub(crate) fn bootstrap_uri(&self, scheme: &str) -> anyhow::Result<String> {
+        let prefix = format!("{scheme}://");
+        let mut uris = self.uris.iter().filter(|uri| uri.starts_with(&prefix));
+        let uri = uris.find_map(|uri| uri.strip_suffix(" (bootstrap)"));
+        uri.map(str::to_owned)
+            .with_context(|| format!("no {scheme} for bootstrap among {:?}", self.uris))
     }
 
     /// The port that it listens on for a scheme.

@@ -33,6 +33,11 @@
 //! | POST | `/clients/{ep}/create/{object}/{instance}` | Create of this instance |
 //! | POST | `/clients/{ep}/composite/read` | Read-Composite: `{"paths": ["/3/0", "/1/0/1"]}` |
 //! | POST | `/clients/{ep}/composite/write` | Write-Composite: `{"values": {"/1/0/1": 300}}` |
+//! | GET | `/bootstrap/plans` | what is written into which device, never keys: [bootstrap](#bootstrap) |
+//! | POST | `/bootstrap/plans` | adds a plan |
+//! | GET | `/bootstrap/plans/{endpoint}` | the plan for these endpoint names, as it says them |
+//! | DELETE | `/bootstrap/plans/{endpoint}` | removes it |
+//! | POST | `/bootstrap/import` | adds the plans of a file of TOML, all or none |
 //! | GET | `/credentials?after=&limit=&endpoint=&mode=` | credentials by id, never their keys; `next` as above |
 //! | POST | `/credentials` | adds one: [credentials](#credentials) |
 //! | GET | `/credentials/{id}` | one credential |
@@ -72,6 +77,12 @@
 //! An answer has no key, but `key_bytes`, and `warnings` as `{"code", "message", "hint"}`. An
 //! import is a list of such objects, or CSV whose head line names the fields.
 //!
+//! # Bootstrap
+//!
+//! `{"endpoint": "meter-*", "server": [{"short_server_id": 101, "uri": "coaps://192.0.2.1:5685",
+//! "credential": "psk"}]}`; the fields are those of a `[[device]]` in `bootstrap.toml`, which is where
+//! plans are kept. See [`BootstrapDocument`](lwm2m_server::bootstrap::BootstrapDocument).
+//!
 //! # Events
 //!
 //! The names are `registered`, `updated`, `deregistered`, `expired`, `refused`, `session_ended`,
@@ -93,22 +104,23 @@
 //! | Status | Words |
 //! | --- | --- |
 //! | as the device's 4.xx | `device-refused`: 4.00, 4.04 to 4.06, 4.08, 4.09, 4.12, 4.13, 4.15, 4.22 and 4.29 keep their number, 4.01 and 4.03 become 403, others 502 |
-//! | 400 | `invalid-request`, `invalid-path`, `invalid-endpoint`, `invalid-parameter`, `invalid-body`, `invalid-value`, `unencodable`, `invalid-credential`, `invalid-import` with `errors` as `{"line", "field", "message"}` |
+//! | 400 | `invalid-request`, `invalid-path`, `invalid-endpoint`, `invalid-parameter`, `invalid-body`, `invalid-value`, `unencodable`, `invalid-credential`, `invalid-plan`, `invalid-import` with `errors` as `{"line", "field", "message"}` |
 //! | 403 | `cross-origin`: a web page of another origin asked for a change |
-//! | 404 | `not-registered`, `no-observation`, `unknown-object`, `unknown-route`, `unknown-credential`, `no-credentials` when the server has no store |
+//! | 404 | `not-registered`, `no-observation`, `unknown-object`, `unknown-route`, `unknown-credential`, `no-credentials` when the server has no store, `unknown-plan`, `no-plans` when it keeps none |
 //! | 405 | `method-not-allowed` |
-//! | 409 | `too-many-observations` of one device, `credential-taken`, `credentials-full` |
+//! | 409 | `too-many-observations` of one device, `credential-taken`, `credentials-full`, `plan-taken`, `plans-full` |
 //! | 410 | `registration-ended` while the request waited |
 //! | 413 | `body-too-large`: above [`BODY_MAX`], or [`IMPORT_MAX`] for an import |
 //! | 422 | `against-model`, `not-in-version`: refused before sending, see `unchecked` |
 //! | 502 | `device-refused` (5.xx), `device-reset`, `protocol-violation`, `undecodable-answer` |
-//! | 503 | `queue-full`, `overloaded`, `shutting-down`, `too-many-streams`, `credentials-unavailable`, with Retry-After |
+//! | 503 | `queue-full`, `overloaded`, `shutting-down`, `too-many-streams`, `credentials-unavailable`, `plans-unavailable`, with Retry-After |
 //! | 504 | `asleep`, `deadline`, `device-silent`, `no-response` |
 //!
 //! There is no authentication and no CORS: listen on loopback, or put a proxy in front.
 
 mod answer;
 mod body;
+mod bootstrap;
 mod capabilities;
 mod clients;
 mod credentials;
@@ -142,7 +154,7 @@ use problem::Problem;
 /// The largest request body, in bytes; 1 MiB.
 pub const BODY_MAX: usize = 1 << 20;
 
-/// The largest body of an import of credentials, in bytes; 32 MiB.
+/// The largest body of an import of credentials or plans, in bytes; 32 MiB.
 pub const IMPORT_MAX: usize = 32 << 20;
 
 /// The API over `server`, with the paths of the [table](crate).
@@ -181,6 +193,7 @@ pub fn router_with(server: Server, limits: &HttpLimits) -> Router {
         .route("/objects/{id}", get(models::object))
         .route("/clients", get(clients::list))
         .nest("/clients/{endpoint}", client)
+        .nest("/bootstrap", bootstrap())
         .nest("/credentials", credentials());
     Router::new()
         .nest("/api/v1", api)
@@ -190,6 +203,17 @@ pub fn router_with(server: Server, limits: &HttpLimits) -> Router {
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(RequestBodyTimeoutLayer::new(limits.body_timeout))
         .with_state(server)
+}
+
+fn bootstrap() -> Router<Server> {
+    let import = post(bootstrap::import).layer(DefaultBodyLimit::max(IMPORT_MAX));
+    Router::new()
+        .route("/plans", get(bootstrap::list).post(bootstrap::add))
+        .route(
+            "/plans/{endpoint}",
+            get(bootstrap::one).delete(bootstrap::remove),
+        )
+        .route("/import", import)
 }
 
 fn credentials() -> Router<Server> {

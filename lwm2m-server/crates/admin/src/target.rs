@@ -64,6 +64,18 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     }
 }
 
+/// The `{endpoint}` of a path: what a plan is for, a name or a pattern.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Plan(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Plan {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Plan, Problem> {
+        parameter(parts, state, "endpoint").await.map(Plan)
+    }
+}
+
 /// The `{id}` of a path: that of a credential.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Credential(pub(crate) CredentialId);

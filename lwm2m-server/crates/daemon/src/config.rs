@@ -56,7 +56,7 @@ pub(crate) struct Config {
 struct ServerSection {
     bind_address: IpAddr,
     bind_port: u16,
-    bootstrap_port: u16,
+    bootstrap_port: Option<u16>,
     security_mode: SecurityMode,
     lifetime: u32,
     expiry_grace_s: u64,
@@ -71,7 +71,7 @@ impl Default for ServerSection {
         ServerSection {
             bind_address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             bind_port: 5685,
-            bootstrap_port: 5686,
+            bootstrap_port: None,
             security_mode: SecurityMode::Dtls,
             lifetime: 300,
             expiry_grace_s: 93,
@@ -79,6 +79,18 @@ impl Default for ServerSection {
             request_timeout_s: 120,
             retry_after_s: None,
             shards: None,
+        }
+    }
+}
+
+impl ServerSection {
+    /// The port of the bootstrap server: the next one, and any free one beside any free one.
+    fn bootstrap_port(&self) -> anyhow::Result<u16> {
+        match (self.bootstrap_port, self.bind_port) {
+            (Some(port), _) => Ok(port),
+            (None, 0) => Ok(0),
+            (None, u16::MAX) => bail!("[server] bind_port = 65535: set bootstrap_port, too"),
+            (None, port) => Ok(port + 1),
         }
     }
 }
@@ -254,10 +266,6 @@ impl Config {
             }
         };
         listeners.push(at(self.server.bind_port));
-        // Without plans there is nothing to give to devices.
-        if self.bootstrap.file.is_file() {
-            listeners.push(at(self.server.bootstrap_port).bootstrap());
-        }
         for ListenerSection { uri, role } in &self.listener {
             let listener = parse_listener(uri)?;
             listeners.push(match role {
@@ -265,6 +273,10 @@ impl Config {
                 Role::Bootstrap => listener.bootstrap(),
                 Role::Both => listener.also_bootstrap(),
             });
+        }
+        // Plans may come at any time.
+        if self.bootstrap.listen {
+            listeners.push(at(self.server.bootstrap_port()?).bootstrap());
         }
         Ok(listeners)
     }

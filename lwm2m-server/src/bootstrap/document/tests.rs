@@ -6,7 +6,13 @@ use super::*;
 use crate::bootstrap::BootstrapOperation;
 
 fn read(text: &str) -> Result<Vec<DevicePlan>, BootstrapDocumentError> {
-    DevicePlan::read_all(text, FilePath::new("/nowhere"), &Registry::embedded())
+    let documents = BootstrapDocument::read_all(text)?;
+    let written = BootstrapDocument::write_all(&documents).expect("it is TOML");
+    assert_eq!(
+        BootstrapDocument::read_all(&written).as_ref(),
+        Ok(&documents)
+    );
+    DevicePlan::read_all(&documents, FilePath::new("/nowhere"), &Registry::embedded())
 }
 
 fn lines(plan: &BootstrapPlan) -> Vec<String> {

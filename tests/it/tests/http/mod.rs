@@ -1,6 +1,7 @@
 //! The HTTP API, over real sockets on both sides.
 
 pub(crate) mod api;
+mod bootstrap;
 mod capabilities;
 mod credentials;
 mod events;

@@ -15,7 +15,7 @@ const PAST: &str = "-startdate 20200101000000Z -enddate 20210101000000Z";
 
 /// A folder of keys and certificates, gone at the end.
 ///
-/// `ca` signed `server`, `client` and `expired`; `stranger` signed `strange`. Of the server there are
+/// `ca` signed `server`, `client`, `expired`, and two of a device that bootstraps, `boot` and `given`; `stranger` signed `strange`. Of the server there are
 /// also `server-expired`, `server-strange`, and `server-elsewhere` with another name. Each has its
 /// private key in `NAME.key`, its certificate in `NAME.pem`, its public key in `NAME.pub.pem`, the private and
 /// the public key in `NAME.pair.pem`, and the private key with the certificate in `NAME.full.pem`.
@@ -43,6 +43,8 @@ impl Material {
         material.certificate("client", "ca", "dev1", client, VALID)?;
         material.certificate("expired", "ca", "dev1", client, PAST)?;
         material.certificate("strange", "stranger", "dev1", client, VALID)?;
+        material.certificate("boot", "ca", "boot-x509", client, VALID)?;
+        material.certificate("given", "ca", "boot-x509", client, VALID)?;
         Ok(material)
     }
 

@@ -8,7 +8,7 @@ use super::material::{Material, below};
 
 /// Who a device says it is.
 #[derive(Clone, Copy)]
-pub(super) enum Credential {
+pub(crate) enum Credential {
     /// Identity and key, both of letters.
     Psk(&'static str, &'static str),
     /// The key pair of this name in [`Material`].
@@ -174,7 +174,7 @@ pub(super) fn scandium(
 }
 
 /// A credential as both Java programs take it.
-pub(super) fn java_options(material: &Material, credential: Credential) -> Vec<String> {
+pub(crate) fn java_options(material: &Material, credential: Credential) -> Vec<String> {
     let file = |key: &str, name: &str| format!("{key}={}", material.file(name));
     match credential {
         Credential::Psk(identity, key) => vec![

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::api::{Api, Method};
 use super::bodies::{at, composite_to_object, object, observe_body, pairs_to_object, write_body};
-use super::{credentials, follow, show};
+use super::{bootstrap, credentials, follow, show};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -128,6 +128,9 @@ pub(crate) enum Command {
         #[arg(long)]
         passive: bool,
     },
+    /// What is written into devices that bootstrap.
+    #[command(subcommand)]
+    Bootstrap(bootstrap::Command),
     /// What proves devices, and which endpoint names they may use.
     #[command(subcommand)]
     Credentials(credentials::Command),
@@ -337,6 +340,7 @@ pub(crate) fn run(api: &Api, command: &Command, json: bool) -> anyhow::Result<()
                 json,
             )
         }
+        Command::Bootstrap(command) => bootstrap::run(api, command, json),
         Command::Credentials(command) => credentials::run(api, command, json),
         Command::Events { endpoint } => follow::everything(api, endpoint.as_deref(), json),
         Command::Models { object: None, .. } => {

@@ -336,7 +336,7 @@ fn public_key(pem: &str) -> anyhow::Result<String> {
     Ok(inner.split_whitespace().collect())
 }
 
-fn read(file: &Path) -> anyhow::Result<String> {
+pub(super) fn read(file: &Path) -> anyhow::Result<String> {
     if file == Path::new("-") {
         let mut text = String::new();
         let read = std::io::stdin().read_to_string(&mut text);

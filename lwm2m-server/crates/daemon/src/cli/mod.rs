@@ -2,6 +2,7 @@
 
 mod api;
 mod bodies;
+mod bootstrap;
 mod commands;
 mod credentials;
 mod events;

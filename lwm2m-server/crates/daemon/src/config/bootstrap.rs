@@ -13,6 +13,7 @@ use serde::Deserialize;
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct BootstrapSection {
+    pub(super) listen: bool,
     pub(super) file: PathBuf,
     poll_interval_s: u64,
     sessions_max: usize,
@@ -26,6 +27,7 @@ impl Default for BootstrapSection {
     fn default() -> BootstrapSection {
         let limits = BootstrapConfig::default();
         BootstrapSection {
+            listen: true,
             file: PathBuf::from("bootstrap.toml"),
             poll_interval_s: 1,
             sessions_max: limits.sessions_max,

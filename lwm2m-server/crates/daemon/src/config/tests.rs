@@ -8,11 +8,13 @@ fn settings(text: &str) -> anyhow::Result<Settings> {
 fn security_is_on_by_default() {
     let settings = settings("").unwrap();
     let address = "0.0.0.0:5685".parse().unwrap();
-    assert_eq!(settings.listeners, [Listener::coaps(address)]);
+    let bootstrap = "0.0.0.0:5686".parse().unwrap();
+    let bootstrap = Listener::coaps(bootstrap).bootstrap();
+    assert_eq!(settings.listeners, [Listener::coaps(address), bootstrap]);
 }
 
 #[test]
-fn devices_bootstrap_where_there_are_plans() {
+fn devices_bootstrap_at_a_port_of_their_own_and_where_a_listener_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lwm2m-server.toml");
     let listener = |uri: &str, role: &str| {
@@ -23,8 +25,10 @@ fn devices_bootstrap_where_there_are_plans() {
         listener("[::1]:2", "both"),
         listener("[::1]:3", "server"),
     ];
-    std::fs::write(&path, text.concat()).unwrap();
-    let listeners = || Config::load(&path).unwrap().settings().unwrap().listeners;
+    let listeners = |head: &str| {
+        std::fs::write(&path, [head, &text.concat()].concat()).unwrap();
+        Config::load(&path).unwrap().settings().unwrap().listeners
+    };
     let any = |port| ([0, 0, 0, 0], port).into();
     let tcp = |text: &str| Listener::coap_tcp(text.parse().unwrap());
     let named = [
@@ -32,13 +36,23 @@ fn devices_bootstrap_where_there_are_plans() {
         tcp("[::1]:2").also_bootstrap(),
         tcp("[::1]:3"),
     ];
-    assert_eq!(listeners()[0], Listener::coaps(any(5685)));
-    assert_eq!(listeners()[1..], named);
-    std::fs::write(folder.path().join("bootstrap.toml"), "").unwrap();
-    assert_eq!(listeners()[1], Listener::coaps(any(5686)).bootstrap());
-    assert_eq!(listeners()[2..], named);
+    for (head, port) in [
+        ("", 5686),
+        ("[server]\nbind_port = 7000\n", 7001),
+        ("[server]\nbind_port = 0\n", 0),
+        ("[server]\nbootstrap_port = 7\n", 7),
+    ] {
+        let listeners = listeners(head);
+        assert_eq!(listeners[1..4], named, "{head}");
+        let own = Listener::coaps(any(port)).bootstrap();
+        assert_eq!(listeners[4..], [own], "{head}");
+    }
+    let listeners = listeners("[bootstrap]\nlisten = false\n");
+    assert_eq!(listeners[0], Listener::coaps(any(5685)));
+    assert_eq!(listeners[1..], named);
     for text in [
         "[bootstrap]\nfile = \"\"",
+        "[server]\nbind_port = 65535",
         "[bootstrap]\nstep_timeout_s = 0",
         "[bootstrap]\nsession_timeout_s = 3601",
         "[[listener]]\nuri = \"coap://[::1]:1\"\nrole = \"none\"",
@@ -59,7 +73,8 @@ fn reads_every_section() {
         settings.listeners,
         [
             Listener::coap("127.0.0.1:5683".parse().unwrap()),
-            Listener::coap("[::1]:5783".parse().unwrap())
+            Listener::coap("[::1]:5783".parse().unwrap()),
+            Listener::coap("127.0.0.1:5684".parse().unwrap()).bootstrap()
         ]
     );
     assert_eq!(settings.http.port(), 9090);

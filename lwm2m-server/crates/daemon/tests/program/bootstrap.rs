@@ -2,19 +2,112 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Output, Stdio};
+
+use tempfile::TempDir;
 
 use crate::demo::BINARY;
 
 const README: &str = include_str!("../../../../../README.md");
 
-/// A program that is stopped when dropped.
-struct Running(Child);
+/// A server in a folder of its own; stopped when dropped.
+struct Running {
+    folder: TempDir,
+    child: Child,
+    /// Where devices register.
+    port: u16,
+    /// Where they bootstrap.
+    bootstrap: SocketAddr,
+    http: String,
+}
+
+impl Running {
+    /// Starts one with a key for each of its two servers; `plans` are given the port.
+    fn start(plans: impl FnOnce(u16) -> Option<String>) -> Running {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: String| {
+            fs::write(folder.path().join(name), text).expect("written");
+        };
+        let port = free_port();
+        write(
+            "lwm2m-server.toml",
+            format!(
+                "[server]\nbind_address = \"127.0.0.1\"\nbind_port = {port}\nbootstrap_port = 0\n\
+                 [http]\nbind = \"127.0.0.1:0\"\n"
+            ),
+        );
+        let (first, second) = ("00".repeat(16), "11".repeat(16));
+        write(
+            "credentials.json",
+            format!(
+                "[{{\"id\":\"bootstrap\",\"mode\":\"psk\",\"identity\":\"first\",\"key\":\"{first}\",\
+                 \"endpoints\":[\"meter-7\"]}},\n\
+                 {{\"id\":\"own\",\"mode\":\"psk\",\"identity\":\"second\",\"key\":\"{second}\",\
+                 \"endpoints\":[\"meter-7\"]}}]"
+            ),
+        );
+        if let Some(plans) = plans(port) {
+            write("bootstrap.toml", plans);
+        }
+        let child = Command::new(BINARY)
+            .arg("--config")
+            .arg(folder.path().join("lwm2m-server.toml"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn();
+        let mut child = child.expect("the binary starts");
+        let output = child.stdout.take().expect("its output is piped");
+        let mut lines = BufReader::new(output)
+            .lines()
+            .map(|line| line.expect("text"));
+        assert_eq!(lines.next(), Some(format!("coaps://127.0.0.1:{port}")));
+        let line = lines.next().expect("a line");
+        let address = line
+            .strip_prefix("coaps://")
+            .and_then(|line| line.strip_suffix(" (bootstrap)"))
+            .expect(&line);
+        let http = lines.next().expect("a line");
+        Running {
+            folder,
+            child,
+            port,
+            bootstrap: address.parse().expect("an address"),
+            http: http.trim_end_matches("/api/v1").to_owned(),
+        }
+    }
+
+    fn cli(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(BINARY);
+        command.env("LWM2M_SERVER", &self.http).arg("bootstrap");
+        command.args(arguments).output().expect("the binary starts")
+    }
+
+    /// Bootstraps a device; it registers with what it was given.
+    async fn bootstraps(&self) {
+        use lwm2m_device::{BootstrapAccount, Device, DtlsAccount};
+
+        let account = DtlsAccount::psk(b"first", &[0; 16]).expect("a key");
+        let account = BootstrapAccount::new(self.bootstrap).dtls(account);
+        let device = Device::builder("meter-7").bootstrap(account);
+        let device = device.start().await.expect("a port");
+        let registered =
+            tokio::time::timeout(std::time::Duration::from_secs(60), device.wait_registered());
+        registered.await.expect("in time").expect("registered");
+        let identity = lwm2m_core::Path::resource(0, 0, 3);
+        let given = device
+            .with(move |client, _| {
+                client.config().dtls.is_some() && client.value(&identity).is_none()
+            })
+            .await;
+        assert!(given.expect("it runs"), "keys are closed to servers");
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -26,68 +119,69 @@ fn free_port() -> u16 {
 
 #[tokio::test]
 async fn a_device_gets_its_account_from_a_file_of_plans() {
-    use lwm2m_device::{BootstrapAccount, Device, DtlsAccount};
+    let running = Running::start(|port| {
+        let plans = README
+            .split("```toml")
+            .find(|block| block.contains("[[device]]"));
+        let plans = plans.and_then(|block| block.split("```").next());
+        let plans = plans.expect("the README shows plans");
+        let plans = plans.replace("urn:imei:35*", "meter-*");
+        let plans = plans.replace("192.0.2.1:5685", &format!("127.0.0.1:{port}"));
+        assert!(plans.contains(&port.to_string()), "{plans}");
+        Some(plans)
+    });
+    running.bootstraps().await;
+}
 
-    let folder = tempfile::tempdir().expect("a folder");
-    let write = |name: &str, text: String| {
-        fs::write(folder.path().join(name), text).expect("written");
+#[tokio::test]
+async fn plans_are_added_listed_and_removed_by_commands_and_keys_are_not_shown() {
+    let running = Running::start(|_| None);
+    let succeeds = |arguments: &[&str]| {
+        let output = running.cli(arguments);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        said
     };
-    let port = free_port();
-    write(
-        "lwm2m-server.toml",
-        format!(
-            "[server]\nbind_address = \"127.0.0.1\"\nbind_port = {port}\nbootstrap_port = 0\n\
-             [http]\nbind = \"127.0.0.1:0\"\n"
-        ),
-    );
-    let (first, second) = ("00".repeat(16), "11".repeat(16));
-    write(
-        "credentials.json",
-        format!(
-            "[{{\"id\":\"bootstrap\",\"mode\":\"psk\",\"identity\":\"first\",\"key\":\"{first}\",\
-             \"endpoints\":[\"meter-7\"]}},\n\
-             {{\"id\":\"own\",\"mode\":\"psk\",\"identity\":\"second\",\"key\":\"{second}\",\
-             \"endpoints\":[\"meter-7\"]}}]"
-        ),
-    );
-    let plans = README
-        .split("```toml")
-        .find(|block| block.contains("[[device]]"));
-    let plans = plans.and_then(|block| block.split("```").next());
-    let plans = plans.expect("the README shows plans");
-    let plans = plans.replace("urn:imei:35*", "meter-*");
-    let plans = plans.replace("192.0.2.1:5685", &format!("127.0.0.1:{port}"));
-    assert!(plans.contains(&port.to_string()), "{plans}");
-    write("bootstrap.toml", plans);
-    let child = Command::new(BINARY)
-        .arg("--config")
-        .arg(folder.path().join("lwm2m-server.toml"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn();
-    let mut running = Running(child.expect("the binary starts"));
-    let output = running.0.stdout.take().expect("its output is piped");
-    let mut lines = BufReader::new(output)
-        .lines()
-        .map(|line| line.expect("text"));
-    assert_eq!(lines.next(), Some(format!("coaps://127.0.0.1:{port}")));
-    let line = lines.next().expect("a line");
-    let address = line
-        .strip_prefix("coaps://")
-        .and_then(|line| line.strip_suffix(" (bootstrap)"))
-        .expect(&line);
-    let account = DtlsAccount::psk(b"first", &[0; 16]).expect("a key");
-    let account = BootstrapAccount::new(address.parse().expect("an address")).dtls(account);
-    let device = Device::builder("meter-7").bootstrap(account);
-    let device = device.start().await.expect("a port");
-    let registered =
-        tokio::time::timeout(std::time::Duration::from_secs(60), device.wait_registered());
-    registered.await.expect("in time").expect("registered");
-    let identity = lwm2m_core::Path::resource(0, 0, 3);
-    let given = device
-        .with(move |client, _| client.config().dtls.is_some() && client.value(&identity).is_none())
-        .await;
-    assert!(given.expect("it runs"), "keys are closed to servers");
+    assert!(succeeds(&["list"]).contains("There is no plan"));
+    let uri = format!("coaps://127.0.0.1:{}", running.port);
+    let account = ["--short-server-id", "101", "--uri", &uri];
+    let add = ["add", "meter-*"];
+    let said = succeeds(&[&add[..], &account, &["--credential", "psk", "--verify"]].concat());
+    assert!(said.contains(&uri), "{said}");
+    running.bootstraps().await;
+
+    let secret = "00112233445566778899aabbccddeeff";
+    let key = running.folder.path().join("key");
+    fs::write(&key, secret).expect("written");
+    let key = key.to_string_lossy();
+    let own = ["--psk-identity", "x", "--psk-key-file", &key];
+    succeeds(&[&["add", "other"][..], &account, &own].concat());
+    let file = running.folder.path().join("bootstrap.toml");
+    let kept = fs::read_to_string(&file).expect("written");
+    assert!(kept.contains(secret), "the server has the key: {kept}");
+    for shown in [
+        succeeds(&["list"]),
+        succeeds(&["--json", "list"]),
+        succeeds(&["show", "other"]),
+    ] {
+        assert!(
+            shown.contains("other") && !shown.contains(secret),
+            "{shown}"
+        );
+    }
+    let again = running.cli(&[&add[..], &account, &["--credential", "psk"]].concat());
+    let said = String::from_utf8_lossy(&again.stderr);
+    assert!(!again.status.success() && said.contains("hint: "), "{said}");
+    let wrong = running.cli(&[&["add", "third"][..], &account].concat());
+    let said = String::from_utf8_lossy(&wrong.stderr);
+    assert!(said.contains("there is no key for it"), "{said}");
+
+    let copy = running.folder.path().join("copy.toml");
+    fs::write(&copy, &kept).expect("written");
+    succeeds(&["remove", "other", "meter-*"]);
+    assert!(succeeds(&["list"]).contains("There is no plan"));
+    assert!(succeeds(&["import", &copy.to_string_lossy()]).contains("2 plans added"));
+    running.bootstraps().await;
 }
 
 #[test]

@@ -35,6 +35,7 @@ import org.eclipse.leshan.core.model.StaticModel;
 import org.eclipse.leshan.core.node.LwM2mSingleResource;
 import org.eclipse.leshan.core.oscore.OscoreSetting;
 import org.eclipse.leshan.core.request.BindingMode;
+import org.eclipse.leshan.core.request.BootstrapRequest;
 import org.eclipse.leshan.core.request.ContentFormat;
 import org.eclipse.leshan.core.request.DeregisterRequest;
 import org.eclipse.leshan.core.request.RegisterRequest;
@@ -56,7 +57,8 @@ import org.eclipse.leshan.core.util.datatype.ULong;
  * </pre>
  *
  * Arguments: server URI, endpoint, lifetime in seconds, "queue" or "awake", an object definition;
- * then KEY=VALUE: for DTLS as DtlsPeer takes them; for OSCORE mode=oscore, sender and recipient (both
+ * then KEY=VALUE: bootstrap=yes when the server is a bootstrap server, which gives the account; for DTLS
+ * as DtlsPeer takes them; for OSCORE mode=oscore, sender and recipient (both
  * text), secret and salt (both in hex).
  *
  * <p>The releases of Leshan have different transports, of which each is a program of its own.
@@ -116,12 +118,17 @@ public final class Device {
         LwM2mModel model = new StaticModel(models);
 
         ObjectsInitializer objects = new ObjectsInitializer(model);
-        objects.setInstancesForObject(0, security(server, options));
+        boolean bootstraps = "yes".equals(options.get("bootstrap"));
+        objects.setInstancesForObject(0, bootstraps ? bootstrap(server, options) : security(server, options));
         if ("oscore".equals(options.get("mode"))) {
             objects.setInstancesForObject(21, oscore(options));
         }
-        objects.setInstancesForObject(1,
-                new Server(123, lifetime, EnumSet.of(BindingMode.U), false, BindingMode.U));
+        if (bootstraps) {
+            objects.setClassForObject(1, Server.class);
+        } else {
+            objects.setInstancesForObject(1,
+                    new Server(123, lifetime, EnumSet.of(BindingMode.U), false, BindingMode.U));
+        }
         objects.setInstancesForObject(3, new Appliance());
         objects.setInstancesForObject(6, new SimpleInstanceEnabler(0, 0, 43.5723, 1, 153.2176, 2, 140.0));
         objects.setInstancesForObject(TEMPERATURE, temperature);
@@ -158,6 +165,31 @@ public final class Device {
             return Security.oscoreOnly(server, 123, OSCORE_INSTANCE);
         default:
             return Security.noSec(server, 123);
+        }
+    }
+
+    /** Object 0 with the account of a bootstrap server. */
+    private static Security bootstrap(String server, Map<String, String> options) throws Exception {
+        switch (options.getOrDefault("mode", "nosec")) {
+        case "psk":
+            return Security.pskBootstrap(server, options.get("identity").getBytes(StandardCharsets.UTF_8),
+                    StringUtil.hex2ByteArray(options.get("key")));
+        case "rpk": {
+            Credentials own = SslContextUtil.loadCredentials(options.get("credentials"));
+            PublicKey trusted = SslContextUtil.loadPublicKey(options.get("trust"), null, null);
+            return Security.rpkBootstrap(server, own.getPublicKey().getEncoded(), own.getPrivateKey().getEncoded(),
+                    trusted.getEncoded());
+        }
+        case "x509": {
+            Credentials own = SslContextUtil.loadCredentials(options.get("credentials"));
+            Certificate[] trusted = SslContextUtil.loadTrustedCertificates(options.get("trust"));
+            return Security.x509Bootstrap(server, own.getCertificateChain()[0].getEncoded(),
+                    own.getPrivateKey().getEncoded(), trusted[0].getEncoded(), TRUST_ANCHOR);
+        }
+        case "oscore":
+            return Security.oscoreOnlyBootstrap(server, OSCORE_INSTANCE);
+        default:
+            return Security.noSecBootstrap(server);
         }
     }
 
@@ -234,6 +266,17 @@ public final class Device {
     }
 
     private static final class Narrator extends LwM2mClientObserverAdapter {
+        @Override
+        public void onBootstrapSuccess(LwM2mServer server, BootstrapRequest request) {
+            say("bootstrapped");
+        }
+
+        @Override
+        public void onBootstrapFailure(LwM2mServer server, BootstrapRequest request, ResponseCode code,
+                String message, Exception cause) {
+            say("refused bootstrap " + code + " " + message);
+        }
+
         @Override
         public void onRegistrationSuccess(LwM2mServer server, RegisterRequest request, String location) {
             say("registered " + location);
