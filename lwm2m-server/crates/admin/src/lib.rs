@@ -7,7 +7,8 @@
 //! # }
 //! ```
 //!
-//! [`serve`] holds callers to limits; [`router`] is for those who have a server of their own.
+//! [`serve`] holds callers to limits; [`router`] is for those who have a server of their own. Who
+//! has more to tell adds routes: [`serve_with_more`], [`router_with_more`].
 //!
 //! All paths begin with `/api/v1`. `{ep}` is an endpoint name, percent-encoded; `{path}` an LwM2M
 //! path without its first slash, as in `3/0/9`.
@@ -147,7 +148,8 @@ use axum::{Extension, Router};
 use lwm2m_server::Server;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
-pub use serve::{HttpLimits, serve};
+pub use serve::{HttpLimits, serve, serve_with_more};
+pub use time::rfc3339;
 
 use problem::Problem;
 
@@ -164,6 +166,12 @@ pub fn router(server: Server) -> Router {
 
 /// The API over `server`, with other limits for what a request may take.
 pub fn router_with(server: Server, limits: &HttpLimits) -> Router {
+    router_with_more(server, limits, Router::new())
+}
+
+/// The same with routes of somebody else below `/api/v1`: they are held to the same limits, and a
+/// web page of another origin changes nothing through them either.
+pub fn router_with_more(server: Server, limits: &HttpLimits, more: Router<Server>) -> Router {
     let client = Router::new()
         .route("/", get(clients::one).delete(clients::forget))
         .route(
@@ -194,7 +202,8 @@ pub fn router_with(server: Server, limits: &HttpLimits) -> Router {
         .route("/clients", get(clients::list))
         .nest("/clients/{endpoint}", client)
         .nest("/bootstrap", bootstrap())
-        .nest("/credentials", credentials());
+        .nest("/credentials", credentials())
+        .merge(more);
     Router::new()
         .nest("/api/v1", api)
         .fallback(unknown_route)

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -10,7 +11,7 @@ use lwm2m_server::Server;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::router_with;
+use crate::router_with_more;
 
 /// What callers of the API may take of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +47,24 @@ impl Default for HttpLimits {
 /// # Cancel safety
 /// Dropping the future closes all connections; until then it does not end.
 pub async fn serve(listener: TcpListener, server: Server, limits: HttpLimits) -> io::Result<()> {
-    let service = TowerToHyperService::new(router_with(server, &limits));
+    serve_with_more(listener, server, limits, Router::new()).await
+}
+
+/// The same with routes of somebody else below `/api/v1`, see
+/// [`router_with_more`](crate::router_with_more).
+///
+/// # Errors
+/// The listener cannot accept any more.
+///
+/// # Cancel safety
+/// As [`serve`].
+pub async fn serve_with_more(
+    listener: TcpListener,
+    server: Server,
+    limits: HttpLimits,
+    more: Router<Server>,
+) -> io::Result<()> {
+    let service = TowerToHyperService::new(router_with_more(server, &limits, more));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout);

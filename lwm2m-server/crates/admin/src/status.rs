@@ -21,6 +21,8 @@ pub(crate) struct Status {
     refused: u64,
     notifications: u64,
     events_dropped: u64,
+    values_dropped: u64,
+    device_hooks_dropped: u64,
     models: Models,
     coap: Coap,
 }
@@ -89,6 +91,8 @@ impl Status {
             refused: statistics.refused,
             notifications: statistics.notifications,
             events_dropped: statistics.events_dropped,
+            values_dropped: statistics.values_dropped,
+            device_hooks_dropped: statistics.device_hooks_dropped,
             models,
             coap: Coap {
                 received: statistics.coap.received,

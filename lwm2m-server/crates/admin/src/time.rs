@@ -11,7 +11,7 @@ const ABSOLUTE_S: f64 = 268_435_456.0;
 const LAST_S: f64 = 253_402_300_799.0;
 
 /// `2023-11-14T22:13:20.000Z`; times before 1970 are 1970.
-pub(crate) fn rfc3339(time: SystemTime) -> String {
+pub fn rfc3339(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let (day, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     let (year, month, date) = civil(day);

@@ -4,6 +4,7 @@ mod bootstrap;
 mod credentials;
 mod dtls;
 mod hint;
+mod limits;
 mod observe;
 mod oscore;
 mod tcp;
@@ -25,6 +26,7 @@ use serde::Deserialize;
 pub(crate) use bootstrap::BootstrapSection;
 pub(crate) use credentials::CredentialsSection;
 use dtls::DtlsSection;
+use limits::LimitsSection;
 use observe::ObserveSection;
 pub(crate) use oscore::OscoreSection;
 use tcp::TcpSection;
@@ -183,26 +185,6 @@ impl Default for ModelsSection {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct LimitsSection {
-    registrations_max: Option<usize>,
-    device_queue_max: Option<usize>,
-    observations_max: Option<usize>,
-    mailbox_max: Option<usize>,
-    subscriber_queue_max: Option<usize>,
-    observation_queue_max: Option<usize>,
-    annotations_max: Option<usize>,
-    profiles_max: Option<usize>,
-    routes_max: Option<usize>,
-    refusals_per_second: Option<u32>,
-    oscore_contexts_max: Option<usize>,
-    local_addresses_max: Option<usize>,
-    connections_max: Option<usize>,
-    connections_per_address_max: Option<usize>,
-    connection_queue_max: Option<usize>,
-}
-
 /// What the server is started with.
 pub(crate) struct Settings {
     pub(crate) server: ServerConfig,
@@ -300,43 +282,7 @@ impl Config {
         self.observe.apply(&mut config.limits)?;
         self.coap.apply(&mut config.coap)?;
         self.tcp.apply(&mut config.tcp)?;
-        let limits = &mut config.limits;
-        set(&mut limits.registrations_max, self.limits.registrations_max);
-        set(&mut limits.device_queue_max, self.limits.device_queue_max);
-        set(&mut limits.observations_max, self.limits.observations_max);
-        set(&mut limits.mailbox_max, self.limits.mailbox_max);
-        set(
-            &mut limits.subscriber_queue_max,
-            self.limits.subscriber_queue_max,
-        );
-        set(
-            &mut limits.observation_queue_max,
-            self.limits.observation_queue_max,
-        );
-        set(&mut limits.annotations_max, self.limits.annotations_max);
-        set(&mut limits.profiles_max, self.limits.profiles_max);
-        set(&mut limits.routes_max, self.limits.routes_max);
-        set(
-            &mut limits.refusals_per_second,
-            self.limits.refusals_per_second,
-        );
-        set(
-            &mut limits.oscore_contexts_max,
-            self.limits.oscore_contexts_max,
-        );
-        set(
-            &mut limits.local_addresses_max,
-            self.limits.local_addresses_max,
-        );
-        set(&mut limits.connections_max, self.limits.connections_max);
-        set(
-            &mut limits.connections_per_address_max,
-            self.limits.connections_per_address_max,
-        );
-        set(
-            &mut limits.connection_queue_max,
-            self.limits.connection_queue_max,
-        );
+        self.limits.apply(&mut config.limits)?;
         Ok(config)
     }
 }

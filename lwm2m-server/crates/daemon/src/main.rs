@@ -7,6 +7,7 @@
 
 mod cli;
 mod config;
+mod plugin_api;
 mod run;
 
 use std::process::ExitCode;
@@ -58,7 +59,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Some(Command::Keygen(what)) => cli::keygen::run(&what, arguments.api.json),
-        Some(Command::Plugin(what)) => match cli::plugin::run(&what, arguments.api.json) {
+        Some(Command::Plugin(what)) => match cli::plugin::run(&what, &arguments.api) {
             Ok(code) => return code,
             Err(error) => Err(error),
         },

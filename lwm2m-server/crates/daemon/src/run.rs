@@ -39,7 +39,7 @@ const DEMO_COAP_PORT: u16 = 5683;
 const DEMO_HTTP_PORT: u16 = 8080;
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    start_logging(arguments.demo);
+    start_logging(if arguments.demo { "warn" } else { "info" });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -75,8 +75,11 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         .keys(Keys::load(settings.keys)?)
         .observe(settings.observe)
         .on(log_event);
+    let mut plugins = None;
     if settings.plugins.is_used() {
-        builder = builder.intercept(PluginHost::with(settings.plugins).await?);
+        let host = PluginHost::with(settings.plugins).await?;
+        builder = builder.intercept(host.clone());
+        plugins = Some(host);
     }
     let mut notes = Vec::new();
     for listener in settings.listeners {
@@ -91,7 +94,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         println!("{uri}{note}");
     }
     println!("http://{http_address}/api/v1");
-    serve_http(http, server, settings.http_limits).await
+    serve_http(http, server, settings.http_limits, plugins).await
 }
 
 async fn demo(arguments: &Arguments) -> anyhow::Result<()> {
@@ -116,7 +119,7 @@ async fn demo(arguments: &Arguments) -> anyhow::Result<()> {
         .context("the server has no listener")?;
     let devices = lwm2m_device::demo_devices(coap).await?;
     print_welcome(coap, http.local_addr()?);
-    let outcome = serve_http(http, server, HttpLimits::default()).await;
+    let outcome = serve_http(http, server, HttpLimits::default(), None).await;
     drop(devices);
     outcome
 }
@@ -158,8 +161,10 @@ async fn serve_http(
     listener: tokio::net::TcpListener,
     server: Server,
     limits: HttpLimits,
+    plugins: Option<PluginHost>,
 ) -> anyhow::Result<()> {
-    let serving = lwm2m_admin::serve(listener, server.clone(), limits);
+    let more = crate::plugin_api::router(plugins);
+    let serving = lwm2m_admin::serve_with_more(listener, server.clone(), limits, more);
     let outcome = tokio::select! {
         outcome = serving => outcome.context("the HTTP API has stopped"),
         () = interrupted() => Ok(()),
@@ -170,7 +175,7 @@ async fn serve_http(
 }
 
 /// Waits for Ctrl-C or, where there is one, the terminate signal.
-async fn interrupted() {
+pub(crate) async fn interrupted() {
     #[cfg(unix)]
     {
         let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
@@ -184,8 +189,8 @@ async fn interrupted() {
     let _ = tokio::signal::ctrl_c().await;
 }
 
-fn start_logging(demo: bool) {
-    let default = if demo { "warn" } else { "info" };
+/// Starts the log, on the standard error output, at this level unless the environment has another.
+pub(crate) fn start_logging(default: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     let _ = tracing_subscriber::fmt()

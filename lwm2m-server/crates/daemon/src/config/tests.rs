@@ -90,6 +90,32 @@ fn reads_every_section() {
 }
 
 #[test]
+fn limits_of_extensions_are_read_and_held_to_their_range() {
+    let text = "[limits]\nparked_requests_max = 5\nhook_timeout_s = 7\ndevice_hooks_max = 9\n\
+                transforms_per_device_max = 3\ndevice_hook_timeout_s = 11";
+    let limits = settings(text).unwrap().server.limits;
+    assert_eq!(limits.parked_requests_max, 5);
+    assert_eq!(limits.hook_timeout, Duration::from_secs(7));
+    assert_eq!(limits.device_hooks_max, 9);
+    assert_eq!(limits.transforms_per_device_max, 3);
+    assert_eq!(limits.device_hook_timeout, Duration::from_secs(11));
+    for (text, told) in [
+        (
+            "transforms_max = 0",
+            "[limits] transforms_max = 0: use at least 1",
+        ),
+        (
+            "hook_timeout_s = 0",
+            "[limits] hook_timeout_s = 0: use 1 to 3600",
+        ),
+        ("device_hook_timeout_s = 3601", "use 1 to 3600"),
+    ] {
+        let error = settings(&format!("[limits]\n{text}")).err().expect(text);
+        assert!(error.to_string().contains(told), "{error}");
+    }
+}
+
+#[test]
 fn the_reference_has_every_key_with_its_default() {
     let defaults = settings("").unwrap();
     let reference = settings(REFERENCE).unwrap();

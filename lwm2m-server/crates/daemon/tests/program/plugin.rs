@@ -1,7 +1,11 @@
-//! `plugin new`, `plugin check` and `plugin test`.
+//! `plugin new`, `check`, `test`, `run` and `list`.
 
+use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use crate::demo::BINARY;
 
@@ -119,4 +123,177 @@ fn fixtures_say_what_differs() {
     let output = plugin(folder.path(), &["test", "gate.rhai"]);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(errors.contains("gate.rhai has no fixture"), "{errors}");
+}
+
+/// A program that runs until it is dropped, and what it prints.
+struct Running {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    fn start(folder: &Path, arguments: &[&str]) -> Running {
+        let mut child = Command::new(BINARY)
+            .current_dir(folder)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let output = child.stdout.take().expect("its output is piped");
+        let lines = BufReader::new(output).lines();
+        Running { child, lines }
+    }
+
+    /// The next line of JSON that is so.
+    fn next(&mut self, is_so: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + Duration::from_secs(120);
+        loop {
+            let line = self.lines.next().expect("it goes on").expect("text");
+            let line: Value = serde_json::from_str(&line).expect("JSON");
+            if is_so(&line) {
+                return line;
+            }
+            assert!(Instant::now() < deadline, "the last line is {line}");
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_plugin_is_run_and_loaded_again_when_it_is_saved() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("gate.rhai");
+    let script = |what: &str| {
+        format!(
+            "fn on_register(r) {{ annotate(#{{ seen: \"{what}\" }}) }}\n\
+             fn transform(b) {{ emit_event(\"told\", #{{ n: 1 }}); pass() }}\n"
+        )
+    };
+    // A file alone asks for nothing, and its event is refused; a manifest asks for it.
+    let manifest = "name = 'gate'\nsource = 'gate.rhai'\npermissions = ['events']";
+    std::fs::write(folder.path().join("plugin.toml"), manifest).expect("a file");
+    std::fs::write(&file, script("first")).expect("a file");
+    let place = folder.path().to_str().expect("text");
+    let mut running = Running::start(folder.path(), &["plugin", "run", place, "--json"]);
+    let call = running.next(|line| line["call"] == "on_register");
+    assert_eq!(call["answer"]["annotate"]["set"]["seen"], "first");
+    assert_eq!(call["input"]["registration"]["endpoint"], "simulated-meter");
+    let call = running.next(|line| line["call"] == "transform");
+    assert_eq!(
+        call["input"]["batch"]["measurements"][0]["path"],
+        "/3303/0/5700"
+    );
+    assert_eq!(call["answer"], "pass");
+    let event = running.next(|line| line["event"] == "told");
+    assert_eq!(event["told"], "{\"n\":1}");
+
+    std::fs::write(&file, "fn on_registr(r) { }").expect("a file");
+    let refused = running.next(|line| line["error"].is_string());
+    assert_eq!(refused["generation"], 1, "the one before stays");
+    assert_eq!(
+        refused["hint"],
+        "did you mean on_register? Else give it another name"
+    );
+    std::fs::write(&file, script("second")).expect("a file");
+    running.next(|line| line["generation"] == 2);
+    let call = running.next(|line| line["call"] == "on_register");
+    assert_eq!(call["answer"]["annotate"]["set"]["seen"], "second");
+}
+
+#[test]
+fn the_plugins_of_a_running_server_are_listed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let file = folder.path().join(name);
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+        std::fs::write(file, text).expect("a file");
+    };
+    let script = "fn on_register(r) { metric_add(\"seen\", 1); pass() }";
+    write("plugins/gate.rhai", script);
+    write("plugins/broken.rhai", "\nfn on_registr(r) { }");
+    write(
+        "server.toml",
+        "[server]\nbind_address = \"127.0.0.1\"\nbind_port = 0\nsecurity_mode = \"nosec\"\n\
+         [http]\nbind = \"127.0.0.1:0\"",
+    );
+    let mut running = Running::start(folder.path(), &["--config", "server.toml"]);
+    let mut address = |scheme: &str| {
+        let lines = running.lines.by_ref().map(|line| line.expect("text"));
+        let mut lines = lines.filter(|line| line.starts_with(scheme));
+        lines.next().expect("an address")
+    };
+    let coap = address("coap://");
+    let http = address("http://").trim_end_matches("/api/v1").to_owned();
+    let list = |arguments: &[&str]| {
+        let all = [&["--server", http.as_str(), "plugin", "list"], arguments].concat();
+        let output = Command::new(BINARY).args(all).output().expect("it starts");
+        done(&output)
+    };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let server = coap
+        .trim_start_matches("coap://")
+        .parse()
+        .expect("an address");
+    let device = runtime.block_on(async {
+        let device = lwm2m_device::Device::builder("meter-7")
+            .server(server)
+            .start()
+            .await;
+        let device = device.expect("a device");
+        device.wait_registered().await.expect("registered");
+        device
+    });
+    let answer: Value = serde_json::from_str(&list(&["--json"])).expect("JSON");
+    let plugins = answer["plugins"].as_array().expect("a list");
+    assert_eq!(plugins.len(), 2, "{answer}");
+    let (broken, gate) = (&plugins[0], &plugins[1]);
+    assert_eq!(broken["state"], "refused");
+    assert_eq!(broken["error"]["line"], 2);
+    assert_eq!(gate["state"], "on");
+    assert_eq!(gate["figures"][0]["hook"], "on_register");
+    assert_eq!(gate["figures"][0]["calls"], 1);
+    assert_eq!(gate["metrics"][0]["name"], "seen");
+    let table = list(&[]);
+    for part in [
+        "gate",
+        "on_register",
+        "broken.rhai:2: fn on_registr is no hook",
+        "did you mean",
+    ] {
+        assert!(table.contains(part), "{table}");
+    }
+    let get = |path: &str| {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .build()
+            .into();
+        let mut answer = agent
+            .get(format!("{http}/api/v1{path}"))
+            .call()
+            .expect("an answer");
+        let text = answer.body_mut().read_to_string().expect("text");
+        (
+            answer.status().as_u16(),
+            serde_json::from_str::<Value>(&text).expect("JSON"),
+        )
+    };
+    let (status, gate) = get("/plugins/gate");
+    assert_eq!(
+        (status, &gate["figures"][0]["histogram"][0]["calls"]),
+        (200, &Value::from(1))
+    );
+    let (status, problem) = get("/plugins/nobody");
+    assert_eq!(status, 404);
+    assert_eq!(problem["type"], "urn:lwm2m:problem:unknown-plugin");
+    let (_, status) = get("/status");
+    assert_eq!(status["values_dropped"], 0);
+    assert_eq!(status["device_hooks_dropped"], 0);
+    runtime.block_on(device.stop());
 }

@@ -10,14 +10,7 @@ use serde_json::json;
 use crate::cli::table;
 
 pub(super) fn run(plugin: &Path, config: Option<&Path>, json: bool) -> anyhow::Result<()> {
-    let settings = match config {
-        None => toml::Table::new(),
-        Some(file) => {
-            let text = std::fs::read_to_string(file)
-                .with_context(|| format!("cannot read {}", file.display()))?;
-            toml::from_str(&text).with_context(|| format!("in {}", file.display()))?
-        }
-    };
+    let settings = settings(config)?;
     let checked = check(plugin, &settings).map_err(with_hint)?;
     let hooks: Vec<&str> = checked.hooks.iter().copied().map(Hook::name).collect();
     let manifest = &checked.manifest;
@@ -42,6 +35,16 @@ pub(super) fn run(plugin: &Path, config: Option<&Path>, json: bool) -> anyhow::R
         false => println!("  permissions  {}", manifest.permissions.join(", ")),
     }
     Ok(())
+}
+
+/// What the `init` of a plugin gets: the table of a file, an empty one without.
+pub(super) fn settings(file: Option<&Path>) -> anyhow::Result<toml::Table> {
+    let Some(file) = file else {
+        return Ok(toml::Table::new());
+    };
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    toml::from_str(&text).with_context(|| format!("in {}", file.display()))
 }
 
 /// The error, and below it how to mend it.
