@@ -223,6 +223,12 @@ impl Inner {
         if changed {
             // What the plugins before granted may not be what these would.
             self.services.forget_granted_credentials();
+            let plans = before
+                .hooks()
+                .union(HookSet::from_bits(self.hooks.load(Ordering::Acquire)));
+            if plans.contains(Hook::ObservePlan) {
+                self.services.plan_observations();
+            }
         }
         let known = std::mem::replace(&mut *self.refused(), errors.clone());
         for error in errors.iter().filter(|error| !known.contains(error)) {

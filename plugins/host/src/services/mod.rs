@@ -79,6 +79,13 @@ impl Services {
         let _ = self.server.set(server);
     }
 
+    /// What plugins plan may be something else now.
+    pub(crate) fn plan_observations(&self) {
+        if let Some(server) = self.server() {
+            server.plan_observations();
+        }
+    }
+
     /// The server; none before it runs and after it has stopped.
     pub(crate) fn server(&self) -> Option<Server> {
         self.server.get()?.upgrade()

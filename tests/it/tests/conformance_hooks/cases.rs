@@ -6,6 +6,9 @@ use lwm2m_server::Hook;
 
 use super::{Case, Happened, Step};
 
+const OBSERVE_REPAIR: &str = "plans to observe /3/0/9; when that is not found, drops it, when it is \
+                              not allowed, observes /4/0/2 in its place, and keeps it otherwise";
+
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "register-pass",
@@ -118,6 +121,70 @@ pub(super) const CASES: &[Case] = &[
             Step::Published("gone", "\"replaced\""),
             Step::Deregister,
             Step::Published("gone", "\"deregistered\""),
+        ],
+    },
+    Case {
+        name: "observe-none",
+        hook: Hook::ObservePlan,
+        behaviour: "has no opinion",
+        steps: &[
+            Step::Register("", Code::CREATED),
+            Step::Read(1, &[1]),
+            Step::Planned(&[]),
+        ],
+    },
+    Case {
+        name: "observe-plan",
+        hook: Hook::ObservePlan,
+        behaviour: "plans to observe /3/0/9, with pmin 10, where the device has it",
+        steps: &[
+            Step::Register("", Code::CREATED),
+            Step::Attributes("3/0/9", "pmin=10"),
+            Step::Observed("3/0/9", 5),
+            Step::Values(&[5]),
+            Step::Planned(&["/3/0/9"]),
+            Step::Update("", "</1/0>,</3/0>", Code::CHANGED),
+            Step::Read(1, &[1]),
+            Step::Planned(&["/3/0/9"]),
+        ],
+    },
+    Case {
+        name: "observe-drop",
+        hook: Hook::ObserveFailed,
+        behaviour: OBSERVE_REPAIR,
+        steps: &[
+            Step::Register("", Code::CREATED),
+            Step::ObserveRefused("3/0/9", Code::NOT_FOUND),
+            Step::Update("", "</1/0>,</3/0>", Code::CHANGED),
+            Step::Read(2, &[2]),
+            Step::Register("", Code::CREATED),
+            Step::Observed("3/0/9", 5),
+            Step::Planned(&["/3/0/9"]),
+        ],
+    },
+    Case {
+        name: "observe-replace",
+        hook: Hook::ObserveFailed,
+        behaviour: OBSERVE_REPAIR,
+        steps: &[
+            Step::Register("", Code::CREATED),
+            Step::ObserveRefused("3/0/9", Code::METHOD_NOT_ALLOWED),
+            Step::Observed("4/0/2", 5),
+            Step::Values(&[5]),
+            Step::Planned(&["/4/0/2"]),
+        ],
+    },
+    Case {
+        name: "observe-keep",
+        hook: Hook::ObserveFailed,
+        behaviour: OBSERVE_REPAIR,
+        steps: &[
+            Step::Register("", Code::CREATED),
+            Step::ObserveRefused("3/0/9", Code::BAD_REQUEST),
+            Step::Read(2, &[2]),
+            Step::Update("", "</1/0>,</3/0>", Code::CHANGED),
+            Step::Observed("3/0/9", 5),
+            Step::Planned(&["/3/0/9"]),
         ],
     },
     Case {

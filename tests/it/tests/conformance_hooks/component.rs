@@ -30,6 +30,7 @@ fn guest(case: &str) -> Guest {
         Some("register" | "update") => "registration-plugin",
         Some("registered" | "updated" | "gone") => "devices-plugin",
         Some("credentials") => "credentials-plugin",
+        Some("observe") => "observe-plugin",
         Some("transform") => "telemetry-plugin",
         Some("firmware") => "firmware-plugin",
         Some("bootstrap" | "bootstrapped") => "bootstrap-plugin",
@@ -42,6 +43,7 @@ fn guest(case: &str) -> Guest {
         "devices-plugin" => devices(guest, case, &mut data),
         "credentials-plugin" => guest.does("lookup", credentials(&mut data)),
         "telemetry-plugin" => guest.does("transform", transform(case, &mut data)),
+        "observe-plugin" => observe(guest, case, &mut data),
         "firmware-plugin" => firmware(guest, case, &mut data),
         _ => bootstrap(guest, case, &mut data),
     };
@@ -276,6 +278,46 @@ fn transform(case: &str, data: &mut Data) -> String {
         "transform-fail" => "unreachable".to_owned(),
         other => panic!("no component for {other}"),
     }
+}
+
+/// Behind the registration, which has its links at 104, are the paths at 152 and the failure at 160.
+fn observe(guest: Guest, case: &str, data: &mut Data) -> Guest {
+    let (zero, one, two) = ("(i32.const 0)", "(i32.const 1)", "(i32.const 2)");
+    // A target of 120 bytes: its path, and the attributes at 16, of which pmin is the first.
+    let mut target = |path: [u16; 3], pmin: Option<u32>| {
+        let mut words = data.path(path);
+        if let Some(seconds) = pmin {
+            let seconds = format!("(i32.const {seconds})");
+            words.extend([one.to_owned(), zero.to_owned(), one.to_owned(), seconds]);
+        }
+        words.resize(30, zero.to_owned());
+        data.words(&words.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let pmin = (case == "observe-plan").then_some(10);
+    let (battery, instead) = (target([3, 0, 9], pmin), target([4, 0, 2], None));
+    let plan = |target: &str| {
+        let words = [target, one, zero, zero, zero, zero, zero];
+        words.map(str::to_owned)
+    };
+    let answer = |kind: &str, plan: [String; 7]| {
+        let mut words = vec![kind];
+        words.extend(plan.iter().map(String::as_str));
+        answer_words(&words)
+    };
+    if case == "observe-none" {
+        return guest.does("plan", NO_OPINION);
+    }
+    let failure = "(i32.load8_u offset=160 (local.get $0))";
+    let (drop, replace) = (answer_words(&[one]), answer(two, plan(&instead)));
+    let repair = format!(
+        "(if (i32.ne (i32.load offset=156 (local.get $0)) {one}) (then unreachable))
+         (if (i32.eqz {failure}) (then {drop} return))
+         (if (i32.eq {failure} {one}) (then {replace} return))
+         {NO_OPINION}"
+    );
+    guest
+        .does("plan", answer(one, plan(&battery)))
+        .does("on-failure", repair)
 }
 
 /// A `job` has the version of its image at 184 and the URIs at 208; behind it are the state of the

@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lwm2m_coap::Code;
-use lwm2m_core::{Path, Record, Value};
+use lwm2m_core::{Attributes, Path, Record, Value};
 use lwm2m_server::bootstrap::{BootstrapAnswer, BootstrapPlan, BootstrapRequest};
 use lwm2m_server::hooks::{
     Batch, BootstrapEnd, CredentialAnswer, CredentialRequest, EndReason, FirmwareAction,
     FirmwareChoice, FirmwareEvent, FirmwareJob, FirmwareStep, FirmwareStrategy, FirmwareVerdict,
-    Outcome, Series, Update,
+    ObserveFailure, ObservePlan, ObserveTarget, Outcome, Repair, Series, Update,
 };
 use lwm2m_server::{
     Annotations, Answer, Decision, EndpointName, EventKind, Hook, HookSet, Interceptor, Reason,
@@ -86,6 +86,8 @@ impl Interceptor for Behaviour {
         match self.hook {
             // Who drives a delivery is who chose to.
             Hook::FirmwareStep => own.with(Hook::Firmware),
+            // Who repairs a plan is who made it.
+            Hook::ObserveFailed => own.with(Hook::ObservePlan),
             _ => own,
         }
     }
@@ -179,6 +181,32 @@ impl Interceptor for Behaviour {
             _ => "another",
         };
         self.publish(&registration.endpoint, "gone", format!("\"{reason}\""))
+    }
+
+    fn observe_plan(&self, registration: &Arc<Registration>) -> Answer<Option<ObservePlan>> {
+        let (case, registration) = (self.case, Arc::clone(registration));
+        self.answer(move || match case {
+            "observe-none" => None,
+            "observe-plan" if registration.objects.has_object(3) => {
+                Some(plan(Path::resource(3, 0, 9), &["pmin=10"]))
+            }
+            _ => Some(plan(Path::resource(3, 0, 9), &[])),
+        })
+    }
+
+    fn observe_failed(
+        &self,
+        _: &Arc<Registration>,
+        _: &ObservePlan,
+        paths: &[Path],
+        failure: ObserveFailure,
+    ) -> Answer<Repair> {
+        assert_eq!(paths, [Path::resource(3, 0, 9)]);
+        self.answer(move || match failure {
+            ObserveFailure::NotFound => Repair::Drop,
+            ObserveFailure::NotAllowed => Repair::Replace(plan(Path::resource(4, 0, 2), &[])),
+            _ => Repair::Keep,
+        })
     }
 
     fn transform(&self, batch: &Arc<Batch>) -> Answer<Outcome> {
@@ -292,6 +320,17 @@ impl Interceptor for Behaviour {
     fn on_bootstrapped(&self, end: &Arc<BootstrapEnd>) -> Answer<()> {
         let json = end.failure.is_none().to_string();
         self.publish(&end.endpoint, "bootstrapped", json)
+    }
+}
+
+fn plan(path: Path, attributes: &[&str]) -> ObservePlan {
+    let attributes = Attributes::from_query(attributes.iter().copied());
+    ObservePlan {
+        targets: vec![ObserveTarget {
+            path,
+            attributes: attributes.expect("attributes"),
+        }],
+        ..ObservePlan::default()
     }
 }
 

@@ -71,6 +71,23 @@ fn script(case: &str) -> &'static str {
                 }
             }"#
         }
+        "observe-none" => "fn observe_plan(registration) { }",
+        "observe-plan" => {
+            r#"fn observe_plan(registration) {
+                if registration.has_object(3) { observe([target("/3/0/9", #{ pmin: 10 })]) }
+            }"#
+        }
+        "observe-drop" | "observe-replace" | "observe-keep" => {
+            r#"fn observe_plan(registration) { observe(["/3/0/9"], "single") }
+            fn observe_failed(registration, paths, failure) {
+                if paths[0] != "/3/0/9" { throw "another path"; }
+                switch failure {
+                    "not-found" => drop(),
+                    "not-allowed" => observe(["/4/0/2"]),
+                    _ => keep(),
+                }
+            }"#
+        }
         "transform-pass" => "fn transform(batch) { }",
         "transform-drop" => {
             "fn transform(batch) {

@@ -12,7 +12,7 @@ use lwm2m_server::hooks::{
 };
 use lwm2m_server::{
     Annotations, Answer, Content, Decision, EndpointName, EventKind, Events, Hook, HookSet,
-    Interceptor, Listener, Registration, Server, ServerConfig,
+    Interceptor, Listener, ObservationTarget, Registration, Server, ServerConfig,
 };
 
 use super::{Case, Happened, Installed, Step, Subject};
@@ -138,6 +138,32 @@ impl Stage {
                 };
                 assert_eq!(levels(&values.records), seen, "{what}");
             }
+            Step::Attributes(path, query) => {
+                let request = self.device.receive().await;
+                assert_eq!(request.code, Code::PUT, "{what}");
+                assert_eq!(request.path(), path, "{what}");
+                assert_eq!(
+                    request.values(OptionNumber::URI_QUERY).join("&"),
+                    query,
+                    "{what}"
+                );
+                let answer = self.device.answer(&request, Code::CHANGED);
+                self.device.send(&answer.encode()).await;
+            }
+            Step::Observed(path, level) => {
+                let request = self.device.receive().await;
+                assert_eq!(request.uint(OptionNumber::OBSERVE), Some(0), "{what}");
+                assert_eq!(request.path(), path, "{what}");
+                self.reply(&request, level, Some(1)).await;
+                self.established(what).await;
+            }
+            Step::ObserveRefused(path, code) => {
+                let request = self.device.receive().await;
+                assert_eq!(request.uint(OptionNumber::OBSERVE), Some(0), "{what}");
+                assert_eq!(request.path(), path, "{what}");
+                let answer = self.device.answer(&request, code);
+                self.device.send(&answer.encode()).await;
+            }
             Step::Connect(identity, works) => {
                 let mut device = SecurePeer::new(&self.server).await;
                 let connected = device.connect(identity.as_bytes(), KEY).await;
@@ -183,10 +209,37 @@ impl Stage {
         }
     }
 
+    /// Waits until what the device has taken stands.
+    async fn established(&self, what: &str) {
+        let device = self.server.device("a");
+        let stands = async {
+            loop {
+                let observations = device.observations().await.expect(what);
+                if observations.iter().any(|observation| observation.planned) {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        in_time(stands).await;
+    }
+
     async fn see(&mut self, step: Step, what: &str) {
         let hook = self.hook.name();
         let events = &mut self.events;
         match step {
+            Step::Planned(expected) => {
+                let device = self.server.device("a");
+                let observations = device.observations().await.expect(what);
+                let planned = observations.iter().filter(|o| o.planned);
+                let planned: Vec<String> = planned
+                    .map(|observation| match &observation.target {
+                        ObservationTarget::Single(path) => path.to_string(),
+                        ObservationTarget::Composite(paths) => format!("{paths:?}"),
+                    })
+                    .collect();
+                assert_eq!(planned, expected, "{what}");
+            }
             Step::Annotations(expected) => {
                 let registration = self.server.registration("a").await.expect(what);
                 let annotations: Vec<(&str, &str)> = (registration.annotations.iter())

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lwm2m_coap::{Code, MessageType, OptionNumber};
+use lwm2m_server::observe::{ObserveRule, ObserveStrategies, ObserveStrategy};
 use serde_json::{Value as Json, json};
 use tokio::sync::mpsc::Receiver;
 
@@ -166,4 +167,43 @@ async fn the_life_of_a_registration_is_told() {
         (name.as_str(), &data["endpoint"]),
         ("registered", &json!("b"))
     );
+}
+
+#[tokio::test]
+async fn what_the_server_observes_by_itself_is_told_and_marked() {
+    let (server, api, device) = setup("1.1").await;
+    let mut events = api.events("/api/v1/events?endpoint=a").await;
+    let rule = ObserveRule::new(ObserveStrategy::Single);
+    let paths = ["/3/0/9", "/4/0/2", "/9/0/7"].map(|path| path.parse().expect("a path"));
+    let rule = paths.into_iter().fold(rule, ObserveRule::path);
+    let strategies = ObserveStrategies::default().rule(rule);
+    server.set_observe_strategies(strategies).expect("taken");
+    serve(&device, |answer| {
+        answer
+            .option(OptionNumber::OBSERVE, [1])
+            .format(0)
+            .payload("87")
+    })
+    .await;
+    let refused = device.receive().await;
+    let answer = device.answer(&refused, Code::NOT_FOUND);
+    device.send(&answer.encode()).await;
+    let planned = next(&mut events, "observe_planned").await;
+    assert_eq!(planned["owner"], "configuration");
+    let observations = json!([
+        { "paths": ["/3/0/9"], "composite": false },
+        { "paths": ["/4/0/2"], "composite": false },
+    ]);
+    assert_eq!(planned["observations"], observations);
+    assert_eq!(planned["left_out"], json!(["/9/0/7"]));
+    let failed = next(&mut events, "observe_failed").await;
+    assert_eq!(failed["operation"], "observe");
+    assert_eq!(failed["paths"], json!(["/4/0/2"]));
+    assert_eq!(failed["code"], "4.04 Not Found");
+    assert_eq!(failed["reason"]["code"], "observe-refused");
+    let established = next(&mut events, "observe_established").await;
+    let counts = ["made", "cancelled", "failed"].map(|count| established[count].as_u64());
+    assert_eq!(counts, [Some(1), Some(0), Some(1)]);
+    let list = api.get("/api/v1/clients/a/observations").await.ok();
+    assert_eq!(list["observations"][0]["planned"], true);
 }
