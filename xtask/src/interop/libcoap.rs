@@ -158,14 +158,19 @@ pub(crate) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::
 }
 
 /// The command-line tools, at one address.
-struct Device {
-    server: u16,
-    port: u16,
+pub(super) struct Device {
+    pub(super) server: u16,
+    pub(super) port: u16,
 }
 
 impl Device {
     /// One request to the server under test, from the device's own port.
-    fn client(&self, method: &str, path: &str, body: Option<&str>) -> anyhow::Result<String> {
+    pub(super) fn client(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&str>,
+    ) -> anyhow::Result<String> {
         let port = self.port.to_string();
         let uri = format!("coap://127.0.0.1:{}{path}", self.server);
         let mut arguments = vec![
@@ -205,14 +210,14 @@ impl Device {
     }
 
     /// The server side of the device, on the same port as its requests.
-    fn coap_server(&self) -> Command {
+    pub(super) fn coap_server(&self) -> Command {
         let mut command = Command::new("coap-server-notls");
         command.args(["-A", "127.0.0.1", "-p", &self.port.to_string(), "-d", "50"]);
         command
     }
 
     /// Puts a resource into the device as text, or changes it.
-    fn create(&self, path: &str, value: &str) -> anyhow::Result<()> {
+    pub(super) fn create(&self, path: &str, value: &str) -> anyhow::Result<()> {
         self.put(path, "0", value.as_bytes())
     }
 

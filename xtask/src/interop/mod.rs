@@ -10,6 +10,7 @@ mod debian;
 mod events;
 mod leshan;
 mod libcoap;
+mod observing;
 mod peer;
 mod report;
 mod secure;
@@ -25,7 +26,7 @@ use server::Server;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Only these parts: libcoap, aiocoap, leshan, bootstrap, dtls, coaps.
+    /// Only these parts: libcoap, aiocoap, leshan, observe, bootstrap, dtls, coaps.
     peers: Vec<String>,
 }
 
@@ -41,6 +42,7 @@ const PEERS: &[(&str, Scenarios)] = &[
     ("libcoap", Scenarios::Binary(libcoap::run)),
     ("aiocoap", Scenarios::Binary(aiocoap::run)),
     ("leshan", Scenarios::Binary(leshan::run)),
+    ("observe", Scenarios::Own(observing::run)),
     ("bootstrap", Scenarios::Binary(bootstrap::run)),
     ("dtls", Scenarios::Own(secure::run)),
     ("coaps", Scenarios::Binary(secure::run_binary)),
@@ -49,7 +51,9 @@ const PEERS: &[(&str, Scenarios)] = &[
 pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     for peer in &arguments.peers {
         if !PEERS.iter().any(|(name, _)| name == peer) {
-            bail!("no peer '{peer}': use libcoap, aiocoap, leshan, bootstrap, dtls or coaps");
+            bail!(
+                "no peer '{peer}': use libcoap, aiocoap, leshan, observe, bootstrap, dtls or coaps"
+            );
         }
     }
     let begun = Instant::now();

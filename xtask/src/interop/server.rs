@@ -53,6 +53,15 @@ pub(crate) struct Server {
 impl Server {
     /// Builds the binary, starts it on free ports of the loopback, and waits until it says where.
     pub(crate) fn start(root: &Path) -> anyhow::Result<Server> {
+        Server::start_with(root, "", &[])
+    }
+
+    /// The same with more in its configuration, and with files beside it.
+    pub(crate) fn start_with(
+        root: &Path,
+        more: &str,
+        files: &[(&str, &str)],
+    ) -> anyhow::Result<Server> {
         let mut build = vec!["build", "--package", "lwm2m-daemon"];
         let openssl = debian::install_library(root, "openssl", &["libssl-dev", "pkg-config"]);
         let no_tls_psk = openssl.err().map(|reason| format!("{reason:#}"));
@@ -65,7 +74,14 @@ impl Server {
             std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
         let binary = target.join("debug/lwm2m-server");
         let material = Material::make()?;
-        let config = material.write("lwm2m-server.toml", CONFIG)?;
+        let config = material.write("lwm2m-server.toml", &format!("{CONFIG}{more}"))?;
+        for (name, text) in files {
+            let file = Path::new(&config).with_file_name(name);
+            if let Some(folder) = file.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            std::fs::write(file, text)?;
+        }
         let mut child = Command::new(&binary)
             .arg("--config")
             .arg(&config)

@@ -269,7 +269,12 @@ fn queue_mode(root: &Path, server: &Server) -> anyhow::Result<()> {
     device.tell("stop")
 }
 
-fn start(root: &Path, server: &Server, endpoint: &str, mode: &str) -> anyhow::Result<Peer> {
+pub(super) fn start(
+    root: &Path,
+    server: &Server,
+    endpoint: &str,
+    mode: &str,
+) -> anyhow::Result<Peer> {
     let folder = root.join("tests/interop/leshan/target");
     let class_path = format!(
         "{}:{}/*",
