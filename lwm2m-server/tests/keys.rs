@@ -23,7 +23,7 @@ impl World {
                 certificate: Some(folder.join("server.pem")),
                 private_key: folder.join("server.key"),
             }],
-            trust_store: None,
+            ..KeyFiles::default()
         };
         let keys = Keys::load(files).unwrap();
         let server = Server::builder()

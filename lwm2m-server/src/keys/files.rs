@@ -6,8 +6,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use lwm2m_dtls::{
-    CertificateChain, CertificateError, KeyError, PrivateKey, ServerCertificate,
-    ServerCertificateError, ServerCertificates, TrustStore,
+    CertificateChain, CertificateError, KeyError, PrivateKey, RevocationListError, RevocationLists,
+    ServerCertificate, ServerCertificateError, ServerCertificates, TrustStore,
 };
 use zeroize::Zeroizing;
 
@@ -19,6 +19,9 @@ const KEY_FILE_BYTES_MAX: u64 = 4 << 20;
 /// What the files of a trust store are called when it is a folder.
 const CERTIFICATE_SUFFIXES: [&str; 4] = ["pem", "crt", "cer", "der"];
 
+/// What the files of revocation lists are called when they are in a folder.
+const REVOCATION_LIST_SUFFIXES: [&str; 2] = ["crl", "pem"];
+
 /// Where the server's keys and certificates are.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct KeyFiles {
@@ -28,6 +31,8 @@ pub struct KeyFiles {
     /// The certificates of CAs, or of single devices, that are believed: a file, or a folder with
     /// files called `*.pem`, `*.crt`, `*.cer` or `*.der`.
     pub trust_store: Option<PathBuf>,
+    /// What these CAs have taken back: a file, or a folder with files called `*.crl` or `*.pem`.
+    pub revocation_lists: Option<PathBuf>,
 }
 
 /// A private key, and the chain that certifies it.
@@ -69,6 +74,9 @@ pub enum KeyFileFault {
     /// It has no chain that we can use.
     #[error("{0}")]
     Chain(#[from] CertificateError),
+    /// It has no revocation list that we can use.
+    #[error("{0}")]
+    Revocations(#[from] RevocationListError),
     /// Chain and key do not belong together.
     #[error("{0}")]
     Pair(#[from] ServerCertificateError),
@@ -94,6 +102,18 @@ impl KeyFiles {
                 material.trust_store.extend(store);
             }
         }
+        if let Some(path) = &self.revocation_lists {
+            let error = |path: &Path, fault: KeyFileFault| KeyFileError {
+                key: "revocation_lists",
+                path: path.to_owned(),
+                fault,
+            };
+            for file in revocation_list_files(path).map_err(|fault| error(path, fault.into()))? {
+                let read = read(&file).and_then(|bytes| Ok(RevocationLists::parse(&bytes)?));
+                let lists = read.map_err(|fault| error(&file, fault))?;
+                material.trust_store.revoke(lists);
+            }
+        }
         Ok(material)
     }
 
@@ -105,6 +125,7 @@ impl KeyFiles {
             paths.push(files.private_key.as_path());
         }
         paths.extend(self.trust_store.as_deref());
+        paths.extend(self.revocation_lists.as_deref());
         paths
     }
 }
@@ -159,6 +180,23 @@ fn trust_store(path: &Path, fault: impl Into<KeyFileFault>) -> KeyFileError {
 
 /// The file itself, or the files of a folder in the order of their names.
 pub(super) fn trust_store_files(path: &Path) -> io::Result<Vec<PathBuf>> {
+    files_called(path, &CERTIFICATE_SUFFIXES)
+}
+
+/// The same of revocation lists.
+fn revocation_list_files(path: &Path) -> io::Result<Vec<PathBuf>> {
+    files_called(path, &REVOCATION_LIST_SUFFIXES)
+}
+
+/// What may be in any of the folders: to see whether something has changed.
+pub(super) fn key_files(path: &Path) -> io::Result<Vec<PathBuf>> {
+    files_called(
+        path,
+        &[&CERTIFICATE_SUFFIXES[..], &REVOCATION_LIST_SUFFIXES].concat(),
+    )
+}
+
+fn files_called(path: &Path, suffixes: &[&str]) -> io::Result<Vec<PathBuf>> {
     if !fs::metadata(path)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
@@ -166,11 +204,11 @@ pub(super) fn trust_store_files(path: &Path) -> io::Result<Vec<PathBuf>> {
     for entry in fs::read_dir(path)? {
         let file = entry?.path();
         let suffix = file.extension().and_then(|suffix| suffix.to_str());
-        let is_certificate = suffix.is_some_and(|suffix| {
-            let mut known = CERTIFICATE_SUFFIXES.iter();
+        let is_called_so = suffix.is_some_and(|suffix| {
+            let mut known = suffixes.iter();
             known.any(|one| one.eq_ignore_ascii_case(suffix))
         });
-        if is_certificate && file.is_file() {
+        if is_called_so && file.is_file() {
             files.push(file);
         }
     }

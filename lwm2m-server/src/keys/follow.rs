@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind as Change, RecommendedWatcher, RecursiveMode, Watcher};
 
-use super::files::trust_store_files;
+use super::files::key_files;
 use super::{KeyFileError, KeyFiles, KeyWarning, Keys, Reloaded};
 use crate::Reason;
 use crate::event::{EventKind, EventSource};
@@ -200,7 +200,7 @@ fn folders(files: &KeyFiles) -> BTreeSet<PathBuf> {
 fn fingerprint(files: &KeyFiles) -> u64 {
     let mut hasher = DefaultHasher::new();
     for path in files.paths() {
-        for file in trust_store_files(path).unwrap_or_default() {
+        for file in key_files(path).unwrap_or_default() {
             let metadata = fs::metadata(&file).ok();
             let state = metadata.map(|it| (identity(&it), it.len(), it.modified().ok()));
             (file, state).hash(&mut hasher);

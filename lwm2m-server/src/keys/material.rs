@@ -73,6 +73,7 @@ impl KeyMaterial {
         chains(self) == chains(other)
             && raw(self) == raw(other)
             && self.trust_store.certificates() == other.trust_store.certificates()
+            && self.trust_store.revocations() == other.trust_store.revocations()
     }
 
     /// What should be looked after at a time, in seconds since 1970.

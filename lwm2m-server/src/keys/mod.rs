@@ -7,8 +7,8 @@ mod material;
 mod shared;
 
 pub use lwm2m_dtls::{
-    Certificate, CertificateChain, KeyError, PrivateKey, PublicKey, ServerCertificate,
-    ServerCertificates, TrustStore,
+    Certificate, CertificateChain, KeyError, PrivateKey, PublicKey, RevocationListError,
+    RevocationLists, ServerCertificate, ServerCertificates, TrustStore,
 };
 
 pub use files::{CertificateFiles, KeyFileError, KeyFileFault, KeyFiles};

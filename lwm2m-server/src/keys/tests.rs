@@ -59,6 +59,7 @@ fn files(certificates: Vec<CertificateFiles>, trust_store: Option<PathBuf>) -> K
     KeyFiles {
         certificates,
         trust_store,
+        revocation_lists: None,
     }
 }
 

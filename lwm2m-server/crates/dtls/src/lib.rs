@@ -119,8 +119,9 @@ mod tls;
 pub use alert::Alert;
 pub use certificate::{
     Certificate, CertificateChain, CertificateError, CertificateFault, CertificateUsage,
-    ChainLimits, Culprit, MatchingType, Selection, ServerCertificate, ServerCertificateError,
-    ServerCertificates, ServerReference, TrustStore, X509Identity, verify_client, verify_server,
+    ChainLimits, Culprit, MatchingType, RevocationListError, RevocationLists, Selection,
+    ServerCertificate, ServerCertificateError, ServerCertificates, ServerReference, TrustStore,
+    X509Identity, verify_client, verify_server,
 };
 pub use config::{
     CidOffer, ClientAuthentication, ClientConfig, ClientCredentials, Config, ExtendedMasterSecret,

@@ -9,7 +9,7 @@ use lwm2m_dtls::{
 use lwm2m_server::credentials::{
     CertificateRule, Credential, CredentialId, CredentialStore, MemoryCredentials, Proof,
 };
-use lwm2m_server::keys::{KeyMaterial, Keys};
+use lwm2m_server::keys::{KeyMaterial, Keys, RevocationLists};
 use lwm2m_server::{EventKind, Listener, Server};
 use rcgen::{CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 
@@ -125,6 +125,62 @@ async fn a_device_registers_with_its_certificate() {
     // The certificate is no one else's.
     let code = peer.try_register("ep=urn:another&lwm2m=1.1&lt=60").await;
     assert!(!code.is_success(), "{code:?}");
+}
+
+/// A list in which this serial number is taken back.
+fn revocations(authority: &Authority, serial: &[u8]) -> RevocationLists {
+    let revoked = rcgen::RevokedCertParams {
+        serial_number: rcgen::SerialNumber::from_slice(serial),
+        revocation_time: rcgen::date_time_ymd(2026, 1, 1),
+        reason_code: None,
+        invalidity_date: None,
+    };
+    let list = rcgen::CertificateRevocationListParams {
+        this_update: rcgen::date_time_ymd(2026, 1, 1),
+        next_update: rcgen::date_time_ymd(2026, 2, 1),
+        crl_number: rcgen::SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: vec![revoked],
+        key_identifier_method: rcgen::KeyIdMethod::Sha256,
+    };
+    let list = list.signed_by(&authority.issuer).expect("signed");
+    RevocationLists::parse(list.der()).expect("a list")
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_revoked_while_the_server_runs_is_refused_from_then_on() {
+    let authority = Authority::new();
+    let own = authority.issue(&params("server"));
+    let keys = Keys::new(own.material(&authority));
+    let server = server(keys.clone(), Proof::X509(CertificateRule::default())).await;
+    let mut events = server.events();
+    let [gone, good] = [("urn:gone", 7), ("urn:good", 8)].map(|(name, serial)| {
+        let mut params = params(name);
+        params.serial_number = Some(rcgen::SerialNumber::from_slice(&[serial]));
+        authority.issue(&params)
+    });
+    let mut peer = SecurePeer::new(&server).await;
+    peer.connect_with(gone.client(&own)).await.expect("before");
+    let mut material = own.material(&authority);
+    material.trust_store.revoke(revocations(&authority, &[7]));
+    keys.replace(material);
+    let mut peer = SecurePeer::new(&server).await;
+    let refused = peer.connect_with(gone.client(&own)).await;
+    refused.expect_err("revoked");
+    let reason = event(&mut events, |event| match &event.kind {
+        EventKind::Refused {
+            operation: "handshake",
+            reason,
+            ..
+        } => Some(reason.clone()),
+        _ => None,
+    });
+    let reason = reason.await;
+    assert_eq!(reason.code, "certificate-revoked");
+    assert!(reason.message.contains("CN=urn:gone"), "{reason:?}");
+    assert!(reason.hint.is_some());
+    let mut peer = SecurePeer::new(&server).await;
+    peer.connect_with(good.client(&own)).await.expect("another");
 }
 
 #[tokio::test]

@@ -111,7 +111,7 @@ fn server(arguments: &Arguments) -> anyhow::Result<Made> {
             certificate: Some(chain.clone()),
             private_key: secret.clone(),
         }],
-        trust_store: None,
+        ..KeyFiles::default()
     };
     read.load().context("what was written does not read back")?;
 

@@ -19,6 +19,7 @@ pub(super) struct DtlsSection {
     server_certificate: Option<PathBuf>,
     server_private_key: Option<PathBuf>,
     trust_store: Option<PathBuf>,
+    revocation_lists: Option<PathBuf>,
     client_authentication: Authentication,
     certificate: Vec<CertificateSection>,
     backend: Option<Backend>,
@@ -268,6 +269,7 @@ impl DtlsSection {
             &mut self.server_certificate,
             &mut self.server_private_key,
             &mut self.trust_store,
+            &mut self.revocation_lists,
         ];
         let further = self.certificate.iter_mut();
         let further =
@@ -305,9 +307,13 @@ impl DtlsSection {
             certificate: Some(further.server_certificate.clone()),
             private_key: further.server_private_key.clone(),
         }));
+        if self.revocation_lists.is_some() && self.trust_store.is_none() {
+            bail!("[dtls] revocation_lists are of no use without the trust_store of their CAs");
+        }
         Ok(KeyFiles {
             certificates,
             trust_store: self.trust_store.clone(),
+            revocation_lists: self.revocation_lists.clone(),
         })
     }
 }

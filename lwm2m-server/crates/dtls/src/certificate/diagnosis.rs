@@ -42,6 +42,16 @@ pub(super) fn diagnose(
                 CertificateFault::NotYetValid { not_before_unix_s },
             )
         }
+        Error::CertRevoked => {
+            let position = first(&|at| store.revocations().have(&certificates[at]));
+            chain.blame(position, CertificateFault::Revoked)
+        }
+        Error::IssuerNotCrlSigner
+        | Error::InvalidCrlSignatureForPublicKey
+        | Error::UnsupportedCrlSignatureAlgorithmContext(_)
+        | Error::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_) => {
+            CertificateFault::RevocationList.of_chain()
+        }
         Error::UnknownIssuer => last_known(chain, store),
         Error::InvalidSignatureForPublicKey => {
             let position = first(&|at| !signature_holds(&certificates[at], chain, store));

@@ -110,6 +110,12 @@ pub enum CertificateFault {
     /// It is not the one that was configured.
     #[error("it is not the certificate that was configured")]
     NotTheConfigured,
+    /// Its issuer has taken it back.
+    #[error("its issuer has revoked it")]
+    Revoked,
+    /// Whether its issuer has taken it back cannot be told: the list of that name is not the issuer's.
+    #[error("the revocation list of its issuer is not signed by it")]
+    RevocationList,
     /// There are too many ways to put the chain together.
     #[error("the chain takes too long to check")]
     TooComplex,
@@ -140,6 +146,8 @@ impl CertificateFault {
             | CertificateFault::KeyNotP256 => "certificate-unsupported",
             CertificateFault::WrongName { .. } => "certificate-name",
             CertificateFault::NotTheConfigured => "certificate-not-configured",
+            CertificateFault::Revoked => "certificate-revoked",
+            CertificateFault::RevocationList => "certificate-revocation-list",
         }
     }
 
@@ -182,6 +190,13 @@ impl CertificateFault {
             CertificateFault::PathLength | CertificateFault::NameConstraint => {
                 "issue it below a CA whose constraints allow it"
             }
+            CertificateFault::Revoked => {
+                "give the device a new key and certificate; where it was revoked by mistake, load a \
+                 newer list"
+            }
+            CertificateFault::RevocationList => {
+                "load the list that the CA of trust_store signs; its keyUsage needs cRLSign"
+            }
             CertificateFault::TooComplex => "let the device send one path, without alternatives",
             CertificateFault::UnsupportedAlgorithm => {
                 "sign it with ECDSA P-256 or P-384, or with RSA of 2048 bits or more, and SHA-256 \
@@ -203,6 +218,7 @@ impl CertificateFault {
         const HANDSHAKE_FAILURE: u8 = 40;
         const BAD_CERTIFICATE: u8 = 42;
         const UNSUPPORTED_CERTIFICATE: u8 = 43;
+        const CERTIFICATE_REVOKED: u8 = 44;
         const CERTIFICATE_EXPIRED: u8 = 45;
         const CERTIFICATE_UNKNOWN: u8 = 46;
         const UNKNOWN_CA: u8 = 48;
@@ -211,6 +227,7 @@ impl CertificateFault {
             CertificateFault::Expired { .. } | CertificateFault::NotYetValid { .. } => {
                 CERTIFICATE_EXPIRED
             }
+            CertificateFault::Revoked => CERTIFICATE_REVOKED,
             CertificateFault::UnknownIssuer { .. } => UNKNOWN_CA,
             CertificateFault::ExtendedKeyUsage { .. }
             | CertificateFault::KeyUsage

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rustls_pki_types::TrustAnchor;
 
 use super::chain::certificates_of_file;
-use super::{Certificate, CertificateError, CertificateFault};
+use super::{Certificate, CertificateError, CertificateFault, RevocationLists};
 
 /// Authorities, and single certificates that are trusted as they are.
 ///
@@ -17,6 +17,7 @@ pub struct TrustStore {
     fingerprints: HashSet<[u8; 32]>,
     authorities: Vec<Certificate>,
     anchors: Vec<TrustAnchor<'static>>,
+    revocations: RevocationLists,
 }
 
 impl TrustStore {
@@ -65,6 +66,18 @@ impl TrustStore {
             // It stood in the other store, so it can stand here.
             let _ = self.add(certificate);
         }
+        self.revocations.extend(other.revocations);
+    }
+
+    /// Believes no certificate any more that one of these lists has, wherever in a chain. One that
+    /// is itself in the store is believed all the same: remove it.
+    pub fn revoke(&mut self, lists: RevocationLists) {
+        self.revocations.extend(lists);
+    }
+
+    /// What has been taken back.
+    pub fn revocations(&self) -> &RevocationLists {
+        &self.revocations
     }
 
     /// True when exactly this certificate is in the store.

@@ -6,6 +6,7 @@ use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime}
 use webpki::aws_lc_rs as algorithms;
 
 use super::diagnosis::{diagnose, lacks};
+use super::revocation::options;
 use super::{
     CertificateChain, CertificateError, CertificateFault, TrustStore, X509Identity, key_usage,
 };
@@ -91,6 +92,7 @@ pub(super) fn check_path(
         Purpose::ClientAuthentication => webpki::KeyUsage::client_auth(),
         Purpose::ServerAuthentication => webpki::KeyUsage::server_auth(),
     };
+    let lists = store.revocations().borrowed();
     let path = |error| diagnose(chain, store, purpose, now_unix_s, &error);
     webpki::EndEntityCert::try_from(&leaf)
         .map_err(path)?
@@ -100,7 +102,7 @@ pub(super) fn check_path(
             &others,
             UnixTime::since_unix_epoch(Duration::from_secs(now_unix_s)),
             usage,
-            None,
+            options(&lists),
             accept,
         )
         .map_err(path)?;

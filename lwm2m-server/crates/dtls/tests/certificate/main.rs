@@ -2,6 +2,7 @@
 
 mod client;
 mod make;
+mod revocation;
 mod selection;
 mod server;
 mod wire;
