@@ -17,6 +17,8 @@ use tokio_rustls::client::TlsStream;
 use super::site::{How, Port, Site};
 use crate::oscore::streams::Device as Protected;
 use crate::streams::peer::{Incoming, Peer};
+use crate::streams::tls::raw_public_key;
+use crate::streams::tls_own::connect_to;
 
 /// Answers what a bootstrap server asks, and keeps what it writes, until the Finish.
 async fn take<S: AsyncRead + AsyncWrite + Unpin>(peer: &mut Peer<S>) -> Vec<Record<'static>> {
@@ -181,6 +183,79 @@ async fn with_certificates() {
     peer.register("ep=a").await;
     let registration = site.server.registration("a").await.expect("registered");
     assert_eq!(registration.identity.to_string(), "x509 CN=own-a");
+}
+
+/// Bootstraps, and gives what was written.
+async fn bootstraps<S: AsyncRead + AsyncWrite + Unpin>(
+    site: &mut Site,
+    peer: &mut Peer<S>,
+    mode: &str,
+) -> Vec<Record<'static>> {
+    // Nobody else.
+    let refused = peer.ask(Code::POST, "bs?ep=b&pct=112", b"").await;
+    assert_eq!(refused.code, Code::BAD_REQUEST);
+    assert_eq!(site.story("b").await, ["refused endpoint-not-allowed"]);
+    let accepted = peer.ask(Code::POST, "bs?ep=a&pct=112", b"").await;
+    assert_eq!(accepted.code, Code::CHANGED);
+    let records = take(peer).await;
+    let story = site.story("a").await;
+    let started = format!("started {mode}");
+    assert_eq!(story, [&*started, "discover / step-refused", "finished 1"]);
+    records
+}
+
+#[tokio::test]
+async fn with_pre_shared_keys_over_tls() {
+    let mut site = Site::open().await;
+    let first = site.pass(How::Psk, "a", "bootstrap").await;
+    let own = site.pass(How::Psk, "a", "own").await;
+    plan(&site, "a", &site.server_account_at(Port::Tls, &own));
+    let key = |key: &[u8]| lwm2m_dtls::Psk::new(key).expect("a key");
+    let account = |identity: &[u8], key| lwm2m_dtls::ClientConfig::psk(identity, key);
+    let bootstrap = site.address(Port::TlsBootstrap);
+    let wrong = account(first.name.as_bytes(), key(b"some other key"));
+    let wrong = connect_to(bootstrap, wrong).await.map(|_| ());
+    wrong.expect_err("a wrong key");
+    let good = account(first.name.as_bytes(), key(crate::secure::KEY));
+    let mut peer = connect_to(bootstrap, good).await.expect("a session");
+    peer.exchange_capabilities().await;
+    let records = bootstraps(&mut site, &mut peer, "psk").await;
+    let at = |resource| bytes(&records, Path::resource(0, 0, resource));
+    assert_eq!(at(0), site.uri(Port::Tls).into_bytes());
+    let given = account(&at(3), key(&at(5)));
+    let peer = connect_to(site.address(Port::Tls), given).await;
+    let mut peer = peer.expect("a session");
+    peer.exchange_capabilities().await;
+    peer.register("ep=a").await;
+    let registration = site.server.registration("a").await.expect("registered");
+    assert_eq!(registration.identity.to_string(), "psk own-a");
+}
+
+#[tokio::test]
+async fn with_raw_public_keys_over_tls() {
+    let mut site = Site::open().await;
+    let first = site.pass(How::Rpk, "a", "bootstrap").await;
+    let own = site.pass(How::Rpk, "a", "own").await;
+    plan(&site, "a", &site.server_account_at(Port::Tls, &own));
+    let session = async |address, key: &[u8], server: &[u8]| {
+        let config = raw_public_key(key, server);
+        let io = TcpStream::connect(address).await.expect("connected");
+        let name = ServerName::try_from("localhost").expect("a name");
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, io).await;
+        let mut peer = Peer::over(stream.expect("a session"));
+        peer.exchange_capabilities().await;
+        peer
+    };
+    let key = first.holder.key.to_pkcs8().expect("a key to write");
+    let spki = site.own.key.public_key().as_spki().to_vec();
+    let mut peer = session(site.address(Port::TlsBootstrap), &key, &spki).await;
+    let records = bootstraps(&mut site, &mut peer, "rpk").await;
+    let at = |resource| bytes(&records, Path::resource(0, 0, resource));
+    assert_eq!(at(0), site.uri(Port::Tls).into_bytes());
+    let mut peer = session(site.address(Port::Tls), &at(5), &at(4)).await;
+    peer.register("ep=a").await;
+    let registration = site.server.registration("a").await.expect("registered");
+    assert_eq!(registration.identity.mode(), "rpk");
 }
 
 #[tokio::test]

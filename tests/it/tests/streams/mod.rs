@@ -5,7 +5,7 @@ mod faults;
 mod hello;
 pub(crate) mod peer;
 mod simulated;
-mod tls;
-mod tls_own;
+pub(crate) mod tls;
+pub(crate) mod tls_own;
 #[cfg(feature = "tls-psk")]
 pub(crate) mod tls_psk;

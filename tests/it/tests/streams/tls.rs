@@ -171,21 +171,7 @@ impl Site {
 
     /// A client that has this raw public key.
     fn with_raw_key(&self, key: &KeyPair) -> ClientConfig {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let private = PrivateKeyDer::try_from(key.serialize_der()).expect("PKCS#8");
-        let signing = aws_lc_rs::sign::any_ecdsa_type(&private).expect("a key");
-        let spki = signing.public_key().expect("its public half");
-        let spki = CertificateDer::from(spki.as_ref().to_vec());
-        let key = Arc::new(CertifiedKey::new(vec![spki], signing));
-        let verifier = KnownKey(self.spki.clone());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .expect("a version")
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(key)));
-        config.alpn_protocols = vec![b"coap".to_vec()];
-        config
+        raw_public_key(&key.serialize_der(), &self.spki)
     }
 
     /// The server's raw public key.
@@ -209,6 +195,25 @@ impl Site {
         })
         .await
     }
+}
+
+/// A client over TLS 1.3 that has this raw public key (PKCS#8), and knows the server's (SPKI).
+pub(crate) fn raw_public_key(key: &[u8], server: &[u8]) -> ClientConfig {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let private = PrivateKeyDer::try_from(key.to_vec()).expect("PKCS#8");
+    let signing = aws_lc_rs::sign::any_ecdsa_type(&private).expect("a key");
+    let spki = signing.public_key().expect("its public half");
+    let spki = CertificateDer::from(spki.as_ref().to_vec());
+    let key = Arc::new(CertifiedKey::new(vec![spki], signing));
+    let verifier = KnownKey(server.to_vec());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("a version")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(key)));
+    config.alpn_protocols = vec![b"coap".to_vec()];
+    config
 }
 
 /// Believes one raw public key.

@@ -1,6 +1,7 @@
 //! Devices that are connected over TLS 1.2 with what libraries of TLS do not have there: raw public
 //! keys, and pre-shared keys without OpenSSL.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use lwm2m_coap::Code;
@@ -20,12 +21,20 @@ use crate::site::PATIENCE;
 
 /// Connects over TLS 1.2; what goes through the stream that is answered is encrypted.
 async fn connect(server: &Server, config: ClientConfig) -> Result<Peer<DuplexStream>, Failure> {
+    connect_to(server.local_addresses()[0], config).await
+}
+
+/// The same to one of several listeners.
+pub(crate) async fn connect_to(
+    server: SocketAddr,
+    config: ClientConfig,
+) -> Result<Peer<DuplexStream>, Failure> {
     let config = ClientConfig {
         application_protocol: Some(b"coap"[..].into()),
         ..config
     };
     let session = TlsSession::client(Arc::new(config), Limits::default(), SystemRandom)?;
-    let io = TcpStream::connect(server.local_addresses()[0]).await;
+    let io = TcpStream::connect(server).await;
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     let (up, is_up) = oneshot::channel();
     tokio::spawn(carry(session, io.expect("connected"), theirs, up));
