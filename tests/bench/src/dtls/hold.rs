@@ -66,11 +66,6 @@ pub(super) fn report(own: u32, others: u32) -> anyhow::Result<Report> {
             ];
             match stack.skipped() {
                 Some(why) => row.push(Cell::Text(why.to_owned())),
-                None if COUNTING && stack == Stack::OpenSsl => {
-                    row.push(Cell::Text(
-                        "not counted: it has a heap of its own".to_owned(),
-                    ));
-                }
                 None => row.extend(cells(&held(stack, what, count)?, count)?),
             }
             row.resize(columns.len(), Cell::Text(String::new()));

@@ -98,8 +98,13 @@ impl Stack {
 
     /// Why it cannot be measured.
     fn skipped(self) -> Option<&'static str> {
-        let missing = self == Stack::OpenSsl && !cfg!(feature = "openssl");
-        missing.then_some("skipped: built without the feature `openssl`")
+        match self {
+            Stack::OpenSsl if !cfg!(feature = "openssl") => {
+                Some("skipped: built without the feature `openssl`")
+            }
+            Stack::OpenSsl if COUNTING => Some("not counted: it has a heap of its own"),
+            _ => None,
+        }
     }
 
     /// What it has.
@@ -214,11 +219,6 @@ fn records(arguments: &Arguments, material: &Material) -> anyhow::Result<Report>
         let mut row = vec![Cell::Text(stack.name())];
         match stack.skipped() {
             Some(why) => row.push(Cell::Text(why.to_owned())),
-            None if COUNTING && stack == Stack::OpenSsl => {
-                row.push(Cell::Text(
-                    "not counted: it has a heap of its own".to_owned(),
-                ));
-            }
             None => row.extend(figures(record_costs(arguments.rounds, stack, material)?)),
         }
         row.resize(columns.len(), Cell::Text(String::new()));
