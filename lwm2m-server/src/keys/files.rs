@@ -32,6 +32,8 @@ pub struct KeyFiles {
     /// files called `*.pem`, `*.crt`, `*.cer` or `*.der`.
     pub trust_store: Option<PathBuf>,
     /// What these CAs have taken back: a file, or a folder with files called `*.crl` or `*.pem`.
+    /// It counts for handshakes from then on: a session that stands, or is continued within a day, goes
+    /// on; to end it, remove the credential of its device.
     pub revocation_lists: Option<PathBuf>,
 }
 

@@ -30,6 +30,11 @@ const OSCORE_REQUIREMENTS: &[&str] = &[
     "lakers-python==0.6.2",
 ];
 
+/// Sees to it that aiocoap is there; its Python.
+pub(crate) fn install_plain(root: &Path) -> anyhow::Result<PathBuf> {
+    install(root, REQUIREMENTS)
+}
+
 pub(crate) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::Result<()> {
     let python = install(root, REQUIREMENTS)?;
     let mut device = start(root, &python, &server.uri("coap")?, ENDPOINT, None)?;

@@ -62,6 +62,7 @@ pub(crate) fn run_binary(root: &Path, server: &Binary, report: &mut Report) -> a
     binary::add_credentials(server)?;
     binary::programs(server, report)?;
     tls::programs(server, report)?;
+    tls::aiocoap(root, server, report);
     binary::leshan(root, server, report);
     Ok(())
 }

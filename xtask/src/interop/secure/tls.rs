@@ -1,5 +1,6 @@
 //! The binary over TLS (RFC 8323): certificates, pre-shared keys and raw public keys on one port.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Context;
@@ -106,6 +107,43 @@ pub(super) fn programs(server: &Server, report: &mut Report) -> anyhow::Result<(
         });
     }
     Ok(())
+}
+
+/// aiocoap with a certificate, with others, and without one.
+pub(super) fn aiocoap(root: &Path, server: &Server, report: &mut Report) {
+    let name = |what: &str| format!("binary tls: {what}");
+    let python = match super::aiocoap::install_plain(root) {
+        Ok(python) => python,
+        Err(reason) => return report.skip("aiocoap", &name("all"), &format!("{reason:#}")),
+    };
+    let command = |credential| -> anyhow::Result<Command> {
+        let material = &server.material;
+        let mut command = Command::new(&python);
+        command
+            .arg(root.join("tests/interop/aiocoap/tls.py"))
+            .arg(format!("coaps+tcp://localhost:{}", server.port("coaps+tcp")?))
+            .args([ENDPOINT, &material.file("ca.pem")]);
+        if let Credential::X509(name) = credential {
+            command.arg(material.file(&format!("{name}.pem")));
+            command.arg(material.file(&format!("{name}.key")));
+        }
+        Ok(command)
+    };
+    report.scenario("aiocoap", &name("x509"), || {
+        let good = command(Credential::X509("client"))?;
+        Exchange::start(good, b"")?.hear(b"answered 2.01")?;
+        identified(server, "x509")
+    });
+    report.scenario("aiocoap", &name("bad x509"), || {
+        BAD_CERTIFICATES
+            .into_iter()
+            .try_for_each(|(bad, reason)| refused(server, command(bad)?, b"", reason))
+    });
+    report.skip(
+        "aiocoap",
+        &name("psk, rpk"),
+        "aiocoap goes by the ssl of Python, which has neither in this version",
+    );
 }
 
 /// Runs a scenario with pre-shared keys, where the binary has them.
