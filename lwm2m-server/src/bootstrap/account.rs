@@ -187,10 +187,14 @@ impl ServerAccount {
         at(0, self.uri.clone().into());
         at(1, false.into());
         at(2, self.security.mode().into());
+        // Resources 3, 4 and 5 are mandatory in object 0: what a mode does not use is empty, and a
+        // device that is strict about it (the client of Leshan) does not fail for its absence.
+        let empty = Vec::new;
         match &self.security {
-            AccountSecurity::NoSec => {}
+            AccountSecurity::NoSec => (3..=5).for_each(|resource| at(resource, empty().into())),
             AccountSecurity::Psk { identity, key } => {
                 at(3, identity.clone().into());
+                at(4, empty().into());
                 at(5, key.expose().to_vec().into());
             }
             AccountSecurity::Rpk {

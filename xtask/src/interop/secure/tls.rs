@@ -121,7 +121,10 @@ pub(super) fn aiocoap(root: &Path, server: &Server, report: &mut Report) {
         let mut command = Command::new(&python);
         command
             .arg(root.join("tests/interop/aiocoap/tls.py"))
-            .arg(format!("coaps+tcp://localhost:{}", server.port("coaps+tcp")?))
+            .arg(format!(
+                "coaps+tcp://localhost:{}",
+                server.port("coaps+tcp")?
+            ))
             .args([ENDPOINT, &material.file("ca.pem")]);
         if let Credential::X509(name) = credential {
             command.arg(material.file(&format!("{name}.pem")));
