@@ -24,6 +24,9 @@ pub struct PluginsConfig {
     pub cache: Option<PathBuf>,
     /// Threads that run plugins; 0 for one for each core, at least two.
     pub threads: usize,
+    /// Counts how much components compute, in units that are the same wherever they run: for authors,
+    /// as it makes them slower.
+    pub fuel: bool,
     /// Settings of single plugins, by their names: `[[plugins.plugin]]`.
     pub plugin: Vec<PluginConfig>,
 }
@@ -35,6 +38,7 @@ impl Default for PluginsConfig {
             state: None,
             cache: None,
             threads: 0,
+            fuel: false,
             plugin: Vec::new(),
         }
     }

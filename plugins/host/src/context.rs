@@ -1,7 +1,7 @@
 //! Who calls a host function, what it may, and what is left to it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use lwm2m_server::Hook;
@@ -34,6 +34,7 @@ pub(crate) struct CallContext {
     limit: Duration,
     host_calls: AtomicU32,
     log_lines: AtomicU32,
+    fuel: AtomicU64,
 }
 
 impl CallContext {
@@ -54,6 +55,7 @@ impl CallContext {
             services: Arc::clone(services),
             host_calls: AtomicU32::new(allowance.limits.host_calls_max),
             log_lines: AtomicU32::new(allowance.limits.log_lines_max),
+            fuel: AtomicU64::new(0),
         }
     }
 
@@ -66,6 +68,16 @@ impl CallContext {
             true => Ok(()),
             false => Err(Failure::Limit("host_calls_max")),
         }
+    }
+
+    /// Notes what the call has computed, in units of fuel.
+    pub(crate) fn burn(&self, fuel: u64) {
+        self.fuel.store(fuel, Ordering::Relaxed);
+    }
+
+    /// What the call has computed; 0 where it is not counted.
+    pub(crate) fn burned(&self) -> u64 {
+        self.fuel.load(Ordering::Relaxed)
     }
 
     /// True when a log line may still be written.

@@ -97,6 +97,8 @@ pub struct PluginStatus {
     pub loaded_at: Option<SystemTime>,
     /// True while it is switched off after failures.
     pub off: bool,
+    /// Calls of it that wait or run.
+    pub waiting: u32,
     /// Why its newest version is not in service.
     pub error: Option<LoadError>,
     /// Bytes that its instances hold.
@@ -270,6 +272,7 @@ impl Inner {
                 generation: version.generation,
                 loaded_at: Some(version.loaded_at),
                 off: plugin.is_off(),
+                waiting: plugin.waiting(),
                 error: error(&plugin.name),
                 memory: version.guest.memory(),
                 figures: plugin.statistics.figures(),
@@ -289,6 +292,7 @@ impl Inner {
                 generation: 0,
                 loaded_at: None,
                 off: false,
+                waiting: 0,
                 error: Some(error.clone()),
                 memory: 0,
                 figures: Vec::new(),

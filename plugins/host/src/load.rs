@@ -327,7 +327,7 @@ impl Loader {
         Ok(Loader {
             services,
             #[cfg(feature = "wasm")]
-            wasm: crate::wasm::Runtime::new(config.cache.as_deref())
+            wasm: crate::wasm::Runtime::new(config.cache.as_deref(), config.fuel)
                 .map(Arc::new)
                 .map_err(|error| OpenError::Engine(error.to_string()))?,
         })

@@ -87,6 +87,11 @@ impl Plugin {
         self.breaker().is_open(Instant::now())
     }
 
+    /// Calls that wait or run.
+    pub(crate) fn waiting(&self) -> u32 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     /// Asks it, and waits no longer than it may take.
     ///
     /// # Errors
@@ -146,6 +151,7 @@ impl Plugin {
             (begun, limit),
             services,
         ));
+        let called_with = Arc::clone(&context);
         let (sender, answer) = oneshot::channel();
         let guest = Arc::clone(&version.guest);
         let blocks = guest.blocks();
@@ -167,7 +173,9 @@ impl Plugin {
             let _ = sender.send(answer);
         };
         workers.spawn(work, blocks && waits);
-        match tokio::time::timeout_at((deadline + GRACE).into(), answer).await {
+        let answer = tokio::time::timeout_at((deadline + GRACE).into(), answer).await;
+        self.statistics.burn(called_with.hook, called_with.burned());
+        match answer {
             Ok(Ok(answer)) => answer,
             // It was too late for its turn, or the workers end.
             Ok(Err(_)) | Err(_) => Err(Failure::Timeout(limit)),

@@ -19,6 +19,7 @@ struct Counters {
     calls: AtomicU64,
     failures: [AtomicU64; FailureKind::COUNT],
     nanoseconds: AtomicU64,
+    fuel: AtomicU64,
     buckets: [AtomicU64; BUCKETS],
 }
 
@@ -37,6 +38,9 @@ pub struct HookFigures {
     pub failures: Vec<(&'static str, u64)>,
     /// The time of all calls, waiting included.
     pub time: Duration,
+    /// What all calls have computed, in units of fuel; 0 where `fuel` of the configuration is off, and
+    /// for scripts.
+    pub fuel: u64,
     /// How many calls took at most so long; those that took longer than the last one are only in
     /// `calls`.
     pub histogram: Vec<(Duration, u64)>,
@@ -102,6 +106,14 @@ impl Statistics {
         }
     }
 
+    /// Adds what a call has computed.
+    pub(crate) fn burn(&self, hook: Option<Hook>, fuel: u64) {
+        let counters = hook.and_then(|hook| self.hooks.get(hook as usize));
+        if let (Some(counters), 1..) = (counters, fuel) {
+            counters.fuel.fetch_add(fuel, Ordering::Relaxed);
+        }
+    }
+
     /// The figures of the hooks that were asked.
     pub(crate) fn figures(&self) -> Vec<HookFigures> {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -113,6 +125,7 @@ impl Statistics {
                 .filter(|(_, failures)| *failures > 0)
                 .collect(),
             time: Duration::from_nanos(count(&counters.nanoseconds)),
+            fuel: count(&counters.fuel),
             histogram: (0..BUCKETS)
                 .map(|n| Duration::from_micros(1 << n))
                 .zip(counters.buckets.iter().map(count))

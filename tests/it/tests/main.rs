@@ -13,6 +13,7 @@ mod observing;
 mod oscore;
 mod peer;
 mod plans;
+mod plugins;
 mod quirks;
 mod refusals;
 mod registration;

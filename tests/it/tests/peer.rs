@@ -231,6 +231,26 @@ impl Peer {
         answer
     }
 
+    /// Sends a request, and takes the answer with the acknowledgement or after it. What the server
+    /// asks meanwhile is left unanswered.
+    pub(crate) async fn ask(&self, request: Outgoing) -> Incoming {
+        self.send(&request.encode()).await;
+        loop {
+            let answer = self.receive().await;
+            if answer.token != request.token || answer.code.class() == 0 {
+                continue;
+            }
+            if answer.message_type == MessageType::Confirmable {
+                let acknowledgement = Outgoing {
+                    token: Vec::new(),
+                    ..self.answer(&answer, Code::EMPTY)
+                };
+                self.send(&acknowledgement.encode()).await;
+            }
+            return answer;
+        }
+    }
+
     /// Registers with the query, and answers the location.
     pub(crate) async fn register(&mut self, query: &str) -> String {
         let request = self

@@ -148,6 +148,8 @@ impl Instance {
         let mut store = Store::new(pre.engine(), state);
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(limits.output_max as usize);
+        // None when it is not counted.
+        let _ = store.set_fuel(u64::MAX);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|store| match store.data().context.is_late() {
             true => Err(store.data().context.timeout().into()),
@@ -199,8 +201,12 @@ impl Instance {
         state.last_error = None;
         state.memory.refused = false;
         self.store.set_epoch_deadline(1);
+        let _ = self.store.set_fuel(u64::MAX);
         self.calls = self.calls.saturating_add(1);
         let answer = self.ask(call).await;
+        if let Ok(left) = self.store.get_fuel() {
+            context.burn(u64::MAX - left);
+        }
         self.write_output();
         answer.map_err(|error| self.failure(&error))
     }

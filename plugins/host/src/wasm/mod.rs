@@ -56,17 +56,19 @@ const STACK_MAX: usize = 512 * 1024;
 const STACK_WITH_HOST: usize = 1024 * 1024;
 
 impl Runtime {
-    /// Starts it; compiled components are kept in `cache`.
+    /// Starts it; compiled components are kept in `cache`. Whether fuel is counted is part of how they
+    /// are compiled.
     ///
     /// # Errors
     /// A sentence: the processor is not known, there are no threads, others may write to the cache.
-    pub(crate) fn new(cache: Option<&Path>) -> Result<Runtime, String> {
+    pub(crate) fn new(cache: Option<&Path>, fuel: bool) -> Result<Runtime, String> {
         let told = |error: wasmtime::Error| format!("{error:#}");
         let mut config = Config::new();
         config
             .wasm_component_model(true)
             .concurrency_support(false)
             .epoch_interruption(true)
+            .consume_fuel(fuel)
             .max_wasm_stack(STACK_MAX)
             .async_stack_size(STACK_WITH_HOST);
         let cache = cache.map(CompileCache::open).transpose()?;

@@ -98,6 +98,24 @@ async fn a_component_of_every_hook_is_asked_at_every_hook() {
 }
 
 #[tokio::test]
+async fn fuel_is_counted_where_it_is_asked_for_and_the_same_each_time() {
+    let guest = Guest::of("telemetry-plugin");
+    let mut burned = Vec::new();
+    for settings in ["", "fuel = true", "fuel = true"] {
+        let settings = format!("{settings}\n[[plugin]]\nname = 'p'\n{}", super::PATIENT);
+        let hosted = Hosted::new(&[("p", guest.build())], &settings).await;
+        for _ in 0..2 {
+            hosted.host.transform(&batch(Vec::new())).await;
+        }
+        burned.push(hosted.status("p").figures[0].fuel);
+    }
+    assert!(
+        burned[0] == 0 && burned[1] > 0 && burned[1] == burned[2],
+        "{burned:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_component_has_the_hooks_of_its_world() {
     for (world, hooks) in [
         (

@@ -22,6 +22,20 @@ impl Subject for Text {
     }
 }
 
+/// One component of every hook, from source, told the case by its configuration.
+pub(super) struct Source(pub(super) Vec<u8>);
+
+impl Subject for Source {
+    fn name(&self) -> &str {
+        "a component from source"
+    }
+
+    async fn install(&self, builder: ServerBuilder, case: &Case) -> Installed {
+        let settings = toml::Table::from_iter([("case".to_owned(), case.name.into())]);
+        install(builder, "case.wasm", &self.0, settings).await
+    }
+}
+
 /// Where no function writes: an answer of zeros, which is no opinion.
 const NO_OPINION: &str = "(i32.const 512)";
 

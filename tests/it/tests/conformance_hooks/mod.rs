@@ -161,3 +161,12 @@ async fn scripts_conform() {
 async fn components_of_webassembly_text_conform() {
     conform(&component::Text).await;
 }
+
+#[tokio::test]
+async fn components_from_source_conform_where_they_can_be_built() {
+    // Those of text above are run in either case.
+    let built = tokio::task::spawn_blocking(crate::components::source::built);
+    if let Some(component) = built.await.expect("it is built") {
+        conform(&component::Source(component)).await;
+    }
+}

@@ -104,7 +104,7 @@ impl Stage {
                 let path = format!("rd?ep=a&lwm2m=1.1&{query}");
                 let list = "</1/0>,</3/0>,</4/0>";
                 let request = self.device.request(Code::POST, &path).payload(list);
-                let answer = ask(&self.device, request).await;
+                let answer = self.device.ask(request).await;
                 assert_eq!(answer.code, code, "{what}");
                 self.location = answer.location();
             }
@@ -112,17 +112,17 @@ impl Stage {
                 let path = format!("{}?{query}", self.location);
                 let path = path.trim_end_matches('?');
                 let request = self.device.request(Code::POST, path).payload(objects);
-                assert_eq!(ask(&self.device, request).await.code, code, "{what}");
+                assert_eq!(self.device.ask(request).await.code, code, "{what}");
             }
             Step::Deregister => {
                 let request = self.device.request(Code::DELETE, &self.location);
-                let answer = ask(&self.device, request).await;
+                let answer = self.device.ask(request).await;
                 assert_eq!(answer.code, Code::DELETED, "{what}");
             }
             Step::Send(level) => {
                 let body = format!(r#"[{{"n":"/3/0/9","v":{level}}}]"#);
                 let send = self.device.request(Code::POST, "dp").format(110);
-                let answer = ask(&self.device, send.payload(body)).await;
+                let answer = self.device.ask(send.payload(body)).await;
                 assert_eq!(answer.code, Code::CHANGED, "{what}");
             }
             Step::Observe(level) => self.observe(level).await,
@@ -178,7 +178,7 @@ impl Stage {
                 let path = format!("bs?ep=a&pct=110&{query}");
                 let path = path.trim_end_matches('&');
                 let request = self.bootstrap.request(Code::POST, path);
-                assert_eq!(ask(&self.bootstrap, request).await.code, code, "{what}");
+                assert_eq!(self.bootstrap.ask(request).await.code, code, "{what}");
             }
             Step::Provisioned(code, path, payload) => {
                 let request = self.bootstrap.receive().await;
@@ -441,26 +441,6 @@ impl Stage {
         };
         let answer = answer.format(0).payload(level.to_string());
         self.device.send(&answer.encode()).await;
-    }
-}
-
-/// Asks the server, and takes the answer with the acknowledgement or after it.
-async fn ask(device: &Peer, request: Outgoing) -> Incoming {
-    device.send(&request.encode()).await;
-    loop {
-        let answer = device.receive().await;
-        // What the server asks meanwhile is left unanswered.
-        if answer.token != request.token || answer.code.class() == 0 {
-            continue;
-        }
-        if answer.message_type == MessageType::Confirmable {
-            let acknowledgement = Outgoing {
-                token: Vec::new(),
-                ..device.answer(&answer, Code::EMPTY)
-            };
-            device.send(&acknowledgement.encode()).await;
-        }
-        return answer;
     }
 }
 
