@@ -64,6 +64,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "lwm2m-codegen",
             "lwm2m-server",
             "lwm2m-device",
+            "lwm2m-plugins",
         ],
     ),
     ("xtask", &["lwm2m-core", "lwm2m-codegen", "lwm2m-registry"]),

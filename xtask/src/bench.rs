@@ -11,7 +11,8 @@ use crate::process;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Only these: parse, codecs, registry, dtls, storm, binary (the storm against `lwm2m-server`).
+    /// Only these: parse, codecs, registry, dtls, plugins, storm, binary (the storm against
+    /// `lwm2m-server`).
     names: Vec<String>,
     /// A folder of definitions for `registry`, which compiles all of them into one crate.
     #[arg(long, env = "LWM2M_REGISTRY", value_name = "FOLDER")]
@@ -56,6 +57,12 @@ const BENCHES: &[Bench] = &[
         arguments: &[],
         quick: &["--rounds=5", "--sessions=10000", "--sessions-of-others=500"],
         allocations: true,
+    },
+    Bench {
+        name: "plugins",
+        arguments: &[],
+        quick: &["--rounds=3", "--devices=10000", "--late=200"],
+        allocations: false,
     },
     Bench {
         name: "storm",

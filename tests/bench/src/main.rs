@@ -6,6 +6,7 @@
 mod coap_parse;
 mod codecs;
 mod dtls;
+mod plugins;
 mod process;
 mod registry;
 mod report;
@@ -43,6 +44,8 @@ enum Bench {
     Dtls(dtls::Arguments),
     /// Many devices register, update and notify: CPU time and memory of the server.
     Storm(storm::Arguments),
+    /// Plugins: their calls, loading them, a storm through one, one that loops.
+    Plugins(plugins::Arguments),
     /// The process of `dtls` whose memory is looked at.
     #[command(hide = true)]
     Hold(dtls::HoldArguments),
@@ -65,6 +68,7 @@ fn main() -> anyhow::Result<()> {
         Bench::Storm(arguments) => storm::run(arguments)?,
         Bench::Serve(arguments) => return storm::serve(arguments),
         Bench::Echo(arguments) => return storm::echo(arguments),
+        Bench::Plugins(arguments) => plugins::run(arguments)?,
     };
     print(&reports, arguments.json)?;
     Ok(())

@@ -9,9 +9,10 @@ use lwm2m_plugin::credentials::{self, Credential, Grant};
 use lwm2m_plugin::devices::{self, EndReason};
 use lwm2m_plugin::firmware::{self, Choice, Pull, Push, Strategy};
 use lwm2m_plugin::firmware_driver::{self, Action, Event, StepOutput, Verdict};
+use lwm2m_plugin::observe::{self, Grouping, ObservePlan, Repair, Target};
 use lwm2m_plugin::registration::{self, Annotations, Decision, Rejection, Update};
 use lwm2m_plugin::telemetry::{self, Batch, Mapped, Outcome};
-use lwm2m_plugin::types::{Binding, Identity, Job, Lwm2mVersion};
+use lwm2m_plugin::types::{Binding, Identity, Job, Lwm2mVersion, NotificationAttributes};
 use lwm2m_plugin::{Attribute, Path, Plugin, Refusal, Registration, Value, events};
 
 struct Case;
@@ -163,6 +164,55 @@ impl credentials::Guest for Case {
     }
 }
 
+impl observe::Guest for Case {
+    fn plan(reg: Registration) -> Option<ObservePlan> {
+        let battery = resource(3, 0, 9);
+        match case() {
+            "observe-plan" => {
+                let has_it = |path: &Path| path.object == 3 && path.instance == Some(0);
+                let attributes = NotificationAttributes {
+                    pmin: Some(10),
+                    ..NO_ATTRIBUTES
+                };
+                let plan = || plan(battery, Some(attributes));
+                reg.links.iter().any(has_it).then(plan)
+            }
+            "observe-drop" | "observe-replace" | "observe-keep" => Some(plan(battery, None)),
+            _ => None,
+        }
+    }
+
+    fn on_failure(_: Registration, _: Vec<Path>, failure: observe::Failure) -> Repair {
+        match failure {
+            observe::Failure::NotFound => Repair::Drop,
+            observe::Failure::NotAllowed => Repair::Replace(plan(resource(4, 0, 2), None)),
+            _ => Repair::Keep,
+        }
+    }
+}
+
+const NO_ATTRIBUTES: NotificationAttributes = NotificationAttributes {
+    pmin: None,
+    pmax: None,
+    epmin: None,
+    epmax: None,
+    gt: None,
+    lt: None,
+    st: None,
+    edge: None,
+    con: None,
+    hqmax: None,
+};
+
+fn plan(path: Path, attributes: Option<NotificationAttributes>) -> ObservePlan {
+    ObservePlan {
+        targets: vec![Target { path, attributes }],
+        grouping: Grouping::Single,
+        content_format: None,
+        delay_ms: 0,
+    }
+}
+
 impl telemetry::Guest for Case {
     fn transform(batch: Batch) -> Outcome {
         let mut measurements = batch.measurements;
@@ -311,6 +361,7 @@ lwm2m_plugin::export!(
     Case: registration,
     devices,
     credentials,
+    observe,
     telemetry,
     firmware,
     firmware_driver,

@@ -14,6 +14,7 @@ mod echo;
 mod fleet;
 mod load;
 mod memory;
+mod registering;
 mod secure;
 mod serve;
 mod side;
@@ -32,6 +33,7 @@ use side::{Measured, Security, Side, each};
 use tempfile::TempDir;
 
 pub(crate) use echo::{Arguments as EchoArguments, run as echo};
+pub(crate) use registering::{Registering, registering};
 pub(crate) use serve::{Arguments as ServeArguments, run as serve};
 
 use crate::report::{Cell, Report};

@@ -6,12 +6,14 @@
 use std::hint::black_box;
 use std::io::{self, BufRead, Write};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use lwm2m_core::Path;
+use lwm2m_plugins::PluginHost;
 use lwm2m_server::credentials::{
     Credential, CredentialId, CredentialStore, MemoryCredentials, Proof, SecretKey,
 };
@@ -40,6 +42,9 @@ pub(crate) struct Arguments {
     /// Listens on all addresses instead of the loopback alone.
     #[arg(long)]
     all_addresses: bool,
+    /// The settings of plugins, as in `[plugins]`.
+    #[arg(long, value_name = "FILE")]
+    plugins: Option<PathBuf>,
 }
 
 /// Serves until stdin ends.
@@ -69,13 +74,23 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         if arguments.subscriber {
             builder = builder.on(|event| _ = black_box(event));
         }
+        let plugins = match &arguments.plugins {
+            Some(file) => {
+                let settings = toml::from_str(&std::fs::read_to_string(file)?)?;
+                Some(PluginHost::with(settings).await?)
+            }
+            None => None,
+        };
+        if let Some(plugins) = &plugins {
+            builder = builder.intercept(plugins.clone());
+        }
         let server = builder.start().await?;
         let address = server.local_addresses().first();
         let address = address.context("the server listens nowhere")?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()));
         say(&format!("coap://{address}"))?;
         for line in io::stdin().lock().lines() {
-            let answer = command(&server, arguments, &line?).await?;
+            let answer = command((&server, plugins.as_ref()), arguments, &line?).await?;
             say(&answer.to_string())?;
         }
         server.shutdown().await;
@@ -106,24 +121,31 @@ fn say(line: &str) -> io::Result<()> {
     out.flush()
 }
 
-async fn command(server: &Server, arguments: &Arguments, line: &str) -> anyhow::Result<Value> {
+async fn command(
+    (server, plugins): (&Server, Option<&PluginHost>),
+    arguments: &Arguments,
+    line: &str,
+) -> anyhow::Result<Value> {
     let mut words = line.split_whitespace();
     let (command, count) = (words.next(), words.next());
     let operation = match command {
         Some("observe") => Operation::Observe,
         Some("read") => Operation::Read,
-        Some("statistics") => return Ok(statistics(server)),
+        Some("statistics") => return Ok(statistics(server, plugins)),
         _ => bail!("'{line}' is no command"),
     };
     let count = count.context("how many devices?")?.parse()?;
     ask_all(server, operation, count, arguments.in_flight).await
 }
 
-fn statistics(server: &Server) -> Value {
+fn statistics(server: &Server, plugins: Option<&PluginHost>) -> Value {
     let statistics = server.statistics();
+    let list = plugins.map(PluginHost::list).unwrap_or_default();
+    let figures = list.iter().flat_map(|plugin| &plugin.figures);
     json!({
         "registrations": statistics.registrations,
         "notifications": statistics.notifications,
+        "plugin_calls": figures.map(|figures| figures.calls).sum::<u64>(),
     })
 }
 
