@@ -237,11 +237,8 @@ async fn while_it_loops_other_hooks_and_devices_are_served() {
             let value = &values.await.records[0].value;
             assert_eq!(*value, lwm2m_core::Value::Integer(2 * level));
         }
-        assert_eq!(
-            hosting.status("broken").waiting,
-            16,
-            "all this happened meanwhile"
-        );
+        let waiting = hosting.status("broken").waiting;
+        assert!(waiting >= 16, "all this happened meanwhile: {waiting}");
         for victim in victims {
             let answer = crate::site::in_time(async {
                 loop {
