@@ -1,12 +1,13 @@
 //! Everything that goes wrong, as problem documents (RFC 9457).
 
+mod bootstrap;
+
 use std::borrow::Cow;
 
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use lwm2m_server::RequestError;
-use lwm2m_server::bootstrap::BootstrapStoreError;
 use lwm2m_server::credentials::{CredentialError, CredentialStoreError, ImportError};
 use serde::Serialize;
 
@@ -300,42 +301,6 @@ impl From<CredentialStoreError> for Problem {
                 "The credentials cannot be changed",
                 StatusCode::SERVICE_UNAVAILABLE,
                 detail,
-            )
-            .retry_after_s(10),
-        }
-    }
-}
-
-impl From<BootstrapStoreError> for Problem {
-    fn from(error: BootstrapStoreError) -> Problem {
-        let detail = error.to_string();
-        let of = |word, title, status| Problem::new(word, title, status, detail.clone());
-        match error {
-            BootstrapStoreError::NotHere => {
-                of("no-plans", "No plans are kept here", StatusCode::NOT_FOUND)
-                    .hint("give the server a FileBootstrap, or make them where its store has them")
-            }
-            BootstrapStoreError::NotFound(_) => {
-                of("unknown-plan", "No such plan", StatusCode::NOT_FOUND)
-                    .hint("GET /api/v1/bootstrap/plans lists them")
-            }
-            BootstrapStoreError::Taken(_) => of(
-                "plan-taken",
-                "There is such a plan already",
-                StatusCode::CONFLICT,
-            )
-            .hint("remove it first"),
-            BootstrapStoreError::Full { .. } => {
-                of("plans-full", "No room for more plans", StatusCode::CONFLICT)
-                    .hint("a pattern, as in urn:imei:35*, stands for many devices")
-            }
-            BootstrapStoreError::Invalid(_) => {
-                Problem::bad_request("invalid-plan", "Invalid plan", detail)
-            }
-            _ => of(
-                "plans-unavailable",
-                "The plans cannot be changed",
-                StatusCode::SERVICE_UNAVAILABLE,
             )
             .retry_after_s(10),
         }
