@@ -16,7 +16,7 @@ use components::text::{Data, HELPERS};
 /// A form of the plugin.
 ///
 /// *on_register* counts the links of object 3303 and annotates the sum; with an endpoint name that
-/// begins with `loop` it never comes back, when it is told so. *transform* takes each number times
+/// begins with `loop` it never comes back, in a component when it is told so. *transform* takes each number times
 /// 1.8 and adds 32.
 pub(super) enum Form {
     Script,
@@ -26,7 +26,7 @@ pub(super) enum Form {
 
 const SCRIPT: &str = r#"
 fn on_register(registration) {
-    if config().case == "loop" && registration.endpoint.starts_with("loop") { loop {} }
+    if registration.endpoint.starts_with("loop") { loop {} }
     let sensors = registration.instances(3303).len();
     annotate(#{ sensors: sensors })
 }
