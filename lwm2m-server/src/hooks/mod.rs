@@ -118,13 +118,15 @@ pub trait Interceptor: Send + Sync + 'static {
     }
 
     /// *observe.plan*: what to observe on a device that has registered or changed its links; none
-    /// for no opinion. Not on a shard.
+    /// for no opinion. Asked after [`Interceptor::on_registered`] and [`Interceptor::on_updated`] of
+    /// the same news have come back, and again after
+    /// [`Server::plan_observations`](crate::Server::plan_observations). Not on a shard.
     fn observe_plan(&self, _registration: &Arc<Registration>) -> Answer<Option<ObservePlan>> {
         Answer::Now(None)
     }
 
     /// *observe.on-failure*: a group of the plan that this interceptor made could not be
-    /// established. Not on a shard.
+    /// established, a composite not even path by path. Not on a shard.
     fn observe_failed(
         &self,
         _registration: &Arc<Registration>,

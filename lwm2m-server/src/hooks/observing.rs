@@ -8,13 +8,15 @@ use lwm2m_core::{Attributes, ContentFormat, Path};
 /// What to observe on a device, and in which observations.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ObservePlan {
-    /// What is observed.
+    /// What is observed; what the device has not registered is left out, and comes when an Update
+    /// brings it. At most `limits.observe_targets_max`.
     pub targets: Vec<ObserveTarget>,
     /// Which of it in one observation.
     pub grouping: Grouping,
-    /// The format to ask for; what the device's version prefers when none.
+    /// The format to ask for; what the device's version prefers when none. Left out where a device of
+    /// LwM2M 1.0, or a composite, cannot have it.
     pub format: Option<ContentFormat>,
-    /// When to start, after the registration; for fleets that come back all at once.
+    /// When to start, after the registration; for fleets that come back all at once. At most a day.
     pub delay: Duration,
     /// Who made it, where an interceptor speaks for several; the server hands it back with
     /// [`Interceptor::observe_failed`](crate::Interceptor::observe_failed).
@@ -64,11 +66,12 @@ pub enum ObserveFailure {
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub enum Repair {
-    /// It stays in the plan and is tried again at the next registration.
+    /// It stays in the plan and is tried again at the next registration, or when the links or the
+    /// plan change.
     #[default]
     Keep,
-    /// It leaves the plan of this registration.
+    /// It leaves the plan for as long as the registration lasts and the plan is the same.
     Drop,
-    /// Another plan takes its place.
+    /// Another plan takes the place of the group; the other groups stay. Its delay does not count.
     Replace(ObservePlan),
 }

@@ -5,9 +5,12 @@ use std::time::Duration;
 use lwm2m_device::Quirks;
 use lwm2m_server::observe::ObserveStrategies;
 use lwm2m_server::observe::ObserveStrategy::{CompositeAll, Single};
-use lwm2m_server::{EventKind, ObservationTarget, ServerBuilder, ServerConfig};
+use lwm2m_server::{
+    Event, EventKind, Listener, ObservationTarget, Server, ServerBuilder, ServerConfig,
+};
 
 use super::stand::{Stand, all, device, rule, server};
+use crate::peer::event;
 use crate::site::{V1_1, in_time, path};
 
 const PATHS: &[&str] = &["/3/0/16", "/3303/0/5700"];
@@ -97,6 +100,87 @@ async fn a_fleet_that_comes_at_once_is_observed_one_after_the_other() {
     }
     for device in &devices {
         in_time(device.wait_for(|status| status.observations == 1)).await;
+    }
+}
+
+/// Two devices that take their time for an answer, and one behind them that does not: whose plans
+/// are carried out first, up to that one.
+async fn behind_slow_devices(waiting_max: usize, answer_delay: Duration) -> Vec<String> {
+    let server = server(|server| {
+        let mut config = ServerConfig::default();
+        config.limits.observe_plans_parallel_max = 1;
+        config.limits.observe_plans_waiting_max = waiting_max;
+        server.config(config).observe(all(CompositeAll, PATHS))
+    })
+    .await;
+    let mut quirks = Quirks::default();
+    quirks.answer_delay = answer_delay;
+    let mut events = server.events();
+    let mut devices = Vec::new();
+    for name in ["slow-0", "slow-1"] {
+        let builder = device(&server, name, V1_1).quirks(quirks.clone());
+        devices.push(builder.start().await.expect("a port"));
+        in_time(devices[devices.len() - 1].wait_registered())
+            .await
+            .expect("accepted");
+    }
+    devices.push(
+        device(&server, "quick", V1_1)
+            .start()
+            .await
+            .expect("a port"),
+    );
+    let mut order = Vec::new();
+    while order.last().is_none_or(|last| last != "quick") {
+        let established = |event: &Event| match event.kind {
+            EventKind::ObserveEstablished { .. } => event.endpoint.clone(),
+            _ => None,
+        };
+        order.push(event(&mut events, established).await.to_string());
+    }
+    order
+}
+
+#[tokio::test]
+async fn devices_that_do_not_answer_make_room_for_others() {
+    assert_eq!(
+        behind_slow_devices(2, Duration::from_secs(60)).await,
+        ["quick"]
+    );
+}
+
+#[tokio::test]
+async fn one_more_than_may_wait_holds_its_place() {
+    let order = behind_slow_devices(1, Duration::from_secs(10)).await;
+    assert_eq!(order, ["slow-0", "slow-1", "quick"]);
+}
+
+#[tokio::test]
+async fn observations_that_went_with_their_connection_are_made_anew() {
+    let strategies = all(CompositeAll, PATHS);
+    let server = Server::builder()
+        .listen(Listener::coap_tcp(([127, 0, 0, 1], 0).into()))
+        .observe(strategies)
+        .start()
+        .await
+        .expect("the server starts");
+    let mut events = server.events();
+    let device = device(&server, "a", V1_1)
+        .tcp()
+        .start()
+        .await
+        .expect("a port");
+    let made = |event: &Event| match event.kind {
+        EventKind::ObserveEstablished { made, .. } => Some(made),
+        _ => None,
+    };
+    assert_eq!(event(&mut events, made).await, 1);
+    for _ in 0..3 {
+        device.rebind().await.expect("it runs");
+        assert_eq!(event(&mut events, made).await, 1);
+        let standing = server.device("a").observations().await.expect("registered");
+        assert_eq!(standing.len(), 1);
+        assert!(standing[0].planned);
     }
 }
 
