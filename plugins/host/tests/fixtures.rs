@@ -354,3 +354,28 @@ fn every_hook_has_its_fixture() {
     "#;
     assert_eq!(told(script, fixture), [""; 0]);
 }
+
+#[test]
+fn the_fixture_of_the_guide_passes() {
+    let guide = include_str!("../../../docs/plugins.md");
+    let block = |language: &str, part: &str| {
+        let mut blocks = guide.split("```").skip(1).step_by(2);
+        let block = blocks.find_map(|block| {
+            let text = block.strip_prefix(language)?.strip_prefix('\n')?;
+            text.contains(part).then(|| text.to_owned())
+        });
+        block.unwrap_or_else(|| panic!("the guide has {part} in {language}"))
+    };
+    let folder = TempDir::new().expect("a folder");
+    let write = |name: &str, text: String| {
+        let file = folder.path().join(name);
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+        std::fs::write(file, text).expect("a file");
+    };
+    write("plugin.toml", block("toml", "# plugin.toml"));
+    write("greeter.rhai", block("rhai", "fn on_registered"));
+    write("tests/greets.toml", block("toml", "tests/greets.toml"));
+    let reports = run(folder.path());
+    assert_eq!(reports[0].calls.len(), 2);
+    assert_eq!(differences(&reports), [""; 0]);
+}

@@ -37,6 +37,8 @@ fn a_plugin_is_begun_and_looked_over() {
     ));
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!(json["language"], "rhai");
+    let text = done(&plugin(folder.path(), &["test", "plugins/first"]));
+    assert!(text.contains("All as expected: 2 calls"), "{text}");
     for (arguments, part) in [
         (["new", "first"], "is there already"),
         (["new", "../up"], "1 to 64 letters"),
@@ -78,7 +80,11 @@ fn fixtures_say_what_differs() {
              expect = {{ answer = {expect} }}\n"
         )
     };
-    let good = call("a", "'pass'") + &call("b", "{ reject = { code = 'forbidden' } }");
+    let good = [
+        call("a", "'pass'"),
+        call("b", "{ reject = { code = 'forbidden' } }"),
+    ]
+    .concat();
     std::fs::write(folder.path().join("tests/good.toml"), good).expect("a file");
     let text = done(&plugin(folder.path(), &["test", "gate.rhai"]));
     assert!(
@@ -296,4 +302,187 @@ fn the_plugins_of_a_running_server_are_listed() {
     assert_eq!(status["values_dropped"], 0);
     assert_eq!(status["device_hooks_dropped"], 0);
     runtime.block_on(device.stop());
+}
+
+/// Says which way a test went, also when it passes: what is printed in the usual way is swallowed.
+fn say(what: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{what}");
+}
+
+/// True when a program is there and is content; says so when it is not there.
+fn looked_at_by(program: &str, arguments: &[&str], file: &Path) -> bool {
+    match Command::new(program).args(arguments).arg(file).output() {
+        Ok(output) => {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{}: {errors}", file.display());
+            true
+        }
+        Err(_) => {
+            say(&format!(
+                "{} is not looked at: there is no {program}",
+                file.display()
+            ));
+            false
+        }
+    }
+}
+
+#[test]
+fn there_is_a_beginning_in_every_language() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let contract = include_str!("../../../../../plugins/wit/lwm2m-plugin.wit");
+    for language in ["rhai", "rust", "c", "js", "python"] {
+        let name = format!("in-{language}");
+        let text = done(&plugin(folder.path(), &["new", &name, "--lang", language]));
+        assert!(text.contains("plugin test"), "{text}");
+        let place = folder.path().join("plugins").join(&name);
+        let read = |file: &str| {
+            let text = std::fs::read_to_string(place.join(file));
+            text.unwrap_or_else(|error| panic!("{name}/{file}: {error}"))
+        };
+        let manifest: toml::Table = toml::from_str(&read("plugin.toml")).expect("TOML");
+        assert_eq!(manifest["name"].as_str(), Some(name.as_str()));
+        let fixture = place.join("tests/registration.toml");
+        lwm2m_plugins::Fixture::read(&fixture).unwrap_or_else(|error| panic!("{error}"));
+        let readme = read("README.md");
+        assert!(
+            readme.contains(&format!("plugin test plugins/{name}")),
+            "{readme}"
+        );
+        for file in walk(&place) {
+            let text = std::fs::read_to_string(&file).expect("text");
+            for left in ["{name}", "{snake}", "{lower}", "{ending}", "{folder}"] {
+                assert!(!text.contains(left), "{}: {left}", file.display());
+            }
+        }
+        if language != "rhai" {
+            assert_eq!(read("wit/lwm2m-plugin.wit"), contract);
+        }
+        match language {
+            "rust" => drop(toml::from_str::<toml::Table>(&read("Cargo.toml")).expect("TOML")),
+            "js" => {
+                drop(serde_json::from_str::<Value>(&read("package.json")).expect("JSON"));
+                for file in ["plugin.js", "build.mjs"] {
+                    looked_at_by("node", &["--check"], &place.join(file));
+                }
+            }
+            "python" => {
+                let parse = "import ast, sys; ast.parse(open(sys.argv[1]).read())";
+                looked_at_by("python3", &["-c", parse], &place.join("app.py"));
+            }
+            _ => {}
+        }
+    }
+    let output = plugin(folder.path(), &["new", "1st", "--lang", "rust"]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains("begins with a letter"), "{errors}");
+}
+
+/// All files below a folder.
+fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    let paths = entries.map(|entry| entry.expect("a file").path());
+    let below = |path: std::path::PathBuf| match path.is_dir() {
+        true => walk(&path),
+        false => vec![path],
+    };
+    paths.flat_map(below).collect()
+}
+
+#[test]
+fn the_beginning_in_rust_is_built_and_tested() {
+    const TARGET: &str = "wasm32-wasip2";
+    let libraries = Command::new("rustc")
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .output();
+    let libraries = libraries.ok().filter(|output| output.status.success());
+    let libraries = libraries.and_then(|output| String::from_utf8(output.stdout).ok());
+    if !libraries.is_some_and(|path| Path::new(path.trim()).is_dir()) {
+        say(&format!(
+            "in-rust is not built: `rustup target add {TARGET}` to have it built"
+        ));
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    done(&plugin(
+        folder.path(),
+        &["new", "in-rust", "--lang", "rust"],
+    ));
+    let place = folder.path().join("plugins/in-rust");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
+    // The versions that the examples are built with, and the crate of this source tree.
+    let lock = root.join("plugins/examples/threshold-alarm/Cargo.lock");
+    std::fs::copy(lock, place.join("Cargo.lock")).expect("a lock");
+    let sdk = root.join("plugins/sdk");
+    let patch = format!("patch.crates-io.lwm2m-plugin.path={:?}", sdk);
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
+    let build = || {
+        let cargo = |network: &[&str]| {
+            let status = Command::new(env!("CARGO"))
+                .args(["build", "--release", "--target", TARGET, "--config", &patch])
+                .args(network)
+                .arg("--manifest-path")
+                .arg(place.join("Cargo.toml"))
+                .arg("--target-dir")
+                .arg(&target)
+                .env_remove("RUSTFLAGS")
+                .env_remove("CARGO_ENCODED_RUSTFLAGS")
+                .status();
+            status.expect("cargo runs").success()
+        };
+        // Mostly what it takes is there from building the examples.
+        assert!(cargo(&["--offline"]) || cargo(&[]), "it is built");
+        let component = target.join(TARGET).join("release/in_rust.wasm");
+        std::fs::copy(component, place.join("in-rust.wasm")).expect("a component");
+    };
+    build();
+    let text = done(&plugin(folder.path(), &["test", "plugins/in-rust"]));
+    assert!(text.contains("All as expected: 2 calls"), "{text}");
+    // The one of the guide is a plugin as well.
+    let guide = include_str!("../../../../../docs/plugins.md");
+    let rust = guide.split("```rust\n").nth(1).expect("the guide has one");
+    let rust = rust.split("```").next().expect("it ends");
+    std::fs::write(place.join("src/lib.rs"), rust).expect("a file");
+    build();
+    let text = done(&plugin(folder.path(), &["check", "plugins/in-rust"]));
+    assert!(text.contains("hooks        transform"), "{text}");
+    say(&format!("in-rust is built for {TARGET} and run"));
+}
+
+#[test]
+fn the_commands_of_the_guide_work() {
+    let guide = include_str!("../../../../../docs/plugins.md");
+    let folder = tempfile::tempdir().expect("a folder");
+    let block = |language: &str, part: &str| {
+        let mut blocks = guide.split("```").skip(1).step_by(2);
+        let found = blocks.find_map(|block| {
+            let text = block.strip_prefix(language)?.strip_prefix('\n')?;
+            text.contains(part).then_some(text)
+        });
+        found.unwrap_or_else(|| panic!("the guide has {part}"))
+    };
+    for (file, text) in [
+        ("plugin.toml", block("toml", "# plugin.toml")),
+        ("greeter.rhai", block("rhai", "fn on_registered")),
+        ("tests/greets.toml", block("toml", "tests/greets.toml")),
+    ] {
+        let file = folder.path().join("plugins/greeter").join(file);
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+        std::fs::write(file, text).expect("a file");
+    }
+    let lines = guide.lines();
+    let commands: Vec<&str> = lines
+        .filter_map(|line| line.strip_prefix("$ lwm2m-server plugin "))
+        .collect();
+    assert!(commands.len() >= 6, "{commands:?}");
+    for command in commands {
+        let arguments: Vec<&str> = command.split(' ').collect();
+        done(&plugin(folder.path(), &arguments));
+    }
+    let readme = std::fs::read_to_string(folder.path().join("plugins/meters/README.md"));
+    let readme = readme.expect("a README");
+    for line in block("sh", "cargo build").lines() {
+        assert!(readme.contains(line), "{line} is not in {readme}");
+    }
 }

@@ -19,6 +19,9 @@ pub(crate) enum Command {
     New {
         /// Its name: letters, digits, - and _.
         name: String,
+        /// The language that it is written in.
+        #[arg(long, value_name = "LANGUAGE", value_enum, default_value = "rhai")]
+        lang: new::Language,
         /// The folder in which its folder is made.
         #[arg(long, value_name = "FOLDER", default_value = "plugins")]
         directory: PathBuf,
@@ -56,7 +59,11 @@ pub(crate) enum Command {
 pub(crate) fn run(command: &Command, api: &ApiArguments) -> anyhow::Result<ExitCode> {
     let json = api.json;
     match command {
-        Command::New { name, directory } => new::run(name, directory, json)?,
+        Command::New {
+            name,
+            lang,
+            directory,
+        } => new::run(name, *lang, directory, json)?,
         Command::Check { plugin, config } => check::run(plugin, config.as_deref(), json)?,
         Command::Run { plugin, config } => run::run(plugin, config.as_deref(), json)?,
         Command::List => list::run(&Api::new(&api.server)?, json)?,
