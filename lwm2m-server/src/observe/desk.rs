@@ -354,3 +354,14 @@ impl Desk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_whose_plan_stands_is_small() {
+        assert!(size_of::<Subject>() <= 56, "{}", size_of::<Subject>());
+        assert!(size_of::<Memory>() <= 120, "{}", size_of::<Memory>());
+    }
+}
