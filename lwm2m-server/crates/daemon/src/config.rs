@@ -86,13 +86,13 @@ impl Default for ServerSection {
 }
 
 impl ServerSection {
-    /// The port of the bootstrap server: the next one, and any free one beside any free one.
-    fn bootstrap_port(&self) -> anyhow::Result<u16> {
+    /// The port of the bootstrap server; any free one beside any free one.
+    fn bootstrap_port(&self) -> u16 {
+        const BOOTSTRAP_PORT: u16 = 5686;
         match (self.bootstrap_port, self.bind_port) {
-            (Some(port), _) => Ok(port),
-            (None, 0) => Ok(0),
-            (None, u16::MAX) => bail!("[server] bind_port = 65535: set bootstrap_port, too"),
-            (None, port) => Ok(port + 1),
+            (Some(port), _) => port,
+            (None, 0) => 0,
+            (None, _) => BOOTSTRAP_PORT,
         }
     }
 }
@@ -258,7 +258,7 @@ impl Config {
         }
         // Plans may come at any time.
         if self.bootstrap.listen {
-            listeners.push(at(self.server.bootstrap_port()?).bootstrap());
+            listeners.push(at(self.server.bootstrap_port()).bootstrap());
         }
         Ok(listeners)
     }
