@@ -9,10 +9,10 @@
 //! ```
 //!
 //! A plan is a wish: its paths, which of them share an observation, and the attributes that are
-//! written before. [`planning`] holds it against what the device has registered, [`steps`] against
+//! written before. `planning` holds it against what the device has registered, `steps` against
 //! what stands; both are functions without sockets and clock. What follows from them is carried out
-//! by a [`run`], one for each device, as requests like those of applications: they wait for their
-//! turn behind others, and never run on the thread of a shard. The [`desk`] says when: so many
+//! by a `run`, one for each device, as requests like those of applications: they wait for their
+//! turn behind others, and never run on the thread of a shard. The `desk` says when: so many
 //! devices side by side as `limits.observe_plans_parallel_max`, the others in line.
 //!
 //! **What stands is the shard's to know.** Each run asks it anew, so that nothing has to be kept in

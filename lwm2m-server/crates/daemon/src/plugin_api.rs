@@ -104,6 +104,7 @@ fn document(status: &PluginStatus, metrics: &[PluginMetric], whole: bool) -> Val
         "loaded_at": status.loaded_at.map(rfc3339),
         "error": status.error.as_ref().map(error),
         "memory_bytes": status.memory,
+        "waiting": status.waiting,
         "figures": figures.map(|it| figures_of(it, whole)).collect::<Vec<_>>(),
         "metrics": metrics.iter().map(metric).collect::<Vec<_>>(),
     })
@@ -137,6 +138,7 @@ fn figures_of(figures: &HookFigures, whole: bool) -> Value {
         "errors": errors,
         "failures": failures,
         "time_us": figures.time.as_micros() as u64,
+        "fuel": figures.fuel,
         "p50_us": quantile(0.5),
         "p99_us": quantile(0.99),
     });

@@ -265,6 +265,8 @@ fn the_plugins_of_a_running_server_are_listed() {
     assert_eq!(gate["state"], "on");
     assert_eq!(gate["figures"][0]["hook"], "on_register");
     assert_eq!(gate["figures"][0]["calls"], 1);
+    assert_eq!(gate["figures"][0]["fuel"], 0, "a script has none");
+    assert_eq!(gate["waiting"], 0);
     assert_eq!(gate["metrics"][0]["name"], "seen");
     let table = list(&[]);
     for part in [
