@@ -15,8 +15,16 @@ pub(super) struct Broken {
     pub(super) told: Option<(&'static str, &'static str)>,
 }
 
+/// Its name, what is done, settings of its own, and what is told of it.
+type Way = (
+    &'static str,
+    &'static str,
+    &'static str,
+    Option<(&'static str, &'static str)>,
+);
+
 /// What a script does for the devices whose names begin with `victim`.
-const SCRIPTS: [(&str, &str, &str, Option<(&str, &str)>); 10] = [
+const SCRIPTS: [Way; 10] = [
     (
         "loops",
         "loop {}",
