@@ -42,6 +42,12 @@ pub(crate) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::
             life(server, endpoint, device, mode)
         });
     }
+    report.skip(
+        LESHAN,
+        "bootstrap oscore",
+        "the client of Leshan 2.0.0-M15 takes all before it, and answers 5.00 to the Write of a second \
+         instance of object 21; why is not known",
+    );
     report.scenario(LESHAN, "bootstrap, an unknown endpoint is refused", || {
         let uri = server.bootstrap_uri("coap")?;
         refused(
