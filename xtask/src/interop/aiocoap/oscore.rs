@@ -70,7 +70,7 @@ pub(super) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::
         Ok(())
     });
     let mut device = start("good", SECRET)?;
-    report.scenario(PEER, "oscore: register after an echo", || {
+    report.scenario(PEER, "oscore: register", || {
         device.hear("registered /rd/")?;
         let client = server.cli(&["client", ENDPOINT])?;
         ensure!(client.to_string().contains("oscore"), "{client}");
