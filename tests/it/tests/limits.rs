@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use lwm2m_coap::{Code, OptionNumber};
 use lwm2m_core::Path;
 use lwm2m_server::{
-    Answer, Decision, Interceptor, Listener, Registration, RequestError, Server, ServerConfig,
+    Answer, Decision, Hook, HookSet, Interceptor, Listener, Registration, RequestError, Server,
+    ServerConfig,
 };
 
 use crate::peer::{OBJECTS, Peer, poll_once, refusal, server};
@@ -98,6 +99,11 @@ struct Gate {
 }
 
 impl Interceptor for Gate {
+    /// Without a plan of what to observe, whose requests would be in the mailbox too.
+    fn hooks(&self) -> HookSet {
+        HookSet::EMPTY.with(Hook::OnRegister)
+    }
+
     fn on_register(&self, registration: &Arc<Registration>) -> Answer<Decision> {
         if registration.endpoint.as_str() == "gate" {
             let entered = self.entered.lock().expect("not poisoned");
