@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, ensure};
 
+use super::super::peer::{Peer, free_port};
 use super::super::report::Report;
 use super::super::server::{Server, expect, value_at};
 
@@ -114,5 +116,63 @@ pub(super) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::
         device.hear("refused").context("it was let in")?;
         Ok(())
     });
+    report.scenario(PEER, "oscore: bootstrap, then register", || {
+        bootstrap(root, &python, server, folder.path())
+    });
+    Ok(())
+}
+
+/// A device bootstraps under one context, and registers under the other that it is given.
+fn bootstrap(root: &Path, python: &Path, server: &Server, folder: &Path) -> anyhow::Result<()> {
+    const ENDPOINT: &str = "boot-oscore";
+    let contexts = [
+        ("first", "b1", "s1", "a102030405060708090a0b0c0d0e0f10"),
+        ("given", "b2", "s2", "b102030405060708090a0b0c0d0e0f10"),
+    ];
+    for (name, recipient, sender, secret) in contexts {
+        let file = folder.join(format!("{name}.hex"));
+        fs::write(&file, secret)?;
+        let id = format!("{ENDPOINT}-{name}");
+        let ids = ["--recipient-id", recipient, "--sender-id", sender];
+        let rest = ["--secret-file", &file.to_string_lossy()];
+        let add = ["credentials", "add", ENDPOINT, "--id", &id];
+        server.cli(&[&add[..], &ids, &rest].concat())?;
+        let settings = serde_json::json!({
+            "secret_hex": secret,
+            "sender-id_ascii": recipient, "recipient-id_ascii": sender,
+        });
+        let context = folder.join(name);
+        fs::create_dir(&context)?;
+        fs::write(context.join("settings.json"), settings.to_string())?;
+    }
+    let plan = format!(
+        "[[device]]\nendpoint = \"{ENDPOINT}\"\n[[device.server]]\nshort_server_id = 101\n\
+         uri = \"{}\"\ncredential = \"oscore\"\n",
+        server.uri("coap")?
+    );
+    let plan = server.material.write("oscore-plan.toml", &plan)?;
+    server.cli(&["bootstrap", "import", &plan])?;
+    let events = server.events()?;
+    let mut command = Command::new(python);
+    command
+        .arg(root.join("tests/interop/aiocoap/bootstrap.py"))
+        .args([&server.bootstrap_uri("coap")?, ENDPOINT])
+        .arg(free_port()?.to_string())
+        .arg(folder.join("first"));
+    let device = Peer::start(command)?;
+    device.hear("written /0/")?;
+    device.hear("finished")?;
+    let finished = events.next("bootstrap_finished")?;
+    let found = finished["endpoint"].as_str().unwrap_or_default();
+    expect("the endpoint", found, ENDPOINT)?;
+    let given = Some(folder.join("given"));
+    let device = super::start(
+        root,
+        python,
+        &server.uri("coap")?,
+        ENDPOINT,
+        given.as_deref(),
+    )?;
+    device.hear("registered /rd/")?;
     Ok(())
 }
