@@ -12,6 +12,7 @@ mod leshan;
 mod libcoap;
 mod observing;
 mod peer;
+mod plugins;
 mod report;
 mod secure;
 mod server;
@@ -26,7 +27,7 @@ use server::Server;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Only these parts: libcoap, aiocoap, leshan, observe, bootstrap, dtls, coaps.
+    /// Only these parts: libcoap, aiocoap, leshan, observe, plugins, bootstrap, dtls, coaps.
     peers: Vec<String>,
 }
 
@@ -43,6 +44,7 @@ const PEERS: &[(&str, Scenarios)] = &[
     ("aiocoap", Scenarios::Binary(aiocoap::run)),
     ("leshan", Scenarios::Binary(leshan::run)),
     ("observe", Scenarios::Own(observing::run)),
+    ("plugins", Scenarios::Own(plugins::run)),
     ("bootstrap", Scenarios::Binary(bootstrap::run)),
     ("dtls", Scenarios::Own(secure::run)),
     ("coaps", Scenarios::Binary(secure::run_binary)),
@@ -52,7 +54,8 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     for peer in &arguments.peers {
         if !PEERS.iter().any(|(name, _)| name == peer) {
             bail!(
-                "no peer '{peer}': use libcoap, aiocoap, leshan, observe, bootstrap, dtls or coaps"
+                "no peer '{peer}': use libcoap, aiocoap, leshan, observe, plugins, bootstrap, dtls or \
+                 coaps"
             );
         }
     }
