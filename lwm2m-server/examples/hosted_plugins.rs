@@ -12,7 +12,6 @@
 #![allow(clippy::print_stdout)] // a program speaks to its terminal
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lwm2m_plugins::PluginHost;
@@ -28,7 +27,7 @@ const PAID_FOR: usize = 1;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = std::env::args().nth(1).unwrap_or("plugins".to_owned());
-    let server = server(Path::new(&folder)).await?;
+    let server = server(PluginHost::open(folder).await?).await?;
     println!("devices register at {}", server.local_uris().join(", "));
     let mut events = server.events();
     while let Some(event) = events.next().await {
@@ -38,10 +37,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// Starts it.
-pub(crate) async fn server(plugins: &Path) -> Result<Server, Box<dyn std::error::Error>> {
+pub(crate) async fn server(plugins: PluginHost) -> Result<Server, Box<dyn std::error::Error>> {
     Ok(Server::builder()
         .listen(Listener::coap("127.0.0.1:0".parse()?))
-        .intercept(PluginHost::open(plugins).await?)
+        .intercept(plugins)
         .intercept(Quota::default())
         .start()
         .await?)

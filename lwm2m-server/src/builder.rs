@@ -1,6 +1,7 @@
 //! Putting a server together.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use lwm2m_core::ObjectModels;
@@ -8,7 +9,7 @@ use lwm2m_core::ObjectModels;
 use crate::bootstrap::BootstrapStore;
 use crate::credentials::CredentialStore;
 use crate::keys::Keys;
-use crate::observe::{ObserveStrategies, ObserveStrategiesError};
+use crate::observe::{ObserveFileError, ObserveStrategies, ObserveStrategiesError};
 use crate::oscore::SequenceStore;
 use crate::{Authorizer, Event, Interceptor, ModelsDirectory, Server, ServerConfig, start};
 
@@ -153,6 +154,7 @@ pub struct ServerBuilder {
     pub(crate) bootstrap: Option<Arc<dyn BootstrapStore>>,
     pub(crate) interceptors: Vec<Arc<dyn Interceptor>>,
     pub(crate) observe: ObserveStrategies,
+    pub(crate) observe_file: Option<PathBuf>,
     pub(crate) subscribers: Vec<Subscriber>,
 }
 
@@ -231,6 +233,14 @@ impl ServerBuilder {
         self
     }
 
+    /// Where rules that are set at run time are kept, see [`Server::change_observe_rules`]; read when the
+    /// server starts, and followed by [`Server::follow_observe_rules`]. Without it they end with the
+    /// server.
+    pub fn observe_rules_file(mut self, path: impl Into<PathBuf>) -> ServerBuilder {
+        self.observe_file = Some(path.into());
+        self
+    }
+
     /// *Subscribe*: calls a function for each event, on the runtime that starts the server. One that
     /// takes long loses events, and holds up no device.
     pub fn on(mut self, subscriber: impl Fn(&Event) + Send + Sync + 'static) -> ServerBuilder {
@@ -260,6 +270,9 @@ pub enum StartError {
     /// The observe strategies cannot be taken.
     #[error(transparent)]
     Observe(#[from] ObserveStrategiesError),
+    /// The observe rules that were set at run time cannot be read.
+    #[error(transparent)]
+    ObserveFile(#[from] ObserveFileError),
     /// A listener is for bootstrap, and nothing says what is written into devices.
     #[error("a listener is for bootstrap, and there is no bootstrap store")]
     NoBootstrapStore,

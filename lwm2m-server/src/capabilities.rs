@@ -138,8 +138,12 @@ impl DtlsCapabilities {
 
 impl TlsCapabilities {
     fn of(shared: &Shared, keys: &KeyMaterial) -> TlsCapabilities {
+        // OpenSSL has suites of its own; without it, they are those of DTLS.
+        let mut suites = shared.config.dtls.suites.iter();
+        let has_psk = cfg!(feature = "tls-psk")
+            || suites.any(|suite| suite.key_exchange() == KeyExchange::Psk);
         let modes = [
-            ("psk", shared.credentials.is_some()),
+            ("psk", has_psk && shared.credentials.is_some()),
             ("rpk", keys.raw_public_key.is_some()),
             ("x509", keys.certificates.is_some()),
         ];

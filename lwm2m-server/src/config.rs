@@ -204,8 +204,30 @@ pub struct Limits {
     /// Groups of one registration that failed and that their owner dropped or replaced; 16. One more
     /// stays as it is.
     pub observe_repairs_max: usize,
+    /// Observe rules of the configuration, and of those that were set at run time; 1000.
+    pub observe_rules_max: usize,
+    /// Bytes of the file that keeps the rules that were set at run time; 16 MiB. A larger one is neither
+    /// read nor written.
+    pub observe_file_bytes_max: u64,
+    /// Devices in a second that are looked at anew when observe rules change, or plugins that plan; 1000.
+    /// New registrations do not wait for them.
+    pub observe_replans_per_second: u32,
+    /// How often a request of an observe plan that is not answered, or answered 5.03 or 4.29, goes out
+    /// again; 3. One more, and a composite is observed path by path, anything else left alone.
+    pub observe_retries_max: u32,
+    /// When it goes out again; 60 s, doubled each time.
+    pub observe_retry_delay: Duration,
+    /// The longest time between two of them; an hour.
+    pub observe_retry_delay_max: Duration,
+    /// Endpoint names of devices that answered no Observe-Composite, which are known so that their next
+    /// registrations begin with one Observe for each path; 10 000. One more pushes out the oldest; 0
+    /// knows none.
+    pub observe_unanswered_max: usize,
+    /// How long a device is known so; a day. Composites are tried again before when its objects, its
+    /// version or the strategy change.
+    pub observe_unanswered_time: Duration,
     /// Registrations and changes that observe plans have yet to hear of; 100 000. One more, and all
-    /// devices are looked at.
+    /// devices are looked at, in their time: `observe_replans_per_second`.
     pub observe_looks_max: usize,
     /// Profile ids that are known or learnt; 1024.
     pub profiles_max: usize,
@@ -252,6 +274,14 @@ impl Default for Limits {
             observe_plans_waiting_max: 10_000,
             observe_targets_max: 256,
             observe_repairs_max: 16,
+            observe_rules_max: 1000,
+            observe_file_bytes_max: 16 << 20,
+            observe_replans_per_second: 1000,
+            observe_retries_max: 3,
+            observe_retry_delay: Duration::from_secs(60),
+            observe_retry_delay_max: Duration::from_secs(3600),
+            observe_unanswered_max: 10_000,
+            observe_unanswered_time: Duration::from_secs(86_400),
             observe_looks_max: 100_000,
             profiles_max: 1024,
             routes_max: 1 << 16,

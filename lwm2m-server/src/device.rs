@@ -7,9 +7,11 @@ use lwm2m_core::typed::ObjectDefinition;
 use lwm2m_core::{Attributes, Path, Record, Request, WriteMode};
 
 use crate::follower::Follower;
-use crate::mailbox::Command;
+use crate::mailbox::{Canceller, Command};
 use crate::server::Handle;
-use crate::{EndpointName, ObservationId, ObservationInfo, RequestError, Response};
+use crate::{
+    EndpointName, ObservationId, ObservationInfo, ObservationTarget, RequestError, Response,
+};
 
 /// A device by its endpoint name, whether it is registered or not.
 ///
@@ -127,7 +129,8 @@ impl Device {
         self.send(request, RequestOptions::default()).await
     }
 
-    /// Cancels an observation.
+    /// Cancels an observation. One of an observe plan stays away for as long as the registration
+    /// lasts and neither the plan nor the links of the device change.
     ///
     /// # Errors
     /// [`RequestError::NoObservation`], and for [`CancelMode::Active`] what comes of the request.
@@ -138,6 +141,7 @@ impl Device {
             device,
             observation: id,
             mode,
+            by: Canceller::Application,
             answer,
         };
         self.handle.ask(device, command).await
@@ -150,7 +154,19 @@ impl Device {
     pub async fn observations(&self) -> Result<Vec<ObservationInfo>, RequestError> {
         let device = self.handle.find(&self.endpoint)?;
         let command = |answer| Command::Observations { device, answer };
-        self.handle.ask(device, command).await
+        let observed = self.handle.ask(device, command).await?;
+        Ok(observed.standing)
+    }
+
+    /// The observations of its plan that were cancelled by hand, see [`Device::cancel`].
+    ///
+    /// # Errors
+    /// [`RequestError::NotRegistered`], [`RequestError::Overloaded`].
+    pub async fn withdrawn_observations(&self) -> Result<Vec<ObservationTarget>, RequestError> {
+        let device = self.handle.find(&self.endpoint)?;
+        let command = |answer| Command::Observations { device, answer };
+        let observed = self.handle.ask(device, command).await?;
+        Ok(observed.withdrawn)
     }
 
     /// Drops the registration without a word to the device, whose next Update is answered 4.04.

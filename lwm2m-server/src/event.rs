@@ -13,6 +13,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::hooks::Series;
 use crate::keys::KeyWarning;
+use crate::observe::ObserveRuleSource;
 use crate::{
     EndpointName, ModelsLoad, ObservationId, ObservationTarget, PeerIdentity, Reason, Registration,
 };
@@ -144,6 +145,13 @@ pub enum EventKind {
         /// Why.
         reason: Reason,
     },
+    /// Observe rules have changed, or were not taken. What comes of it on devices follows.
+    ObserveRules {
+        /// Which of them.
+        source: ObserveRuleSource,
+        /// How many there are now, or why they stay as they were.
+        outcome: Result<usize, Reason>,
+    },
     /// What a device is to be observed for has changed: an observe plan is made, or made anew. What
     /// comes of it follows. See [`observe`](crate::observe).
     ObservePlanned {
@@ -234,6 +242,15 @@ pub enum EventKind {
         /// At which hook, as [`Hook::name`](crate::Hook::name) has it; none for all.
         hook: Option<&'static str>,
         /// What is wrong, and what became of what it was asked about.
+        reason: Reason,
+    },
+    /// An extension is not asked for a while, is tried again, or is asked again.
+    ExtensionSwitched {
+        /// Which one.
+        extension: String,
+        /// `off`, `trying` or `on`.
+        state: &'static str,
+        /// Why.
         reason: Reason,
     },
     /// The models directory was loaded: models changed, or something is wrong in the files.

@@ -57,6 +57,8 @@ pub struct X509Identity {
     pub common_name: Option<String>,
     /// The subject alternative names of the kinds URI and DNS, as text.
     pub alternative_names: Vec<String>,
+    /// The name of the issuer, in DER.
+    pub issuer_name: Vec<u8>,
     /// The serial number, big-endian, without the zero that only says it is positive.
     pub serial: Vec<u8>,
     /// The SHA-256 of the certificate.

@@ -26,6 +26,7 @@
 
 mod authorizer;
 pub mod bootstrap;
+mod bounded_file;
 mod builder;
 mod capabilities;
 mod config;
@@ -56,6 +57,7 @@ mod typed;
 pub use lwm2m_coap::Code;
 
 pub use authorizer::{AllowAll, Authorizer, Refusal, RegistrationRequest};
+pub use bounded_file::{read_bytes, read_text};
 pub use builder::{Listener, ServerBuilder, StartError};
 pub use capabilities::{DtlsCapabilities, ServerCapabilities, TlsCapabilities};
 pub use config::{

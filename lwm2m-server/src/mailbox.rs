@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::credentials::CredentialRevision;
 use crate::hooks::{Decision, Outcome};
 use crate::identity::Authenticated;
+use crate::keys::KeyMaterial;
 use crate::registration::Location;
 use crate::shard::bootstrapping::FoundPlan;
 use crate::shard::connections::Link;
@@ -20,9 +21,28 @@ use crate::shard::lines::Ticket;
 use crate::shard::secure::FoundCredentials;
 use crate::transport::{Local, Peer};
 use crate::{
-    CancelMode, ObservationId, ObservationInfo, Registration, RequestError, RequestOptions,
-    Response,
+    CancelMode, ObservationId, ObservationInfo, ObservationTarget, Registration, RequestError,
+    RequestOptions, Response,
 };
+
+/// Who cancels an observation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Canceller {
+    Application,
+    /// The plan of the device does not have it any more.
+    Plan,
+    /// Another observation of the same takes its place.
+    Successor,
+}
+
+/// The observations of a device.
+#[derive(Debug)]
+pub(crate) struct Observed {
+    /// The oldest first.
+    pub(crate) standing: Vec<ObservationInfo>,
+    /// Those of its plan that an application has cancelled.
+    pub(crate) withdrawn: Vec<ObservationTarget>,
+}
 
 /// What an application asks of a shard.
 #[derive(Debug)]
@@ -39,13 +59,16 @@ pub(crate) enum Command {
         device: Location,
         observation: ObservationId,
         mode: CancelMode,
+        by: Canceller,
         answer: oneshot::Sender<Result<(), RequestError>>,
     },
     /// The observations of a device.
     Observations {
         device: Location,
-        answer: oneshot::Sender<Result<Vec<ObservationInfo>, RequestError>>,
+        answer: oneshot::Sender<Result<Observed, RequestError>>,
     },
+    /// What was cancelled by hand of its plan is the plan's again.
+    Restore { device: Location },
     /// Registrations as they are now; those that have ended are left out.
     Snapshots {
         devices: Vec<Location>,
@@ -57,6 +80,8 @@ pub(crate) enum Command {
     PlanFound(FoundPlan),
     /// Credentials have changed.
     Revise(Arc<CredentialRevision>),
+    /// The keys were exchanged, and these have revocation lists.
+    RevokeCertificates(Arc<KeyMaterial>),
     /// What an interceptor says of a Register or Update; none when it panicked.
     Decided {
         ticket: Ticket,

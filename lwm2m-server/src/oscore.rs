@@ -22,8 +22,9 @@
 //! A context is derived when its first message comes. Where it is not known which requests its
 //! device has sent before, the first one is answered with a challenge (RFC 8613 Appendix B.1.2): that
 //! is so with [`ClockSequences`], and with [`FileSequences`] after a crash or the loss of the file.
-//! Keys that are added while the server runs are new, and their devices are not challenged. Own
-//! sequence numbers continue behind those before a restart.
+//! Keys that are added while the server runs, with the word that nobody has used them, are new, and their
+//! devices are not challenged: some devices cannot answer. Other keys may have been used with a file
+//! that was lost. Own sequence numbers continue behind those before a restart.
 
 mod file;
 
@@ -144,14 +145,15 @@ impl Oscore {
         );
     }
 
-    /// Credentials were added: those keys are new, and were never used.
+    /// Credentials were added: some keys are new, and were never used.
     pub(crate) fn introduce(&self, change: &CredentialChange) {
         // One that comes with other endpoint names is not new.
         let before = |credential: &Credential| {
             let mut removed = change.removed.iter();
             removed.any(|removed| removed.proof == credential.proof)
         };
-        let added = change.added.iter().filter(|added| !before(added));
+        let added = change.added.iter();
+        let added = added.filter(|added| added.never_used && !before(added));
         let contexts: Vec<(ContextName, KeyFingerprint)> = added
             .filter_map(|credential| match &credential.proof {
                 Proof::Oscore(oscore) => parameters(oscore),
@@ -407,6 +409,13 @@ pub(crate) fn refusal(reason: &'static str) -> Option<Reason> {
         (
             "oscore-window-not-kept",
             "the file of [oscore] sequences_file cannot be written: the log says why",
+        )
+    } else if reason == Contexts::UNANSWERED {
+        (
+            "oscore-echo-missing",
+            "the device has to repeat its request with the Echo option of the answer (RFC 9175). For \
+             one that cannot, and a context that nobody has ever used, remove the credential and add it \
+             with never_used",
         )
     } else if of(UnprotectError::Malformed) {
         (

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use lwm2m_core::ObjectModels;
 use tokio::sync::{oneshot, watch};
@@ -15,11 +15,16 @@ use crate::hooks::{CredentialChain, Herald};
 use crate::keys::KeysWatch;
 use crate::mailbox::{Command, Mailbox};
 use crate::models::Following;
-use crate::observe::{ObserveStrategies, ObserveStrategiesError};
+use crate::observe::{
+    ObserveProgress, ObserveRule, ObserveRuleChange, ObserveRuleError, ObserveRuleSource,
+    ObserveStrategies, ObserveStrategiesError,
+};
 use crate::registration::Location;
 use crate::shard::Shared;
 use crate::shard::counters::Published;
-use crate::{Device, EndpointName, Events, ModelsLoad, Registration, RequestError, ServerBuilder};
+use crate::{
+    Device, EndpointName, Events, ModelsLoad, Reason, Registration, RequestError, ServerBuilder,
+};
 
 /// A running server; clones are handles to the same one.
 #[derive(Clone)]
@@ -172,14 +177,14 @@ impl Server {
         self.handle.models.as_ref().map(Following::last)
     }
 
-    /// What is observed on which devices by itself.
+    /// What the configuration says is observed on which devices, see [`Server::observe_rules`].
     pub fn observe_strategies(&self) -> Arc<ObserveStrategies> {
         self.handle.shared.observer.strategies()
     }
 
-    /// Takes other observe strategies into service, all or none. What they change on devices that are
-    /// registered is changed, so many at a time as `limits.observe_plans_parallel_max`; the rest of
-    /// their observations stands.
+    /// Takes other observe strategies into service, all or none; rules that were set at run time still
+    /// come first. What they change on devices that are registered is changed, so many in a second as
+    /// `limits.observe_replans_per_second`; the rest of their observations stands.
     ///
     /// # Errors
     /// A rule that cannot be.
@@ -188,9 +193,102 @@ impl Server {
         strategies: ObserveStrategies,
     ) -> Result<(), ObserveStrategiesError> {
         let shared = &self.handle.shared;
-        strategies.check(shared.config.limits.observe_targets_max)?;
-        shared.observer.set_strategies(strategies);
+        strategies.check(&shared.config.limits)?;
+        let rules = strategies.rules.len();
+        if shared.observer.configure(strategies) {
+            self.tell_observe_rules(ObserveRuleSource::Configuration, Ok(rules));
+        }
         Ok(())
+    }
+
+    /// Tells that observe strategies were not taken, and keeps why until others are: for who reads them
+    /// from somewhere.
+    pub fn refuse_observe_strategies(&self, reason: Reason) {
+        self.handle.shared.observer.refuse(reason.clone());
+        self.tell_observe_rules(ObserveRuleSource::Configuration, Err(reason));
+    }
+
+    /// Why the observe strategies that were read last were not taken.
+    pub fn refused_observe_strategies(&self) -> Option<Arc<Reason>> {
+        self.handle.shared.observer.refused()
+    }
+
+    /// The observe rules that count, in their order: those that were set at run time, and those of
+    /// [`Server::observe_strategies`] whose endpoints they are not for.
+    pub fn observe_rules(&self) -> Vec<(ObserveRuleSource, ObserveRule)> {
+        self.handle.shared.observer.rules()
+    }
+
+    /// Changes the observe rules that are set at run time, and with them what is observed on devices
+    /// that are registered, as with [`Server::set_observe_strategies`]. They are kept where
+    /// [`ServerBuilder::observe_rules_file`] says, else until the server stops.
+    ///
+    /// # Errors
+    /// See [`ObserveRuleError`]; nothing has changed then.
+    ///
+    /// # Cancel safety
+    /// A change that has begun goes on.
+    pub async fn change_observe_rules(
+        &self,
+        change: ObserveRuleChange,
+    ) -> Result<(), ObserveRuleError> {
+        let shared = Arc::clone(&self.handle.shared);
+        let changed = move || -> Result<usize, ObserveRuleError> {
+            let limits = &shared.config.limits;
+            shared.observer.change(change, limits)?;
+            let rules = shared.observer.rules().into_iter();
+            Ok(rules
+                .filter(|(source, _)| *source == ObserveRuleSource::Operator)
+                .count())
+        };
+        let changed = tokio::task::spawn_blocking(changed).await;
+        let changed = changed.map_err(|error| ObserveRuleError::Unavailable(error.to_string()))?;
+        self.tell_observe_rules(ObserveRuleSource::Operator, Ok(changed?));
+        Ok(())
+    }
+
+    /// Looks again and again at the file that [`ServerBuilder::observe_rules_file`] says, until dropped:
+    /// rules that were edited there by hand, and are the same at two looks, are taken into service as
+    /// with [`Server::change_observe_rules`], without any when the file is gone. A file that is broken
+    /// changes nothing, and is told. What the server has written itself is no edit.
+    pub async fn follow_observe_rules(&self, interval: Duration) {
+        loop {
+            tokio::time::sleep(interval).await;
+            let shared = Arc::clone(&self.handle.shared);
+            let look = move || shared.observer.look_at_file(&shared.config.limits);
+            match tokio::task::spawn_blocking(look).await {
+                Ok(Ok(None)) => {}
+                Ok(Ok(Some(rules))) => {
+                    self.tell_observe_rules(ObserveRuleSource::Operator, Ok(rules));
+                }
+                Ok(Err(error)) => {
+                    let hint =
+                        "mend the file; until then the server goes on with the rules that it has";
+                    tracing::warn!(%error, hint, "observe rules stay as they were");
+                    let reason = Reason::new("rules-file-unusable", error.to_string()).hint(hint);
+                    self.handle.shared.observer.refuse_file(reason.clone());
+                    self.tell_observe_rules(ObserveRuleSource::Operator, Err(reason));
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the file of observe rules is not followed any more");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Why the file of rules was not taken when it was read last; none once it says what is in service.
+    pub fn refused_observe_rules_file(&self) -> Option<Arc<Reason>> {
+        self.handle.shared.observer.refused_file()
+    }
+
+    /// What observe rules come to on devices.
+    pub fn observe_progress(&self) -> ObserveProgress {
+        self.handle.shared.observer.progress()
+    }
+
+    fn tell_observe_rules(&self, source: ObserveRuleSource, outcome: Result<usize, Reason>) {
+        self.publish(None, EventKind::ObserveRules { source, outcome });
     }
 
     /// Asks interceptors and strategies anew what is observed on each device that is registered: for
@@ -226,6 +324,7 @@ impl Server {
             bootstrap_sessions: self.handle.shared.bootstrap_sessions.len() as u64,
             events_dropped: self.handle.events.dropped(),
             device_hooks_dropped: herald.map_or(0, Herald::dropped),
+            observe_looks_missed: self.handle.shared.observer.missed(),
             ..Statistics::default()
         };
         for shard in &self.handle.shards {
@@ -365,6 +464,9 @@ pub struct Statistics {
     pub values_dropped: u64,
     /// Registrations, updates and ends that interceptors did not hear of, since too much waited.
     pub device_hooks_dropped: u64,
+    /// Registrations and changes that observe plans did not hear of one by one, since too much waited:
+    /// all devices were looked at instead.
+    pub observe_looks_missed: u64,
     /// Connections now.
     pub connections: u64,
     /// Bootstrap sessions now.

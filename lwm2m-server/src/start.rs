@@ -16,7 +16,7 @@ use crate::event::EventSender;
 use crate::hooks::{BootstrapChain, CredentialChain, Herald};
 use crate::keys;
 use crate::mailbox::Mailbox;
-use crate::observe::{Desk, Observer};
+use crate::observe::{Desk, Observer, RulesFile};
 use crate::oscore::{ClockSequences, Oscore};
 use crate::registration::profile::Profiles;
 use crate::server::{Handle, ShardHandle};
@@ -45,6 +45,7 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
         bootstrap,
         interceptors,
         observe,
+        observe_file,
         subscribers,
     } = builder;
     config.shards = config.shards.max(1);
@@ -66,8 +67,16 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
     if nobody_knows && listeners.iter().any(Listener::is_for_bootstrap) {
         return Err(StartError::NoBootstrapStore);
     }
-    observe.check(config.limits.observe_targets_max)?;
-    let (observer, looks) = Observer::new(observe, config.limits.observe_looks_max);
+    observe.check(&config.limits)?;
+    let (set, observe_file) = match observe_file {
+        Some(path) => {
+            let (file, set) = RulesFile::open(path, &config.limits)?;
+            (set, Some(file))
+        }
+        None => (Vec::new(), None),
+    };
+    let looks_max = config.limits.observe_looks_max;
+    let (observer, looks) = Observer::new(observe, (set, observe_file), looks_max);
     let Bound {
         shards: sockets,
         addresses,
@@ -162,6 +171,8 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
             Some(following.map_err(StartError::Models)?)
         }
     };
+    // Subscribed before a file can change.
+    let revocations = keys.clone().map(|keys| (keys.replaced(), keys));
     let keys_watch = match keys {
         None => None,
         Some(keys) => keys::follow(keys, events.clone()).map_err(StartError::Keys)?,
@@ -213,10 +224,16 @@ pub(crate) fn start(builder: ServerBuilder) -> Result<Server, StartError> {
             commands.collect(),
         ));
     }
-    let mailboxes = shards
-        .iter()
-        .map(|shard| shard.mailbox.commands.downgrade());
-    let desk = Desk::new(&shared, looks, mailboxes.collect(), events.clone());
+    let mailboxes = || {
+        let shards = shards.iter();
+        shards.map(|shard| shard.mailbox.commands.downgrade())
+    };
+    if let Some((replaced, keys)) = revocations {
+        let shards = mailboxes().collect();
+        let stopped = stopped.clone();
+        tokio::spawn(keys::watch_revocations(keys, replaced, shards, stopped));
+    }
+    let desk = Desk::new(&shared, looks, mailboxes().collect(), events.clone());
     tokio::spawn(desk.run(stopped));
     tracing::info!(?addresses, shards = shards.len(), "server started");
     let server = Server::from(Handle {

@@ -1,4 +1,5 @@
-//! `cargo xtask codegen`: the committed core objects, made from their definitions.
+//! `cargo xtask codegen`: what is made of definitions and committed. The core objects as Rust types, and
+//! the contract of plugins as C.
 
 use std::fs;
 use std::path::Path;
@@ -7,11 +8,27 @@ use anyhow::{Context, bail};
 use lwm2m_codegen::GeneratedFile;
 use lwm2m_registry::{Parser, Strictness};
 
+use crate::process;
+
 /// The definitions.
 const DEFINITIONS: &str = "object-registry/objects";
 
 /// Where the generated crate has its code.
 const GENERATED: &str = "object-registry/generated/src/generated";
+
+/// What makes C of the contract of plugins: its own workspace, as nothing else needs it. That what it has
+/// made is of the contract is for the tests of the plugin host.
+const BINDINGS: [&str; 9] = [
+    "run",
+    "--quiet",
+    "--locked",
+    "--manifest-path=plugins/bindings/Cargo.toml",
+    "--target-dir=target/bindings",
+    "--",
+    "plugins/wit",
+    "registration-plugin",
+    "lwm2m-server/crates/daemon/templates/plugin/c/bindings",
+];
 
 /// What to do with the generated code.
 #[derive(Debug, clap::Args)]
@@ -23,6 +40,9 @@ pub(crate) struct Arguments {
 
 /// Writes the generated crate, or checks it.
 pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
+    if !arguments.check {
+        process::run(root, "cargo", &BINDINGS)?;
+    }
     let files = generate(&root.join(DEFINITIONS))?;
     let folder = root.join(GENERATED);
     let stale = stale(&folder, &files)?;

@@ -12,7 +12,7 @@ use super::{
     AccountSecurity, BootstrapPlan, BootstrapRequest, FailurePolicy, OscoreAccount, ServerAccount,
 };
 use crate::credentials::{Credential, NamePattern, Proof, SecretKey, from_hex};
-use crate::keys::{CertificateChain, PrivateKey, PublicKey};
+use crate::keys::{CertificateChain, PrivateKey, PublicKey, read_key_file};
 
 /// One kind of device, as a file says it.
 #[derive(Debug)]
@@ -267,7 +267,7 @@ impl Server {
     ) -> Result<AccountSecurity, BootstrapDocumentError> {
         let read = |field: &str, path: &PathBuf| {
             let path = folder.join(path);
-            std::fs::read(&path)
+            read_key_file(&path)
                 .map_err(|error| wrong(field, &format!("{}: {error}", path.display())))
         };
         match (&self.psk_identity, &self.psk_key, &self.private_key) {

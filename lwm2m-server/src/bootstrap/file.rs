@@ -1,6 +1,5 @@
 //! Plans in a file, for a server whose devices fit into a few kinds.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -16,6 +15,7 @@ use super::{
 use crate::authorizer::refused_name;
 use crate::credentials::{CredentialFilter, CredentialStore, LookUp, replace_file};
 use crate::identity::sha256;
+use crate::read_text;
 
 /// Plans in a file of TOML, and the credentials that they refer to.
 ///
@@ -80,6 +80,8 @@ pub enum BootstrapFileError {
 impl FileBootstrap {
     /// Plans in one file at most.
     pub const PLANS_MAX: usize = 10_000;
+    /// Bytes of the file at most; 16 MiB.
+    pub const BYTES_MAX: u64 = 16 << 20;
 
     /// Reads the file; one that is not there yet has no plans. Accounts with `credential` take the
     /// keys of these credentials.
@@ -152,11 +154,17 @@ impl Shared {
     }
 
     fn read(&self) -> Result<Option<Zeroizing<String>>, BootstrapFileError> {
-        match fs::read_to_string(&self.path) {
+        match read_text(&self.path, FileBootstrap::BYTES_MAX) {
             Ok(text) => Ok(Some(Zeroizing::new(text))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => {
+            Err(error) => {
                 let path = self.path.clone();
+                let source = match error.kind() {
+                    io::ErrorKind::FileTooLarge => {
+                        io::Error::new(error.kind(), format!("{error}; {MEND}"))
+                    }
+                    _ => error,
+                };
                 Err(BootstrapFileError::Read { path, source })
             }
         }
@@ -237,6 +245,12 @@ impl Shared {
             .or_else(|| BootstrapDocument::write_all(&plans.documents))
             .ok_or_else(|| unavailable("the plans cannot be written as TOML".to_owned()))?;
         let edited = Zeroizing::new(edited);
+        if edited.len() as u64 > FileBootstrap::BYTES_MAX {
+            let (path, size) = (self.path.display(), edited.len());
+            return Err(unavailable(format!(
+                "{path} would have {size} bytes; {MEND}"
+            )));
+        }
         replace_file(&self.path, edited.as_bytes()).map_err(|error| {
             unavailable(format!("cannot write {}: {error}", self.path.display()))
         })?;
@@ -255,6 +269,10 @@ impl Shared {
         own.or_else(|| devices.find(fits)).cloned()
     }
 }
+
+/// What to do about a file that is too large.
+const MEND: &str = "at most 16777216 are read: one plan with a pattern, as in urn:imei:35*, stands \
+                    for many devices";
 
 /// The text of a file without the plans that are gone, and with others behind; all else in it stays.
 /// None when the plans of the text cannot be told apart.

@@ -257,6 +257,7 @@ impl Session {
             // Some devices say 1.0 whatever they are.
             self.device.version = self.device.version.max(version);
         }
+        self.device.learn_versions(&links);
         self.device.spare(own_instances(&links), &self.plan);
         None
     }

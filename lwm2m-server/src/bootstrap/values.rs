@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use lwm2m_core::codec::{self, EncodeError, Scope};
+use lwm2m_core::link::DiscoveredLink;
 use lwm2m_core::{
     ContentFormat, DataType, ObjectLink, ObjectList, ObjectModels, Path, PathLevel, Record,
     ResourceTypes, Untyped, Value, Version,
@@ -26,6 +27,8 @@ const OF_ACCOUNTS: [u16; 4] = [SECURITY, OSCORE, 23, 24];
 #[derive(Debug, Clone)]
 pub(super) struct Device {
     pub(super) version: Version,
+    /// The versions of its objects, as far as it has told them.
+    objects: ObjectList,
     /// The instances of the bootstrap server's own account.
     own: Vec<Path>,
     /// Where instances of the plan go because theirs is taken.
@@ -37,8 +40,23 @@ impl Device {
     pub(super) fn new(version: Version) -> Device {
         Device {
             version,
+            objects: ObjectList::default(),
             own: Vec::new(),
             moves: Vec::new(),
+        }
+    }
+
+    /// Takes the versions of the objects that a Bootstrap-Discover gives (`ver`).
+    pub(super) fn learn_versions(&mut self, links: &[DiscoveredLink]) {
+        for link in links {
+            let (Some(object), Some(version)) = (link.path.object_id(), link.version) else {
+                continue;
+            };
+            let versions = &mut self.objects.versions;
+            match versions.binary_search_by_key(&object, |(object, _)| *object) {
+                Ok(at) => versions[at].1 = version,
+                Err(at) => versions.insert(at, (object, version)),
+            }
         }
     }
 
@@ -82,14 +100,10 @@ impl Device {
     }
 
     /// The types of the device's objects.
-    fn types<'m>(
-        &self,
-        models: &'m dyn ObjectModels,
-        objects: &'m ObjectList,
-    ) -> DeviceContext<'m> {
+    fn types<'m>(&'m self, models: &'m dyn ObjectModels) -> DeviceContext<'m> {
         DeviceContext {
             version: self.version,
-            objects,
+            objects: &self.objects,
             models,
             definition: None,
         }
@@ -101,8 +115,7 @@ impl Device {
         records: &[Record<'static>],
         models: &dyn ObjectModels,
     ) -> BootstrapRecords {
-        let objects = ObjectList::default();
-        let types = self.types(models, &objects);
+        let types = self.types(models);
         let mut adapted: Vec<Record<'static>> = Vec::with_capacity(records.len());
         for record in records {
             if self.version == Version::V1_0 && is_younger_than_1_0(&record.path) {
@@ -121,7 +134,7 @@ impl Device {
     }
 
     /// A value of the type that the device has for it, where strings and bytes are told apart by the
-    /// version only.
+    /// version of the object only.
     fn fitting(&self, record: &Record<'static>, types: &dyn ResourceTypes) -> Value<'static> {
         let [object, _, resource, ..] = record.path.ids() else {
             return record.value.clone();
@@ -160,8 +173,7 @@ impl Device {
         records: &[Record<'static>],
         models: &dyn ObjectModels,
     ) -> Result<Vec<u8>, EncodeError> {
-        let objects = ObjectList::default();
-        let types = self.types(models, &objects);
+        let types = self.types(models);
         let mut payload = Vec::new();
         let scope = Scope::from(path);
         match codec::encode(format, scope, records, &types, &mut payload) {
@@ -187,8 +199,7 @@ impl Device {
         plan: &BootstrapPlan,
         models: &dyn ObjectModels,
     ) -> Result<Option<Path>, codec::DecodeError> {
-        let objects = ObjectList::default();
-        let types = self.types(models, &objects);
+        let types = self.types(models);
         let read = codec::decode(format, Scope::from(path), payload, &types)?;
         let differs = |written: &Record<'static>| {
             let at = self.placed(&written.path);
@@ -235,7 +246,7 @@ fn fill_mandatory(records: &mut Vec<Record<'static>>) {
 
 /// The instances of the bootstrap server's own account, among those of a Bootstrap-Discover: the
 /// ones without short server id.
-pub(super) fn own_instances(links: &[lwm2m_core::link::DiscoveredLink]) -> Vec<Path> {
+pub(super) fn own_instances(links: &[DiscoveredLink]) -> Vec<Path> {
     let own = links.iter().filter(|link| {
         let of_account = link
             .path

@@ -23,6 +23,8 @@ pub struct Credential {
     pub server_name: Option<String>,
     /// True for one that an interceptor has granted: it is in no store.
     pub(crate) granted: bool,
+    /// True when nobody has used the key before, see [`Credential::never_used`].
+    pub(crate) never_used: bool,
 }
 
 /// What proves a device.
@@ -103,7 +105,20 @@ impl Credential {
             endpoints: vec![NamePattern::identity()],
             server_name: None,
             granted: false,
+            never_used: false,
         }
+    }
+
+    /// The same, and the word of who adds it that nobody has ever protected a message with its OSCORE
+    /// context, on this server or another.
+    ///
+    /// A server that it is added to then takes the first request of its device as it is. Without this
+    /// word the first request has to be proven fresh by an Echo (RFC 8613 Appendix B.1.2), unless the
+    /// server has kept what it received, and the server's own numbers start where the clock says. It
+    /// counts when the credential is added, and is not kept.
+    pub fn never_used(mut self) -> Credential {
+        self.never_used = true;
+        self
     }
 
     /// The same, as granted by an interceptor.

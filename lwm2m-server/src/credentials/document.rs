@@ -24,7 +24,7 @@ use text::one_or_many;
 /// | `psk` | `identity` or `identity_hex`; `key` (hexadecimal), `key_base64` or `key_text` |
 /// | `rpk` | `spki` (DER in base64) or `spki_sha256` (hexadecimal) |
 /// | `x509` | any of `common_name`, `alternative_name`, `serial`, `fingerprint`, `spki_sha256` |
-/// | `oscore` | `master_secret`, `master_salt`, `id_context` (hexadecimal); `sender_id` (ours), `recipient_id` (the device's) or with `_hex`; `aead`, `hmac` |
+/// | `oscore` | `master_secret`, `master_salt`, `id_context` (hexadecimal); `sender_id` (ours), `recipient_id` (the device's) or with `_hex`; `aead`, `hmac`, `never_used` |
 ///
 /// The mode may be missing where the fields tell it. In CSV endpoint names have `|` between them.
 #[derive(Default, Serialize, Deserialize)]
@@ -106,6 +106,10 @@ pub struct CredentialDocument {
     /// The COSE number of the HMAC; 5.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hmac: Option<i32>,
+    /// True when nobody has ever protected a message with this context: its device is not challenged,
+    /// then, when it first comes. Not kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub never_used: Option<bool>,
 }
 
 impl CredentialDocument {
@@ -196,6 +200,7 @@ impl CredentialDocument {
             return Err(error("endpoints", "name them: a raw public key says none"));
         }
         credential.server_name = self.server_name.clone();
+        credential.never_used = self.never_used == Some(true);
         credential.check()?;
         Ok(credential)
     }
@@ -242,6 +247,7 @@ impl CredentialDocument {
             ("id_context", self.id_context.is_some()),
             ("aead", self.aead.is_some()),
             ("hmac", self.hmac.is_some()),
+            ("never_used", self.never_used.is_some()),
         ]
         .into_iter()
         .filter_map(|(field, given)| given.then_some(field))
@@ -372,6 +378,7 @@ fn fields_of(mode: &str) -> &'static [&'static str] {
             "id_context",
             "aead",
             "hmac",
+            "never_used",
         ],
     }
 }

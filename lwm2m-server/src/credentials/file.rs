@@ -11,8 +11,8 @@ use super::{
     CredentialLimits, CredentialStore, CredentialStoreError, CredentialUpdate, Import, ImportError,
     ImportFormat, LookUp, MemoryCredentials,
 };
-use crate::EndpointName;
 use crate::identity::{PeerIdentity, sha256};
+use crate::{EndpointName, read_text};
 
 /// Credentials in a file of JSON; in memory while the server runs.
 ///
@@ -27,6 +27,7 @@ pub struct FileCredentials {
 #[derive(Debug)]
 struct Shared {
     path: PathBuf,
+    file_bytes_max: u64,
     memory: MemoryCredentials,
     /// The file as it was last read or written; who holds it may change the file and the memory.
     seen: Mutex<Seen>,
@@ -78,6 +79,7 @@ impl FileCredentials {
     ) -> Result<FileCredentials, CredentialFileError> {
         let shared = Shared {
             path: path.into(),
+            file_bytes_max: limits.file_bytes_max,
             memory: MemoryCredentials::new(limits),
             seen: Mutex::default(),
         };
@@ -167,6 +169,13 @@ impl Shared {
         let file = serde_json::json!({ "credentials": documents });
         let text = serde_json::to_string_pretty(&file).map_err(|e| unavailable(e.to_string()))?;
         let text = zeroize::Zeroizing::new(text);
+        if text.len() as u64 > self.file_bytes_max {
+            let (path, size) = (self.path.display(), text.len());
+            let mend = self.mend();
+            return Err(unavailable(format!(
+                "{path} would have {size} bytes; {mend}"
+            )));
+        }
         replace_file(&self.path, text.as_bytes()).map_err(|error| {
             unavailable(format!("cannot write {}: {error}", self.path.display()))
         })?;
@@ -205,11 +214,12 @@ impl Shared {
 
     fn reload(&self, seen: &mut Seen) -> Result<bool, CredentialFileError> {
         let stamp = stamp(&self.path);
-        let text = match fs::read_to_string(&self.path) {
+        let text = match read_text(&self.path, self.file_bytes_max) {
             Ok(text) => Some(zeroize::Zeroizing::new(text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(source) => {
                 let path = self.path.clone();
+                let source = self.explained(source);
                 return Err(CredentialFileError::Read { path, source });
             }
         };
@@ -224,6 +234,24 @@ impl Shared {
         }
         *seen = Seen { hash, stamp };
         Ok(changed)
+    }
+
+    fn explained(&self, error: io::Error) -> io::Error {
+        match error.kind() {
+            io::ErrorKind::FileTooLarge => {
+                io::Error::new(error.kind(), format!("{error}; {}", self.mend()))
+            }
+            _ => error,
+        }
+    }
+
+    /// What to do about a file that is too large.
+    fn mend(&self) -> String {
+        let max = self.file_bytes_max;
+        format!(
+            "at most {max} are read: remove what no device uses, or raise [credentials] \
+             file_bytes_max"
+        )
     }
 
     /// Makes the memory what the file says, by what is different.

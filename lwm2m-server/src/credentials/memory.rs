@@ -31,6 +31,9 @@ pub struct CredentialLimits {
     /// Credentials that cannot be found by an identity or an endpoint name, because one of them is a
     /// pattern: they are compared with each peer; 1024.
     pub patterns_max: usize,
+    /// Bytes of the file of [`FileCredentials`](super::FileCredentials); 1 GiB. A larger one is neither
+    /// read nor written.
+    pub file_bytes_max: u64,
 }
 
 impl Default for CredentialLimits {
@@ -38,6 +41,7 @@ impl Default for CredentialLimits {
         CredentialLimits {
             credentials_max: 2_000_000,
             patterns_max: 1024,
+            file_bytes_max: 1 << 30,
         }
     }
 }

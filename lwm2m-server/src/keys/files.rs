@@ -1,8 +1,8 @@
 //! Reading keys and certificates out of files, with errors that name the file and its key in the
 //! configuration.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use lwm2m_dtls::{
@@ -12,6 +12,7 @@ use lwm2m_dtls::{
 use zeroize::Zeroizing;
 
 use super::KeyMaterial;
+use crate::read_bytes;
 
 /// A file with keys or certificates is at most this large, in bytes; 4 MiB.
 const KEY_FILE_BYTES_MAX: u64 = 4 << 20;
@@ -32,8 +33,12 @@ pub struct KeyFiles {
     /// files called `*.pem`, `*.crt`, `*.cer` or `*.der`.
     pub trust_store: Option<PathBuf>,
     /// What these CAs have taken back: a file, or a folder with files called `*.crl` or `*.pem`.
-    /// It counts for handshakes from then on: a session that stands, or is continued within a day, goes
-    /// on; to end it, remove the credential of its device.
+    /// The files are read again when they change. A device whose own certificate is on a list is refused
+    /// in handshakes, its session is no longer continued, and one that stands ends with its
+    /// registration. An intermediate certificate on a list counts in handshakes: sessions under it go
+    /// on, and are continued for a day, unless the credentials of their devices are removed. A certificate
+    /// that is itself in the trust store is believed whatever the lists say: take it out of there, and
+    /// remove the credential.
     pub revocation_lists: Option<PathBuf>,
 }
 
@@ -99,7 +104,7 @@ impl KeyFiles {
         }
         if let Some(path) = &self.trust_store {
             for file in trust_store_files(path).map_err(|error| trust_store(path, error))? {
-                let read = read(&file).and_then(|bytes| Ok(TrustStore::parse(&bytes)?));
+                let read = read_key_file(&file).and_then(|bytes| Ok(TrustStore::parse(&bytes)?));
                 let store = read.map_err(|fault| trust_store(&file, fault))?;
                 material.trust_store.extend(store);
             }
@@ -111,7 +116,8 @@ impl KeyFiles {
                 fault,
             };
             for file in revocation_list_files(path).map_err(|fault| error(path, fault.into()))? {
-                let read = read(&file).and_then(|bytes| Ok(RevocationLists::parse(&bytes)?));
+                let read =
+                    read_key_file(&file).and_then(|bytes| Ok(RevocationLists::parse(&bytes)?));
                 let lists = read.map_err(|fault| error(&file, fault))?;
                 material.trust_store.revoke(lists);
             }
@@ -134,7 +140,7 @@ impl KeyFiles {
 
 impl CertificateFiles {
     fn load_into(&self, material: &mut KeyMaterial, is_first: bool) -> Result<(), KeyFileError> {
-        let key = read(&self.private_key).and_then(|bytes| Ok(PrivateKey::parse(&bytes)?));
+        let key = read_key_file(&self.private_key).and_then(|bytes| Ok(PrivateKey::parse(&bytes)?));
         let key = key.map_err(|fault| self.of_key(fault))?;
         if is_readable_by_others(&self.private_key) {
             material.readable_by_others.push(self.private_key.clone());
@@ -153,7 +159,7 @@ impl CertificateFiles {
             path: path.clone(),
             fault,
         };
-        let chain = read(path).and_then(|bytes| Ok(CertificateChain::parse(&bytes)?));
+        let chain = read_key_file(path).and_then(|bytes| Ok(CertificateChain::parse(&bytes)?));
         let pair = ServerCertificate::new(chain.map_err(error)?, key);
         let pair = pair.map_err(|fault| error(fault.into()))?;
         match &mut material.certificates {
@@ -219,16 +225,12 @@ fn files_called(path: &Path, suffixes: &[&str]) -> io::Result<Vec<PathBuf>> {
 }
 
 /// The bytes of a file, cleared when they are no longer needed.
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileFault> {
-    let file = File::open(path)?;
-    // Room for all of it at once: a buffer that grows leaves copies of a key behind.
-    let size = file.metadata()?.len().min(KEY_FILE_BYTES_MAX) as usize;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(size + 1));
-    file.take(KEY_FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > KEY_FILE_BYTES_MAX {
-        return Err(KeyFileFault::TooLarge);
+pub(crate) fn read_key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileFault> {
+    match read_bytes(path, KEY_FILE_BYTES_MAX) {
+        Ok(bytes) => Ok(Zeroizing::new(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Err(KeyFileFault::TooLarge),
+        Err(error) => Err(error.into()),
     }
-    Ok(bytes)
 }
 
 #[cfg(unix)]

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use lwm2m_dtls::{Certificate, PrivateKey, ServerCertificates, TrustStore};
 
+use crate::identity::{PeerIdentity, X509Identity};
+
 /// A warning comes when a certificate has less than this left, in seconds; 30 days.
 const EXPIRES_SOON_S: i64 = 30 * 86_400;
 
@@ -58,6 +60,20 @@ impl KeyMaterial {
     /// True when the server cannot prove itself by a key of its own: pre-shared keys only.
     pub fn is_empty(&self) -> bool {
         self.certificates.is_none() && self.raw_public_key.is_none()
+    }
+
+    /// True for a peer whose certificate was taken back.
+    pub fn has_revoked(&self, identity: &PeerIdentity) -> bool {
+        let PeerIdentity::X509(certificate) = identity else {
+            return false;
+        };
+        let X509Identity {
+            issuer_name,
+            serial,
+            fingerprint,
+            ..
+        } = &**certificate;
+        (self.trust_store).has_revoked(issuer_name, serial, fingerprint)
     }
 
     /// True when a handshake cannot tell the two apart.

@@ -4,6 +4,7 @@
 mod files;
 mod follow;
 mod material;
+mod revoking;
 mod shared;
 
 pub use lwm2m_dtls::{
@@ -11,9 +12,11 @@ pub use lwm2m_dtls::{
     RevocationLists, ServerCertificate, ServerCertificates, TrustStore,
 };
 
+pub(crate) use files::read_key_file;
 pub use files::{CertificateFiles, KeyFileError, KeyFileFault, KeyFiles};
 pub(crate) use follow::{KeysWatch, follow};
 pub use material::{KeyMaterial, KeyWarning};
+pub(crate) use revoking::watch_revocations;
 pub use shared::{Keys, Reloaded};
 
 #[cfg(test)]

@@ -4,13 +4,15 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use super::{KeyFileError, KeyFiles, KeyMaterial};
 
 /// The server's keys, as all of its listeners share them.
 ///
 /// A handshake takes what is there when it begins, and ends with it; sessions that stand do not
-/// notice an exchange. Clones are handles to the same keys.
+/// notice an exchange, but for those whose certificate was taken back: they end. Clones are handles to
+/// the same keys.
 #[derive(Clone)]
 pub struct Keys(Arc<Inner>);
 
@@ -19,6 +21,7 @@ struct Inner {
     current: ArcSwap<KeyMaterial>,
     /// One reload at a time, so that an older state of the files never replaces a newer one.
     reloading: Mutex<()>,
+    replaced: watch::Sender<()>,
 }
 
 /// What a reload found.
@@ -50,6 +53,7 @@ impl Keys {
             files,
             current: ArcSwap::from_pointee(material),
             reloading: Mutex::new(()),
+            replaced: watch::Sender::new(()),
         }))
     }
 
@@ -61,6 +65,12 @@ impl Keys {
     /// Exchanges all keys, for handshakes that begin from now on.
     pub fn replace(&self, material: KeyMaterial) {
         self.0.current.store(Arc::new(material));
+        self.0.replaced.send_replace(());
+    }
+
+    /// Hears of each exchange from now on.
+    pub(crate) fn replaced(&self) -> watch::Receiver<()> {
+        self.0.replaced.subscribe()
     }
 
     /// Reads the files again. When one of them cannot be used, the keys stay as they were, all of

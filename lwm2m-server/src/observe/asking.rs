@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::observer::Observer;
 use super::planning::Planned;
-use super::strategies::check_path;
+use super::rule::check_path;
 use crate::event::{EventKind, EventSource};
 use crate::hooks::{self, Answer, Hook, ObserveFailure, ObservePlan, Repair, failed, next_with};
 use crate::shard::{guarded, hook};

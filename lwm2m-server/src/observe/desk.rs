@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Word ─> look ─> line ──(slot)──> Run ─> settled | unfinished: waits until the device is heard of
-//!                  ^                       | later, busy: waits for its time
+//!                  ^                       | later, busy, retry: waits for its time
 //!                  └───────────────────────┘
 //! ```
 //!
@@ -21,10 +21,13 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::asking::Asking;
-use super::memory::Memory;
+use super::memory::{BackOff, Memory};
 use super::observer::{Cause, Observer, Word, Words};
+use super::pace::Pace;
+use super::rule::ObserveRule;
 use super::run::{Context, Outcome, Place, Run};
-use super::strategies::ObserveRule;
+use super::sweep::Sweep;
+use super::unanswered::Unanswered;
 use crate::EndpointName;
 use crate::event::EventSource;
 use crate::mailbox::Command;
@@ -45,8 +48,8 @@ pub(crate) struct Desk {
     late: BinaryHeap<Reverse<(Instant, EndpointName)>>,
     runs: JoinSet<Report>,
     slots: Arc<Semaphore>,
-    /// Behind which name a look at all devices goes on.
-    sweep: Option<Option<String>>,
+    sweep: Sweep,
+    pace: Pace,
     pages: JoinSet<Vec<EndpointName>>,
 }
 
@@ -64,7 +67,12 @@ struct Subject {
 enum Phase {
     Idle,
     InLine(Cause),
-    Late(Instant, Cause),
+    /// Until its time; where it is firm, nothing else brings it forward.
+    Late {
+        due: Instant,
+        cause: Cause,
+        firm: bool,
+    },
     Running(AbortHandle, Arc<AtomicBool>, Cause),
 }
 
@@ -74,9 +82,9 @@ type Report = (EndpointName, Location, Option<(Outcome, Memory)>);
 /// When a busy server is asked again.
 const BUSY: Duration = Duration::from_secs(1);
 
-/// Names that a look at all devices takes at a time; the next ones when the line is shorter than
-/// that.
+/// Names that a look at all devices takes at a time.
 const PAGE: usize = 8192;
+/// It goes on while the line is shorter than that.
 const LINE_SHORT: usize = 1024;
 
 impl Desk {
@@ -101,6 +109,15 @@ impl Desk {
                 asking,
                 mailboxes,
                 repairs_max: limits.observe_repairs_max,
+                back_off: BackOff {
+                    retries_max: limits.observe_retries_max,
+                    delay: limits.observe_retry_delay,
+                    delay_max: limits.observe_retry_delay_max,
+                },
+                unanswered: Unanswered::new(
+                    limits.observe_unanswered_max,
+                    limits.observe_unanswered_time,
+                ),
                 bench: permits(limits.observe_plans_waiting_max),
             }),
             slots: permits(limits.observe_plans_parallel_max),
@@ -112,7 +129,8 @@ impl Desk {
             line: VecDeque::new(),
             late: BinaryHeap::new(),
             runs: JoinSet::new(),
-            sweep: None,
+            sweep: Sweep::default(),
+            pace: Pace::new(limits.observe_replans_per_second, Instant::now()),
             pages: JoinSet::new(),
         }
     }
@@ -135,16 +153,23 @@ impl Desk {
                 }
                 Some(page) = self.pages.join_next(), if !self.pages.is_empty() => {
                     if let Ok(page) = page {
-                        self.turn(page);
+                        self.sweep.page(page);
                     }
                 }
                 Ok(slot) = Arc::clone(&self.slots).acquire_owned(), if !self.line.is_empty() => {
                     self.start(slot);
                 }
                 () = tokio::time::sleep_until(due_at), if due.is_some() => self.pass_time(),
+                () = tokio::time::sleep_until(self.pace.due()), if self.is_next_of_all() => {
+                    self.look_at_next();
+                }
             }
-            self.go_on_sweeping();
-            self.observer.publish(self.devices.len(), self.unfinished);
+            self.fetch_names();
+            let sweeping = self.sweep.is_under_way();
+            let (known, unfinished) = (self.devices.len(), self.unfinished);
+            let unanswered = self.context.unanswered.len();
+            let counts = (known, unfinished, unanswered);
+            self.observer.publish(counts, sweeping);
         }
     }
 
@@ -152,19 +177,22 @@ impl Desk {
         self.observer.taken(&word);
         match word {
             Word::Look(endpoint, cause) => self.look(endpoint, cause),
-            Word::Sweep => self.start_sweep(),
+            Word::Sweep => self.sweep.start(),
+            Word::Missed => self.catch_up(),
         }
-        if self.observer.take_missed() {
-            let directory = &self.shared.directory;
-            let known = self.devices.keys().cloned();
-            let ended: Vec<EndpointName> = known
-                .filter(|name| directory.find(name).is_none())
-                .collect();
-            for endpoint in ended {
-                self.forget(&endpoint);
-            }
-            self.start_sweep();
+    }
+
+    /// Makes up for words that found no room.
+    fn catch_up(&mut self) {
+        let directory = &self.shared.directory;
+        let known = self.devices.keys().cloned();
+        let ended: Vec<EndpointName> = known
+            .filter(|name| directory.find(name).is_none())
+            .collect();
+        for endpoint in ended {
+            self.forget(&endpoint);
         }
+        self.sweep.start_anew();
     }
 
     /// Does what a look asks for.
@@ -206,7 +234,15 @@ impl Desk {
                     newer.store(true, Ordering::Relaxed);
                 }
             }
-            Phase::InLine(known) | Phase::Late(_, known) => *known = cause.max(*known),
+            Phase::Late {
+                cause: known,
+                firm: false,
+                ..
+            } => {
+                let cause = cause.max(*known);
+                self.join(endpoint, cause);
+            }
+            Phase::InLine(known) | Phase::Late { cause: known, .. } => *known = cause.max(*known),
             Phase::Idle => self.join(endpoint, cause),
         }
     }
@@ -278,9 +314,16 @@ impl Desk {
             Outcome::Later(delay) => {
                 let delay = delay.min(ObserveRule::DELAY_MAX);
                 let cause = again.unwrap_or(Cause::Changed).max(Cause::Changed);
-                self.wait(endpoint, delay, cause);
+                self.wait(endpoint, delay, (cause, true));
             }
-            Outcome::Busy => self.wait(endpoint, BUSY, again.unwrap_or(cause).max(cause)),
+            Outcome::Busy => {
+                let cause = again.unwrap_or(cause).max(cause);
+                self.wait(endpoint, BUSY, (cause, true));
+            }
+            Outcome::Retry(delay) => match again {
+                Some(cause) if cause > Cause::Heard => self.join(endpoint, cause),
+                _ => self.wait(endpoint, delay, (Cause::Changed, false)),
+            },
             Outcome::Stale => self.join(endpoint, again.unwrap_or(Cause::Changed)),
             Outcome::Gone if self.shared.directory.find(&endpoint) != Some(location) => {
                 self.forget(&endpoint);
@@ -293,10 +336,10 @@ impl Desk {
         }
     }
 
-    fn wait(&mut self, endpoint: EndpointName, delay: Duration, cause: Cause) {
+    fn wait(&mut self, endpoint: EndpointName, delay: Duration, (cause, firm): (Cause, bool)) {
         if let Some(subject) = self.devices.get_mut(&endpoint) {
             let due = Instant::now() + delay;
-            subject.phase = Phase::Late(due, cause);
+            subject.phase = Phase::Late { due, cause, firm };
             self.late.push(Reverse((due, endpoint)));
         }
     }
@@ -308,7 +351,7 @@ impl Desk {
             && let Some(Reverse((due, endpoint))) = self.late.pop()
         {
             let subject = self.devices.get(&endpoint);
-            if let Some(Phase::Late(at, cause)) = subject.map(|subject| &subject.phase)
+            if let Some(Phase::Late { due: at, cause, .. }) = subject.map(|subject| &subject.phase)
                 && *at == due
             {
                 self.join(endpoint, *cause);
@@ -328,29 +371,32 @@ impl Desk {
         }
     }
 
-    fn start_sweep(&mut self) {
-        self.sweep = Some(None);
-        self.pages.abort_all();
-    }
-
-    fn go_on_sweeping(&mut self) {
-        if let Some(after) = &self.sweep
-            && self.pages.is_empty()
-            && self.line.len() < LINE_SHORT
-        {
-            let (shared, after) = (Arc::clone(&self.shared), after.clone());
-            self.pages.spawn(async move {
-                let page = shared.directory.page(after.as_deref(), None, PAGE).await;
-                page.into_iter().map(|(endpoint, _)| endpoint).collect()
-            });
+    fn fetch_names(&mut self) {
+        if !self.pages.is_empty() {
+            return;
         }
+        let Some(after) = self.sweep.wants_page() else {
+            return;
+        };
+        let (shared, after) = (Arc::clone(&self.shared), after.map(str::to_owned));
+        self.pages.spawn(async move {
+            let page = shared.directory.page(after.as_deref(), None, PAGE).await;
+            page.into_iter().map(|(endpoint, _)| endpoint).collect()
+        });
     }
 
-    /// Looks at some of all devices.
-    fn turn(&mut self, page: Vec<EndpointName>) {
-        self.sweep = page.last().map(|last| Some(last.as_str().to_owned()));
-        for endpoint in page {
-            self.look(endpoint, Cause::Replan);
+    /// True when one more of all devices may join the line in its time.
+    fn is_next_of_all(&self) -> bool {
+        self.sweep.has_names() && self.line.len() < LINE_SHORT
+    }
+
+    /// Looks at those of all devices whose time has come.
+    fn look_at_next(&mut self) {
+        let now = Instant::now();
+        while self.is_next_of_all() && self.pace.take(now) {
+            if let Some(endpoint) = self.sweep.pop() {
+                self.look(endpoint, Cause::Replan);
+            }
         }
     }
 }
@@ -362,6 +408,6 @@ mod tests {
     #[test]
     fn a_device_whose_plan_stands_is_small() {
         assert!(size_of::<Subject>() <= 56, "{}", size_of::<Subject>());
-        assert!(size_of::<Memory>() <= 120, "{}", size_of::<Memory>());
+        assert!(size_of::<Memory>() <= 48, "{}", size_of::<Memory>());
     }
 }

@@ -39,6 +39,8 @@ pub(super) struct Wanted {
     pub(super) left_out: Vec<Path>,
     /// A composite was asked for, and the version of the device has none.
     pub(super) version_splits: bool,
+    /// A composite was asked for, and the device answered none at an earlier registration.
+    pub(super) recalled_splits: bool,
 }
 
 /// Composites that a device did not take.
@@ -46,6 +48,8 @@ pub(super) struct Wanted {
 pub(super) struct Splits {
     /// It takes none.
     pub(super) all: bool,
+    /// It answered none at an earlier registration.
+    pub(super) recalled: bool,
     pub(super) some: Vec<ObservationTarget>,
 }
 
@@ -162,6 +166,7 @@ fn groups(plan: &ObservePlan, device: &Situation<'_>, wanted: &mut Wanted) -> Ve
         }
         let of_version = composite && device.version < Version::V1_1;
         wanted.version_splits |= of_version;
+        wanted.recalled_splits |= composite && !of_version && device.splits.recalled;
         let target = ObservationTarget::Composite(paths);
         if composite && !of_version && !device.splits.apply_to(&target) {
             groups.push(group(plan, target, device.version));
@@ -238,7 +243,7 @@ fn carries(format: ContentFormat, target: &ObservationTarget, version: Version) 
 
 impl Splits {
     fn apply_to(&self, target: &ObservationTarget) -> bool {
-        self.all || self.some.contains(target)
+        self.all || self.recalled || self.some.contains(target)
     }
 }
 

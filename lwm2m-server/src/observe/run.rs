@@ -1,27 +1,26 @@
 //! One device: its plan is made, held against what stands, and carried out.
 
+mod doing;
+mod telling;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lwm2m_coap::Code;
-use lwm2m_core::{Attributes, Path, Request};
+use lwm2m_core::Request;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::asking::Asking;
-use super::memory::Memory;
+use super::memory::{BackOff, Memory};
 use super::observer::Cause;
-use super::planning::{Fix, Group, Planned, Situation, Wanted, paths, wanted};
+use super::planning::{Planned, Situation, Wanted, wanted};
 use super::steps::{Standing, Step, steps};
-use super::verdicts::{carries_names, code_of, failure, is_of_composites, trouble};
-use crate::event::EventKind;
-use crate::hooks::Repair;
+use super::unanswered::{Kind, Unanswered};
+use super::verdicts::trouble;
 use crate::mailbox::{Command, Mailbox};
 use crate::registration::Location;
-use crate::{
-    CancelMode, EndpointName, ObservationTarget, Reason, Registration, RequestError,
-    RequestOptions, Response,
-};
+use crate::{EndpointName, Registration, RequestError, RequestOptions, Response};
 
 /// What all runs share.
 pub(super) struct Context {
@@ -29,6 +28,9 @@ pub(super) struct Context {
     /// One for each shard. They are not kept open: the server ends when nobody holds it any more.
     pub(super) mailboxes: Vec<mpsc::WeakSender<Command>>,
     pub(super) repairs_max: usize,
+    pub(super) back_off: BackOff,
+    /// Devices that have answered no composite.
+    pub(super) unanswered: Unanswered,
     /// Places for runs whose device does not answer.
     pub(super) bench: Arc<Semaphore>,
 }
@@ -44,6 +46,8 @@ pub(super) enum Outcome {
     Busy,
     /// The plan is to begin later.
     Later(Duration),
+    /// Something was not answered: it is asked again later.
+    Retry(Duration),
     /// Something has changed meanwhile: the next look does the rest.
     Stale,
     /// The registration has ended.
@@ -91,13 +95,6 @@ enum Done {
     Over(Outcome),
 }
 
-#[derive(Debug, Default)]
-struct Tally {
-    made: usize,
-    cancelled: usize,
-    failed: usize,
-}
-
 impl Run {
     pub(super) async fn go(mut self) -> (Outcome, Memory) {
         let outcome = match self.registration().await {
@@ -119,7 +116,17 @@ impl Run {
     async fn make(&mut self, registration: &Arc<Registration>) -> Outcome {
         if self.cause >= Cause::Links {
             let planned = self.context.asking.plan(registration).await;
-            self.memory.take(planned);
+            let had_one = self.memory.planned.is_some();
+            let is_other = self.memory.take(planned);
+            self.recall(registration);
+            self.memory.restores |= had_one && (is_other || self.cause == Cause::Links);
+        }
+        if self.memory.restores {
+            let device = self.location;
+            if let Err(error) = self.leave(Command::Restore { device }) {
+                return trouble(&error).unwrap_or(Outcome::Busy);
+            }
+            self.memory.restores = false;
         }
         let memory = &mut self.memory;
         let Some(planned) = memory.planned.clone() else {
@@ -131,6 +138,17 @@ impl Run {
         self.carry_out(registration, Some(&planned)).await
     }
 
+    /// Holds the plan against what is known of earlier registrations.
+    fn recall(&mut self, registration: &Registration) {
+        let Some(planned) = &self.memory.planned else {
+            return;
+        };
+        let kind = Kind::of(registration, &planned.plan.grouping);
+        let unanswered = &self.context.unanswered;
+        let answers_none = unanswered.recalls(&self.endpoint, kind, Instant::now());
+        self.memory.recall(answers_none);
+    }
+
     /// Does what is missing. The plan may come to something else on the way: a composite that is
     /// refused, a group that is repaired; each of them happens once for a group, and so often.
     async fn carry_out(
@@ -138,7 +156,7 @@ impl Run {
         registration: &Arc<Registration>,
         planned: Option<&Arc<Planned>>,
     ) -> Outcome {
-        let mut tally = None;
+        let mut tells_plan = true;
         let outcome = 'looks: loop {
             let (wanted, steps) = match self.missing(registration, planned).await {
                 Ok(found) => found,
@@ -147,10 +165,11 @@ impl Run {
             if steps.is_empty() {
                 break Outcome::Settled;
             }
-            if tally.is_none() {
+            if std::mem::take(&mut tells_plan) {
                 self.tell_plan(planned, &wanted);
             }
-            let tally = tally.get_or_insert_with(Tally::default);
+            // Said at the end, also where nothing comes of the steps.
+            self.memory.tally_mut();
             if !registration.awake {
                 self.tell_unreachable(&[], "the device sleeps");
                 break Outcome::Unfinished;
@@ -159,7 +178,7 @@ impl Run {
                 if self.newer.load(Ordering::Relaxed) {
                     break 'looks Outcome::Stale;
                 }
-                match self.step(registration, planned, step, tally).await {
+                match self.step(registration, planned, step).await {
                     Done::Next => {}
                     Done::Replan => continue 'looks,
                     Done::Over(outcome) => break 'looks outcome,
@@ -167,10 +186,17 @@ impl Run {
             }
             break Outcome::Settled;
         };
-        if let (Some(tally), Outcome::Settled) = (tally, outcome) {
-            self.tell_established(&tally);
+        if outcome != Outcome::Settled {
+            return outcome;
         }
-        outcome
+        if let Some(tally) = self.memory.take_tally() {
+            self.tell_established(tally);
+        }
+        let now = Instant::now();
+        match self.memory.next_retry(now) {
+            Some(due) => Outcome::Retry(due - now),
+            None => Outcome::Settled,
+        }
     }
 
     /// What the plan comes to, and what of it is missing.
@@ -182,219 +208,29 @@ impl Run {
         let device = self.location;
         let asked = |answer| Command::Observations { device, answer };
         let observations = self.ask(asked).await;
-        let observations =
-            observations.map_err(|error| trouble(&error).unwrap_or(Outcome::Busy))?;
+        let stand = observations.map_err(|error| trouble(&error).unwrap_or(Outcome::Busy))?;
         let memory = &mut self.memory;
         memory.forget_missing(registration);
         let situation = Situation {
             objects: &registration.objects,
             version: registration.version,
-            splits: &memory.splits,
-            repairs: &memory.repairs,
+            splits: &memory.trouble().splits,
+            repairs: &memory.trouble().repairs,
         };
         let wanted =
             planned.map_or_else(Wanted::default, |planned| wanted(&planned.plan, &situation));
+        let now = Instant::now();
+        let mut set_aside = memory.set_aside(&wanted.groups, now);
+        set_aside.extend(stand.withdrawn);
         let standing = Standing {
-            observations: &observations,
+            observations: &stand.standing,
             written: memory.written.as_deref().unwrap_or_default(),
-            failed: &memory.failed,
+            set_aside: &set_aside,
+            unwritten: &memory.unwritten(now),
             objects: &registration.objects,
         };
         let steps = steps(&wanted.groups, &standing);
         Ok((wanted, steps))
-    }
-
-    async fn step(
-        &mut self,
-        registration: &Arc<Registration>,
-        planned: Option<&Arc<Planned>>,
-        step: Step,
-        tally: &mut Tally,
-    ) -> Done {
-        match step {
-            Step::Cancel(observation, target) => {
-                let device = self.location;
-                let cancelled = |answer| Command::Cancel {
-                    device,
-                    observation,
-                    mode: CancelMode::Active,
-                    answer,
-                };
-                let cancelled = self.ask(cancelled).await;
-                if let Some(outcome) = cancelled.err().and_then(|error| trouble(&error)) {
-                    return self.over(outcome, paths(&target));
-                }
-                // Whatever the device said, it is over on our side.
-                tally.cancelled += 1;
-                Done::Next
-            }
-            Step::Write { path, change, told } => self.write(path, change, told).await,
-            Step::Observe(group) => {
-                let observed = self.observe(&group).await;
-                let (error, code) = match observed {
-                    Ok(response) if response.observation.is_some() => {
-                        tally.made += 1;
-                        return Done::Next;
-                    }
-                    // Only its first value is broken.
-                    Err(RequestError::Undecodable(_)) => {
-                        tally.made += 1;
-                        return Done::Next;
-                    }
-                    Ok(response) => (None, Some(response.code)),
-                    Err(RequestError::Refused { code, diagnostic }) => {
-                        (Some(RequestError::Refused { code, diagnostic }), Some(code))
-                    }
-                    Err(error) => (Some(error), None),
-                };
-                if group.is_composite() && error.as_ref().is_some_and(is_of_composites) {
-                    return self.split(group, code);
-                }
-                tally.failed += 1;
-                self.failed(registration, planned, &group, error, code)
-                    .await
-            }
-        }
-    }
-
-    /// Writes attributes; the observation is made whatever comes of it.
-    async fn write(&mut self, path: Path, change: Attributes, told: Attributes) -> Done {
-        let request = Request::WriteAttributes {
-            path,
-            attributes: change,
-        };
-        let written = self.send(request, RequestOptions::default()).await;
-        if let Err(error) = &written {
-            if let Some(outcome) = trouble(error) {
-                return self.over(outcome, &[path]);
-            }
-            let code = code_of(error);
-            let fact = format!("its attributes are not written: {error}");
-            let reason = Reason::new("attributes-refused", fact)
-                .hint("it is observed nevertheless; leave out what the device does not know");
-            self.tell_failed("write-attributes", &[path], code, reason);
-        }
-        // What is refused once is not tried again with the same attributes.
-        self.memory.write(path, told);
-        Done::Next
-    }
-
-    async fn observe(&mut self, group: &Group) -> Result<Response, RequestError> {
-        let (attributes, accept) = (Attributes::default(), group.format);
-        let request = match &group.target {
-            ObservationTarget::Single(path) => Request::Observe {
-                path: *path,
-                attributes,
-                accept,
-            },
-            ObservationTarget::Composite(paths) => Request::ObserveComposite {
-                paths: paths.clone(),
-                attributes,
-                format: accept.filter(carries_names),
-                accept,
-            },
-        };
-        let options = RequestOptions {
-            planned: true,
-            ..RequestOptions::default()
-        };
-        self.send(request, options).await
-    }
-
-    /// A composite was not taken: its paths are observed one by one.
-    fn split(&mut self, group: Group, code: Option<Code>) -> Done {
-        let fact = match code {
-            Some(code) => format!("the device answered an Observe-Composite with {code}"),
-            None => "the device does not answer an Observe-Composite".to_owned(),
-        };
-        let reason = Reason::new(
-            "composite-unsupported",
-            format!("{fact}: one Observe for each path"),
-        )
-        .hint("the strategy SINGLE spares such a device the attempt");
-        self.tell_failed("observe-composite", group.paths(), code, reason);
-        // What a device says of the method it says of all composites; the rest may be about the paths.
-        let of_method = [
-            Code::METHOD_NOT_ALLOWED,
-            Code::NOT_IMPLEMENTED,
-            Code::BAD_OPTION,
-        ];
-        self.memory.splits.all |= code.is_none_or(|code| of_method.contains(&code));
-        self.memory.splits.some.push(group.target);
-        Done::Replan
-    }
-
-    /// A group could not be observed: its owner is asked what becomes of it.
-    async fn failed(
-        &mut self,
-        registration: &Arc<Registration>,
-        planned: Option<&Arc<Planned>>,
-        group: &Group,
-        error: Option<RequestError>,
-        code: Option<Code>,
-    ) -> Done {
-        let outcome = error.as_ref().and_then(trouble);
-        match outcome {
-            Some(Outcome::Unfinished) if registration.binding.queue => {
-                return self.over(Outcome::Unfinished, group.paths());
-            }
-            Some(Outcome::Unfinished) | None => {}
-            Some(outcome) => return Done::Over(outcome),
-        }
-        let fact = match &error {
-            Some(error) => error.to_string(),
-            None => "the device answered with a value, and does not observe it".to_owned(),
-        };
-        let reason = Reason::new("observe-refused", fact)
-            .hint("it is tried again at the next registration, and when the links change");
-        let operation = match group.is_composite() {
-            true => "observe-composite",
-            false => "observe",
-        };
-        self.tell_failed(operation, group.paths(), code, reason);
-        let failure = failure(error.as_ref());
-        let repair = match planned {
-            Some(planned) => {
-                let asking = &self.context.asking;
-                asking
-                    .repair(registration, planned, group.paths(), failure)
-                    .await
-            }
-            None => Repair::Keep,
-        };
-        let fix = match repair {
-            Repair::Drop => Some(Fix::Dropped),
-            Repair::Replace(plan) => Some(Fix::Replaced(plan)),
-            Repair::Keep => None,
-        };
-        match (fix, outcome) {
-            (Some(fix), _) if self.memory.repairs.len() < self.context.repairs_max => {
-                self.memory.repairs.push((group.target.clone(), fix));
-            }
-            (Some(_), _) => {
-                let max = self.context.repairs_max;
-                let fact = format!("{max} groups of this registration were repaired already");
-                let reason = Reason::new("observe-repairs-exhausted", fact)
-                    .hint("the group stays as it is; look after the plan, or raise limits.observe_repairs_max");
-                self.tell_failed("repair", group.paths(), None, reason);
-                self.memory.failed.push(group.target.clone());
-            }
-            // A device that does not answer is not to blame for its resources.
-            (None, Some(_)) => {}
-            (None, None) => self.memory.failed.push(group.target.clone()),
-        }
-        match outcome {
-            Some(outcome) => self.over(outcome, group.paths()),
-            None => Done::Replan,
-        }
-    }
-
-    /// The run ends before the plan stands.
-    fn over(&self, outcome: Outcome, paths: &[Path]) -> Done {
-        if outcome == Outcome::Unfinished {
-            self.tell_unreachable(paths, "the device does not answer");
-        }
-        Done::Over(outcome)
     }
 
     async fn send(
@@ -445,53 +281,5 @@ impl Run {
                 is_slot: false,
             };
         }
-    }
-
-    fn tell(&self, kind: impl FnOnce() -> EventKind) {
-        self.context.asking.tell(&self.endpoint, kind);
-    }
-
-    fn tell_plan(&self, planned: Option<&Arc<Planned>>, wanted: &Wanted) {
-        self.tell(|| EventKind::ObservePlanned {
-            owner: planned.map(|planned| planned.name.to_string()),
-            targets: wanted.groups.iter().map(|g| g.target.clone()).collect(),
-            left_out: wanted.left_out.clone(),
-        });
-        if wanted.version_splits {
-            let fact =
-                "the device's version has no composite operations: one Observe for each path";
-            let reason = Reason::new("composite-unsupported", fact)
-                .hint("the strategy SINGLE is what such a device gets anyway");
-            self.tell_failed("observe-composite", &[], None, reason);
-        }
-    }
-
-    fn tell_established(&self, tally: &Tally) {
-        self.tell(|| EventKind::ObserveEstablished {
-            made: tally.made,
-            cancelled: tally.cancelled,
-            failed: tally.failed,
-        });
-    }
-
-    fn tell_unreachable(&self, paths: &[Path], fact: &'static str) {
-        let reason =
-            Reason::new("device-unreachable", fact).hint("its plan goes on when it is heard of");
-        self.tell_failed("plan", paths, None, reason);
-    }
-
-    fn tell_failed(
-        &self,
-        operation: &'static str,
-        paths: &[Path],
-        code: Option<Code>,
-        reason: Reason,
-    ) {
-        self.tell(|| EventKind::ObserveFailed {
-            operation,
-            paths: paths.to_vec(),
-            code,
-            reason,
-        });
     }
 }

@@ -28,8 +28,11 @@ pub(super) struct Standing<'s> {
     pub(super) observations: &'s [ObservationInfo],
     /// The attributes that plans have written since the device registered.
     pub(super) written: &'s [(Path, Attributes)],
-    /// Groups that have failed and are not tried again for now.
-    pub(super) failed: &'s [ObservationTarget],
+    /// Groups that are left alone for now: they have failed, wait for another attempt, or were
+    /// cancelled by hand.
+    pub(super) set_aside: &'s [ObservationTarget],
+    /// Paths whose attributes are written later, and whose groups wait for that.
+    pub(super) unwritten: &'s [Path],
     pub(super) objects: &'s ObjectList,
 }
 
@@ -78,12 +81,14 @@ pub(super) fn steps(wanted: &[Group], standing: &Standing<'_>) -> Vec<Step> {
     };
     for (path, _) in standing.written {
         let is_wanted = wanted.iter().any(|group| group.paths().contains(path));
-        if !is_wanted && is_registered(standing.objects, path) {
+        let waits = standing.unwritten.contains(path);
+        if !is_wanted && !waits && is_registered(standing.objects, path) {
             write(path, &mut steps);
         }
     }
     for group in wanted {
-        if standing.failed.contains(&group.target) {
+        let waits = |path: &Path| standing.unwritten.contains(path);
+        if standing.set_aside.contains(&group.target) || group.paths().iter().any(waits) {
             continue;
         }
         for path in paths(&group.target) {

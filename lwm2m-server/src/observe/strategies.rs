@@ -1,16 +1,13 @@
 //! What is observed by configuration: rules by endpoint pattern, the first that fits counts.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
-use std::time::Duration;
 
-use lwm2m_core::{AttributeError, Attributes, ContentFormat, Path, Version};
+use serde::{Deserialize, Serialize};
 
-use super::planning::Planned;
-use crate::Registration;
-use crate::credentials::NamePattern;
-use crate::hooks::{Grouping, ObservePlan, ObserveTarget};
+use super::rule::{ObserveRule, ObserveRuleFault};
+use crate::Limits;
 
 /// What the server observes on which devices by itself; nothing by default.
 ///
@@ -40,37 +37,20 @@ pub struct ObserveStrategies {
 }
 
 /// How paths become observations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ObserveStrategy {
     /// `SINGLE`: one Observe for each path.
+    #[serde(rename = "SINGLE")]
     Single,
     /// `COMPOSITE_ALL`: one Observe-Composite for all paths.
+    #[serde(rename = "COMPOSITE_ALL")]
     CompositeAll,
     /// `COMPOSITE_BY_OBJECT`: one Observe-Composite for each object id.
+    #[serde(rename = "COMPOSITE_BY_OBJECT")]
     CompositeByObject,
     /// `plugin`: what interceptors plan, and nothing else.
+    #[serde(rename = "plugin")]
     Plugin,
-}
-
-/// What is observed on devices whose endpoint name fits.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct ObserveRule {
-    /// Which devices: all, unless something else is said. `{…}` stands for what the identity of the
-    /// device says.
-    pub endpoint: NamePattern,
-    /// How.
-    pub strategy: ObserveStrategy,
-    /// What: objects, instances and resources. What a device has not registered is left out, and
-    /// comes when an Update brings it.
-    pub paths: Vec<Path>,
-    /// What is written before, for some of the paths.
-    pub attributes: Vec<(Path, Attributes)>,
-    /// The format to ask for; what the device's version prefers when none. Left out where a device
-    /// of LwM2M 1.0, or a composite, cannot have it.
-    pub format: Option<ContentFormat>,
-    /// When to start, after the registration.
-    pub delay: Duration,
 }
 
 impl ObserveStrategies {
@@ -81,19 +61,25 @@ impl ObserveStrategies {
         self
     }
 
-    /// Looks at all rules; `targets_max` is `limits.observe_targets_max`.
+    /// Looks at all rules: those that come before another one for the same endpoints, and more than
+    /// `limits.observe_rules_max`, are faults as well.
     ///
     /// # Errors
     /// The first fault.
-    pub fn check(&self, targets_max: usize) -> Result<(), ObserveStrategiesError> {
-        let everything = |rule: &ObserveRule| rule.endpoint.to_string() == EVERY_ENDPOINT;
-        let last = self.rules.iter().position(everything);
+    pub fn check(&self, limits: &Limits) -> Result<(), ObserveStrategiesError> {
+        let last = self.rules.iter().position(ObserveRule::is_default);
+        let mut patterns = HashMap::new();
         for (at, rule) in self.rules.iter().enumerate() {
-            let fault = match last {
-                Some(last) if last < at => Err(ObserveRuleFault::NeverReached(last + 1)),
-                _ => rule.check(targets_max),
+            let same = patterns.insert(&rule.endpoint, at + 1);
+            let checked = match (last, same) {
+                _ if at >= limits.observe_rules_max => {
+                    Err(ObserveRuleFault::TooMany(limits.observe_rules_max))
+                }
+                (Some(last), _) if last < at => Err(ObserveRuleFault::NeverReached(last + 1)),
+                (_, Some(same)) => Err(ObserveRuleFault::SameEndpoints(same)),
+                _ => rule.check(limits.observe_targets_max),
             };
-            fault.map_err(|fault| ObserveStrategiesError {
+            checked.map_err(|fault| ObserveStrategiesError {
                 rule: at + 1,
                 endpoint: rule.endpoint.to_string(),
                 fault,
@@ -101,148 +87,6 @@ impl ObserveStrategies {
         }
         Ok(())
     }
-}
-
-/// The pattern that every endpoint name fits.
-const EVERY_ENDPOINT: &str = "*";
-
-/// Objects that servers neither see nor touch.
-const CLOSED_OBJECTS: [u16; 3] = [0, 21, 23];
-
-impl ObserveRule {
-    /// The longest [`ObserveRule::delay`]: a day.
-    pub const DELAY_MAX: Duration = Duration::from_secs(86_400);
-
-    /// A rule for all devices, without paths yet.
-    pub fn new(strategy: ObserveStrategy) -> ObserveRule {
-        ObserveRule {
-            endpoint: EVERY_ENDPOINT
-                .parse()
-                .expect("invariant: a star is a pattern"),
-            strategy,
-            paths: Vec::new(),
-            attributes: Vec::new(),
-            format: None,
-            delay: Duration::ZERO,
-        }
-    }
-
-    /// Only for these devices.
-    #[must_use]
-    pub fn endpoint(mut self, endpoint: NamePattern) -> ObserveRule {
-        self.endpoint = endpoint;
-        self
-    }
-
-    /// Adds a path.
-    #[must_use]
-    pub fn path(mut self, path: Path) -> ObserveRule {
-        self.paths.push(path);
-        self
-    }
-
-    /// Adds attributes for one of the paths.
-    #[must_use]
-    pub fn attributes(mut self, path: Path, attributes: Attributes) -> ObserveRule {
-        self.attributes.push((path, attributes));
-        self
-    }
-
-    /// Sets the format.
-    #[must_use]
-    pub fn format(mut self, format: ContentFormat) -> ObserveRule {
-        self.format = Some(format);
-        self
-    }
-
-    /// Sets the delay.
-    #[must_use]
-    pub fn delay(mut self, delay: Duration) -> ObserveRule {
-        self.delay = delay;
-        self
-    }
-
-    fn check(&self, targets_max: usize) -> Result<(), ObserveRuleFault> {
-        if self.delay > ObserveRule::DELAY_MAX {
-            return Err(ObserveRuleFault::Delay);
-        }
-        let says_more =
-            !(self.paths.is_empty() && self.attributes.is_empty() && self.format.is_none());
-        match self.strategy {
-            ObserveStrategy::Plugin if says_more => return Err(ObserveRuleFault::PathsOfPlugin),
-            ObserveStrategy::Plugin => return Ok(()),
-            _ if self.paths.is_empty() => return Err(ObserveRuleFault::NoPaths),
-            _ if self.paths.len() > targets_max => {
-                return Err(ObserveRuleFault::TooManyPaths(targets_max));
-            }
-            _ => {}
-        }
-        for (at, path) in self.paths.iter().enumerate() {
-            check_path(path)?;
-            if self.paths[..at].contains(path) {
-                return Err(ObserveRuleFault::Twice(*path));
-            }
-        }
-        for (at, (path, attributes)) in self.attributes.iter().enumerate() {
-            if !self.paths.contains(path) {
-                return Err(ObserveRuleFault::NotAmongPaths(*path));
-            }
-            if self.attributes[..at].iter().any(|(other, _)| other == path) {
-                return Err(ObserveRuleFault::Twice(*path));
-            }
-            // The version of the device is not known yet, nor the type of the value.
-            attributes
-                .validate(Version::V1_2, path.level(), None)
-                .map_err(|error| ObserveRuleFault::Attributes(*path, error))?;
-        }
-        match self.format {
-            Some(format) if !may_carry(format) => Err(ObserveRuleFault::Format(format)),
-            _ => Ok(()),
-        }
-    }
-
-    /// As interceptors would say it; none for those who leave it to interceptors.
-    fn plan(&self) -> Option<ObservePlan> {
-        let grouping = match self.strategy {
-            ObserveStrategy::Single => Grouping::Single,
-            ObserveStrategy::CompositeAll => Grouping::CompositeAll,
-            ObserveStrategy::CompositeByObject => Grouping::CompositeByObject,
-            ObserveStrategy::Plugin => return None,
-        };
-        let target = |path: &Path| {
-            let own = self.attributes.iter().find(|(at, _)| at == path);
-            let attributes = own.map(|(_, attributes)| attributes.clone());
-            ObserveTarget {
-                path: *path,
-                attributes: attributes.unwrap_or_default(),
-            }
-        };
-        Some(ObservePlan {
-            targets: self.paths.iter().map(target).collect(),
-            grouping,
-            format: self.format,
-            delay: self.delay,
-            owner: None,
-        })
-    }
-}
-
-/// Refuses what no server may observe.
-pub(super) fn check_path(path: &Path) -> Result<(), ObserveRuleFault> {
-    match path.object_id() {
-        None => Err(ObserveRuleFault::Root),
-        Some(object) if CLOSED_OBJECTS.contains(&object) => Err(ObserveRuleFault::Closed(*path)),
-        Some(_) => Ok(()),
-    }
-}
-
-/// True for the formats of values.
-fn may_carry(format: ContentFormat) -> bool {
-    use ContentFormat::{Cbor, Json, Lwm2mCbor, Opaque, SenmlCbor, SenmlJson, Text, Tlv};
-    let formats = [
-        Text, Opaque, Cbor, Tlv, Json, SenmlJson, SenmlCbor, Lwm2mCbor,
-    ];
-    formats.contains(&format)
 }
 
 impl ObserveStrategy {
@@ -293,83 +137,21 @@ pub struct ObserveStrategiesError {
     pub fault: ObserveRuleFault,
 }
 
-/// What is wrong with a rule, and how to mend it.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ObserveRuleFault {
-    /// Nothing to observe.
-    #[error("it has no paths: name some, or use the strategy plugin")]
-    NoPaths,
-    /// The strategy `plugin` with something to observe.
-    #[error("the strategy plugin takes what plugins plan: leave paths, attributes and format out")]
-    PathsOfPlugin,
-    /// More paths than `limits.observe_targets_max`.
-    #[error("it has more than {0} paths: raise limits.observe_targets_max, or observe instances")]
-    TooManyPaths(usize),
-    /// The path `/`.
-    #[error("/ cannot be observed: name objects, instances or resources")]
-    Root,
-    /// An object that only a bootstrap server reaches.
-    #[error("{0} is closed to servers, only a bootstrap server reaches it: leave it out")]
-    Closed(Path),
-    /// A path twice.
-    #[error("{0} is there twice: name it once")]
-    Twice(Path),
-    /// Attributes for something that is not observed.
-    #[error("attributes for {0}, which is not among the paths: add it, or leave them out")]
-    NotAmongPaths(Path),
-    /// Attributes that cannot be.
-    #[error("attributes for {0}: {1}")]
-    Attributes(Path, AttributeError),
-    /// A format that carries no values.
-    #[error(
-        "{0} carries no values: use text, opaque, cbor, tlv, json, senml-json, senml-cbor or lwm2m-cbor"
-    )]
-    Format(ContentFormat),
-    /// More than [`ObserveRule::DELAY_MAX`].
-    #[error("its delay is longer than a day")]
-    Delay,
-    /// A rule behind one for all devices.
-    #[error("it is never reached, since rule {0} is for all endpoints: put that one last")]
-    NeverReached(usize),
-}
-
-/// Strategies as they are in service.
-#[derive(Debug, Default)]
-pub(super) struct InService {
-    pub(super) given: Arc<ObserveStrategies>,
-    /// What each rule comes to.
-    plans: Vec<Option<Arc<Planned>>>,
-}
-
-impl InService {
-    pub(super) fn new(given: ObserveStrategies) -> InService {
-        let plan = |rule: &ObserveRule| rule.plan().map(|plan| Arc::new(Planned::by_rule(plan)));
-        InService {
-            plans: given.rules.iter().map(plan).collect(),
-            given: Arc::new(given),
-        }
-    }
-
-    /// True when some device may be observed.
-    pub(super) fn any(&self) -> bool {
-        self.plans.iter().any(Option::is_some)
-    }
-
-    /// The plan for a device.
-    pub(super) fn plan(&self, registration: &Registration) -> Option<Arc<Planned>> {
-        let endpoint = registration.endpoint.as_str();
-        let mut rules = self.given.rules.iter().zip(&self.plans);
-        let fits =
-            |(rule, _): &(&ObserveRule, _)| rule.endpoint.matches(endpoint, &registration.identity);
-        rules.find(fits)?.1.clone()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use lwm2m_core::{Attributes, ContentFormat, Path};
+
     use super::*;
-    use crate::EndpointName;
+
+    fn limits(targets_max: usize) -> Limits {
+        Limits {
+            observe_targets_max: targets_max,
+            observe_rules_max: 2,
+            ..Limits::default()
+        }
+    }
 
     fn path(text: &str) -> Path {
         text.parse().expect("a path")
@@ -386,7 +168,7 @@ mod tests {
 
     fn fault(rule: ObserveRule) -> Option<ObserveRuleFault> {
         let strategies = ObserveStrategies::default().rule(rule);
-        strategies.check(3).err().map(|error| error.fault)
+        strategies.check(&limits(3)).err().map(|error| error.fault)
     }
 
     #[test]
@@ -456,11 +238,11 @@ mod tests {
         let good = ObserveStrategies::default()
             .rule(meters.clone())
             .rule(single(&["/3"]));
-        assert_eq!(good.check(1), Ok(()));
+        assert_eq!(good.check(&limits(1)), Ok(()));
         let bad = ObserveStrategies::default()
             .rule(single(&["/3"]))
             .rule(meters);
-        let error = bad.check(1).expect_err("the second rule");
+        let error = bad.check(&limits(1)).expect_err("the second rule");
         assert_eq!(
             (error.rule, &error.fault),
             (2, &ObserveRuleFault::NeverReached(1))
@@ -474,22 +256,17 @@ mod tests {
     }
 
     #[test]
-    fn the_first_rule_that_fits_counts() {
-        let pattern = |text: &str| text.parse().expect("a pattern");
-        let strategies = ObserveStrategies::default()
-            .rule(ObserveRule::new(ObserveStrategy::Plugin).endpoint(pattern("quiet-*")))
-            .rule(single(&["/3/0/9"]).endpoint(pattern("*-meter")))
-            .rule(single(&["/4"]));
-        let in_service = InService::new(strategies);
-        let first = |endpoint: &str| {
-            let endpoint = EndpointName::new(endpoint).expect("a name");
-            let registration = Registration::new(endpoint, ([127, 0, 0, 1], 1).into());
-            let planned = in_service.plan(&registration)?;
-            Some(planned.plan.targets[0].path)
+    fn each_pattern_has_one_rule_and_one_rule_too_many_is_refused() {
+        let rule = |endpoint: &str| single(&["/3"]).endpoint(endpoint.parse().expect("a pattern"));
+        let fault = |endpoints: &[&str]| {
+            let rules = endpoints.iter().map(|endpoint| rule(endpoint)).collect();
+            let checked = ObserveStrategies { rules }.check(&limits(1));
+            checked.err().map(|error| (error.rule, error.fault))
         };
-        assert_eq!(first("quiet-meter"), None);
-        assert_eq!(first("loud-meter"), Some(path("/3/0/9")));
-        assert_eq!(first("other"), Some(path("/4")));
-        assert!(in_service.any() && !InService::default().any());
+        assert_eq!(fault(&["a*", "b*"]), None);
+        let same = ObserveRuleFault::SameEndpoints(1);
+        assert_eq!(fault(&["a*", "a*"]), Some((2, same)));
+        let too_many = ObserveRuleFault::TooMany(2);
+        assert_eq!(fault(&["a*", "b*", "c*"]), Some((3, too_many)));
     }
 }

@@ -19,8 +19,9 @@ use crate::identity::{hex, sha256};
 /// Numbers are reserved in blocks, and a block is on the disk before the first of it is used; after
 /// a restart a context goes on behind its last block. A context that the file does not know starts
 /// where the clock says, as with [`ClockSequences`], so that a file that is new, or was lost, does
-/// not make numbers come again. One that is [introduced](SequenceStore::introduce), as new keys are
-/// while the server runs, starts lower, [`FileSequences::NEW_PER_SECOND`] for each second since 2026
+/// not make numbers come again. One that is [introduced](SequenceStore::introduce), as keys
+/// that [nobody has used](crate::credentials::Credential::never_used) are while the server runs, starts
+/// lower, [`FileSequences::NEW_PER_SECOND`] for each second since 2026
 /// began: some clients take no Partial IV of more than 31 bits.
 ///
 /// Of what devices have sent, the file says below which number it may have been received, in steps

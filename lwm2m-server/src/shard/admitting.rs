@@ -173,16 +173,16 @@ impl Shard {
 
     /// Asks the interceptors until one answers later or refuses.
     fn consult(&mut self, now: Now, mut petition: Petition) {
-        let shared = Arc::clone(&self.shared);
-        let annotations_max = shared.config.limits.annotations_max;
-        while let Some((place, interceptor)) =
-            hooks::next_with(&shared.interceptors, petition.next, petition.hook())
-        {
+        let annotations_max = self.shared.config.limits.annotations_max;
+        while let Some(place) = self.next_to_ask(&petition) {
             petition.next = place + 1;
             if petition.candidate.is_none() && !self.picture(now, &mut petition) {
                 // The registration has ended: the end says so to the device.
                 break;
             }
+            let Some(interceptor) = self.shared.interceptors.get(place) else {
+                break;
+            };
             let decision = match petition.ask(&**interceptor) {
                 Some(Answer::Later(answer)) => return self.park(now, petition, answer),
                 Some(Answer::Now(decision)) => Ok(decision),
@@ -194,6 +194,12 @@ impl Shard {
             }
         }
         self.conclude(now, petition);
+    }
+
+    fn next_to_ask(&self, petition: &Petition) -> Option<usize> {
+        let interceptors = &self.shared.interceptors;
+        let next = hooks::next_with(interceptors, petition.next, petition.hook());
+        next.map(|(place, _)| place)
     }
 
     /// Waits for an interceptor.

@@ -6,10 +6,11 @@ use lwm2m_coap::{Failure, IncomingResponse, RequestId};
 use lwm2m_core::{Path, Request};
 use tokio::sync::oneshot;
 
-use super::downlink::{Task, cancelled};
+use super::downlink::Task;
 use super::values::Recipient;
 use super::{Now, Shard, ended};
 use crate::hooks::BatchSource;
+use crate::mailbox::Canceller;
 use crate::management::{self, CoapAnswer, DeviceContext};
 use crate::observe::Cause;
 use crate::registration::Location;
@@ -44,6 +45,7 @@ impl Shard {
             }
             Task::Cancel {
                 observation,
+                by,
                 answer,
             } => {
                 let code = response.message.code();
@@ -54,7 +56,7 @@ impl Shard {
                         diagnostic: String::from_utf8(response.body.to_vec()).ok(),
                     }),
                 };
-                self.end_cancel(now, device, observation, answer, outcome);
+                self.end_cancel(now, device, (observation, by), answer, outcome);
             }
         }
         self.pump(now, device);
@@ -84,10 +86,11 @@ impl Shard {
             }
             Task::Cancel {
                 observation,
+                by,
                 answer,
             } => {
                 let outcome = Err(failure_error(failure));
-                self.end_cancel(now, device, observation, answer, outcome);
+                self.end_cancel(now, device, (observation, by), answer, outcome);
             }
         }
         self.pump(now, device);
@@ -100,15 +103,11 @@ impl Shard {
         &mut self,
         now: Now,
         device: Location,
-        observation: ObservationId,
+        (observation, by): (ObservationId, Canceller),
         answer: Option<oneshot::Sender<Result<(), RequestError>>>,
         outcome: Result<(), RequestError>,
     ) {
-        let reason = match answer {
-            Some(_) => cancelled(),
-            None => Reason::new("replaced", "another observation takes its place"),
-        };
-        self.drop_observation(now, device, observation, reason);
+        self.drop_observation(now, device, observation, by.reason());
         if let Some(answer) = answer {
             let _ = answer.send(outcome);
         }

@@ -36,7 +36,13 @@ impl Shard {
             StreamInput::Authenticated {
                 peer,
                 authenticated,
-            } => self.session_opened(peer, authenticated),
+            } => match self.revocation_of(&authenticated.identity) {
+                None => self.session_opened(peer, authenticated),
+                Some(reason) => {
+                    let lost = vec![(peer, authenticated.identity.clone())];
+                    self.end_sessions(now, lost, &reason);
+                }
+            },
             StreamInput::Message { peer, frame } => self.frame(now, peer, frame),
             StreamInput::Ended { peer, reason } => {
                 if let Some(reason) = reason {

@@ -14,9 +14,10 @@ use lwm2m_core::Request;
 use tokio::sync::oneshot;
 
 use super::{Now, Shard, ended, observations};
+use crate::mailbox::Canceller;
 use crate::management::{self, DeviceContext};
 use crate::registration::Location;
-use crate::{CancelMode, ObservationId, Reason, RequestError, RequestOptions, Response};
+use crate::{CancelMode, ObservationId, RequestError, RequestOptions, Response};
 
 /// The requests to one device.
 #[derive(Debug, Default)]
@@ -49,6 +50,7 @@ pub(super) enum Task {
     /// The active cancel of an observation; nobody waits when another one replaces it.
     Cancel {
         observation: ObservationId,
+        by: Canceller,
         answer: Option<oneshot::Sender<Result<(), RequestError>>>,
     },
 }
@@ -150,7 +152,7 @@ impl Shard {
         now: Now,
         device: Location,
         observation: ObservationId,
-        mode: CancelMode,
+        (mode, by): (CancelMode, Canceller),
         answer: oneshot::Sender<Result<(), RequestError>>,
     ) {
         if self.find_observation(device, observation).is_none() {
@@ -162,13 +164,14 @@ impl Shard {
         }
         match mode {
             CancelMode::Passive => {
-                self.drop_observation(now, device, observation, cancelled());
+                self.drop_observation(now, device, observation, by.reason());
                 let _ = answer.send(Ok(()));
             }
             CancelMode::Active => {
                 let answer = Some(answer);
                 let task = Task::Cancel {
                     observation,
+                    by,
                     answer,
                 };
                 self.submit(now, device, task, None);
@@ -255,12 +258,14 @@ impl Shard {
                 };
                 management::encode(request, &context)
             }
-            Task::Cancel { observation, .. } => {
+            Task::Cancel {
+                observation, by, ..
+            } => {
                 let standing = self.find_observation(device, *observation);
                 let token = standing.and_then(|o| self.endpoint.request_token(o.request));
                 let (Some(standing), Some(token)) = (standing, token) else {
                     // It ended while its cancellation waited: that is what was asked for.
-                    self.drop_observation(now, device, *observation, cancelled());
+                    self.drop_observation(now, device, *observation, by.reason());
                     job.task.succeed_cancel();
                     return Start::Over;
                 };
@@ -283,9 +288,12 @@ impl Shard {
         });
         match sent {
             Err(error) => {
-                if let Task::Cancel { observation, .. } = &job.task {
+                if let Task::Cancel {
+                    observation, by, ..
+                } = &job.task
+                {
                     // What cannot be cancelled by a request is cancelled by a reset.
-                    self.drop_observation(now, device, *observation, cancelled());
+                    self.drop_observation(now, device, *observation, by.reason());
                 }
                 job.task.fail(error);
                 Start::Over
@@ -328,6 +336,7 @@ impl Shard {
             let cancel = Job {
                 task: Task::Cancel {
                     observation,
+                    by: Canceller::Successor,
                     answer: None,
                 },
                 deadline_ms,
@@ -373,9 +382,12 @@ impl Shard {
         if let Some(Active { exchange, job }) = active {
             self.exchanges.remove(&exchange);
             self.endpoint.cancel(exchange);
-            if let Task::Cancel { observation, .. } = &job.task {
+            if let Task::Cancel {
+                observation, by, ..
+            } = &job.task
+            {
                 // The cancellation has taken the place of the observation in the engine.
-                self.drop_observation(now, device, *observation, cancelled());
+                self.drop_observation(now, device, *observation, by.reason());
             }
             job.task.fail(RequestError::Deadline);
         }
@@ -402,10 +414,6 @@ impl Task {
             let _ = answer.send(Ok(()));
         }
     }
-}
-
-pub(super) fn cancelled() -> Reason {
-    Reason::new("cancelled", "the application cancelled it")
 }
 
 fn request_error(error: lwm2m_coap::RequestError) -> RequestError {

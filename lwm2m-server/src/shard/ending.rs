@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Now, Shard, ended, sessions};
+use super::{Now, Shard, ended};
 use crate::event::EventKind;
 use crate::hooks::EndReason;
 use crate::registration::Location;
@@ -56,10 +56,11 @@ impl Shard {
         Ok(())
     }
 
-    /// The credentials of a registration are gone, or have lost its name.
-    pub(super) fn revoked(&mut self, now: Now, location: Location) {
+    /// The credentials of a registration are gone, or have lost its name, or its certificate was taken
+    /// back.
+    pub(super) fn revoked(&mut self, now: Now, location: Location, reason: Reason) {
         let end = EndReason::RemovedByOperator;
-        if let Some((entry, own)) = self.leave(now, location, sessions::revoked(), end)
+        if let Some((entry, own)) = self.leave(now, location, reason, end)
             && own
         {
             self.emit(now, Some(&entry.endpoint), || EventKind::Deregistered {
@@ -101,6 +102,7 @@ impl Shard {
     fn end(&mut self, now: Now, location: Location, reason: &Reason) -> Option<Entry> {
         let mut entry = self.table.remove(location)?;
         self.wheel.disarm(location.slot);
+        self.withdrawn.forget(location);
         if let Some(downlink) = entry.downlink.take()
             && let Some(exchange) = downlink.fail_all(&RequestError::RegistrationEnded)
         {

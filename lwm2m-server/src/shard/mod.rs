@@ -54,6 +54,7 @@ mod uplink;
 mod values;
 mod visiting;
 mod wheel;
+mod withdrawn;
 
 use admitting::{Line, Petition};
 use bootstrapping::Bootstraps;
@@ -68,6 +69,7 @@ use secure::Secure;
 use sessions::Sessions;
 pub(crate) use shared::Shared;
 use wheel::Wheel;
+use withdrawn::Withdrawn;
 
 /// Events on one source whose datagrams the engine refuses, in a second.
 const NOISE_PER_SECOND: u32 = 10;
@@ -91,6 +93,7 @@ pub(crate) struct Shard {
     table: Table,
     objects: ObjectLists,
     observations: Observations,
+    withdrawn: Withdrawn,
     /// Who follows which observation.
     followers: HashMap<RequestId, Follower>,
     /// Whose request is on its way.
@@ -146,6 +149,7 @@ impl Shard {
             table: Table::new(id),
             objects: ObjectLists::new(),
             observations: Observations::default(),
+            withdrawn: Withdrawn::default(),
             followers: HashMap::new(),
             exchanges: HashMap::new(),
             observation_count: 0,
@@ -199,11 +203,13 @@ impl Shard {
                 device,
                 observation,
                 mode,
+                by,
                 answer,
-            } => self.submit_cancel(now, device, observation, mode, answer),
+            } => self.submit_cancel(now, device, observation, (mode, by), answer),
             Command::Observations { device, answer } => {
                 let _ = answer.send(self.observations_of(device));
             }
+            Command::Restore { device } => self.withdrawn.forget(device),
             Command::Snapshots { devices, answer } => {
                 let snapshot = |device: &Location| {
                     let entry = self.table.get(*device)?;
@@ -217,6 +223,10 @@ impl Shard {
             Command::Transformed { ticket, outcome } => self.transformed(now, ticket, outcome),
             Command::Revise(revision) => {
                 self.revise(now, &revision);
+                self.close_sessions(now);
+            }
+            Command::RevokeCertificates(keys) => {
+                self.revoke_certificates(now, &keys);
                 self.close_sessions(now);
             }
             Command::Forget { device, answer } => {

@@ -13,6 +13,7 @@ use super::{Now, Shard, ended};
 use crate::event::EventKind;
 use crate::follower::Follower;
 use crate::hooks::BatchSource;
+use crate::mailbox::Observed;
 use crate::management::{self, CoapAnswer, DeviceContext};
 use crate::observe::Cause;
 use crate::registration::Location;
@@ -184,6 +185,7 @@ impl Shard {
         let endpoint = entry.endpoint.clone();
         let removed = self.observations.remove(&mut entry.observations, request);
         if let Some(observation) = removed {
+            let reason = self.note_withdrawn(&observation, reason);
             self.look_after(&endpoint, &observation, &reason);
             self.tell_over(now, &endpoint, observation, reason);
         }
@@ -201,11 +203,8 @@ impl Shard {
             .find(|observation| observation.id == id)
     }
 
-    /// The observations of a device, the oldest first.
-    pub(super) fn observations_of(
-        &self,
-        device: Location,
-    ) -> Result<Vec<ObservationInfo>, RequestError> {
+    /// The observations of a device.
+    pub(super) fn observations_of(&self, device: Location) -> Result<Observed, RequestError> {
         let Some(entry) = self.table.get(device) else {
             return ended();
         };
@@ -216,13 +215,18 @@ impl Shard {
             notifications: u64::from(observation.notifications),
             planned: observation.planned,
         };
-        let mut observations: Vec<ObservationInfo> = self
+        let mut standing: Vec<ObservationInfo> = self
             .observations
             .chain(entry.observations)
             .map(info)
             .collect();
-        observations.reverse();
-        Ok(observations)
+        standing.reverse();
+        let mut withdrawn = self.withdrawn.of(device);
+        withdrawn.retain(|target| !standing.iter().any(|o| o.target == *target));
+        Ok(Observed {
+            standing,
+            withdrawn,
+        })
     }
 
     /// A device sends values by itself: `POST /dp`.

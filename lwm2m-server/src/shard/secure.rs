@@ -319,7 +319,12 @@ impl Shard {
             Lookup::Psk { .. } => Question::Key,
             _ => Question::Admission,
         };
-        let presented = presented_by(lookup, unix_s(now)).unwrap_or_default();
+        let keys = self
+            .secure
+            .as_ref()
+            .map(|secure| Arc::clone(&secure.current));
+        let presented = presented_by(lookup, &keys.unwrap_or_default(), unix_s(now));
+        let presented = presented.unwrap_or_default();
         if let Some(credentials) = self.search(session, question, path, presented.clone()) {
             self.answer(now, session, question, &presented, credentials);
         }
@@ -407,6 +412,9 @@ impl Shard {
             let proved = !is_key || label == 0 || label_of(c) == label;
             c.identify(presented).is_some() && proved
         };
+        if let Some(reason) = self.revocation_of(presented) {
+            return self.shut_out(now, session, path, presented, reason);
+        }
         let credentials: Vec<_> = credentials.iter().filter(fits).cloned().collect();
         let identity = credentials.first().and_then(|c| c.identify(presented));
         let Some(identity) = identity else {

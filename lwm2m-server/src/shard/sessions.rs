@@ -12,11 +12,13 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use lwm2m_coap::{Code, IncomingRequest, ResponseHandle, SecurityContextId};
+use lwm2m_dtls::CertificateFault;
 
 use super::{Now, Shard};
 use crate::credentials::CredentialRevision;
 use crate::event::EventKind;
 use crate::identity::{Authenticated, PeerIdentity};
+use crate::keys::KeyMaterial;
 use crate::registration::Location;
 use crate::registration::table::Entry;
 use crate::transport::Peer;
@@ -214,6 +216,53 @@ impl Shard {
                 None => lost.push((*peer, authenticated.identity.clone())),
             }
         }
+        self.end_sessions(now, lost, &revoked());
+        let mut ended = Vec::new();
+        self.table.for_each_mut(|location, entry| {
+            let Some(authenticated) = &mut entry.authenticated else {
+                return;
+            };
+            match revision.apply(authenticated) {
+                Some(revised) if revised.may_use(&entry.endpoint) => *authenticated = revised,
+                _ => ended.push(location),
+            }
+        });
+        for location in ended {
+            self.revoked(now, location, revoked());
+        }
+    }
+
+    /// Certificates were taken back: ends the sessions and registrations that rest on one of them.
+    pub(super) fn revoke_certificates(&mut self, now: Now, keys: &KeyMaterial) {
+        let by_peer = self.sessions.by_peer.iter();
+        let lost = by_peer.filter(|(_, held)| keys.has_revoked(&held.identity));
+        let lost = lost.map(|(peer, held)| (*peer, held.identity.clone()));
+        let lost = lost.collect();
+        self.end_sessions(now, lost, &certificate_revoked());
+        let mut ended = Vec::new();
+        self.table.for_each_mut(|location, entry| {
+            if keys.has_revoked(identity_of(&entry.authenticated)) {
+                ended.push(location);
+            }
+        });
+        for location in ended {
+            self.revoked(now, location, certificate_revoked());
+        }
+    }
+
+    /// Why a peer is not let in whose certificate was taken back while its handshake went on.
+    pub(super) fn revocation_of(&self, identity: &PeerIdentity) -> Option<Reason> {
+        let keys = self.shared.keys.as_ref()?.current();
+        keys.has_revoked(identity).then(certificate_revoked)
+    }
+
+    /// Ends sessions for a reason that is told.
+    pub(super) fn end_sessions(
+        &mut self,
+        now: Now,
+        lost: Vec<(Peer, PeerIdentity)>,
+        reason: &Reason,
+    ) {
         for (peer, identity) in lost {
             self.sessions.by_peer.remove(&peer);
             self.endpoint.forget_peer(peer);
@@ -229,21 +278,8 @@ impl Shard {
                 peer: peer.address(),
                 identity,
                 code: Code::EMPTY,
-                reason: revoked(),
+                reason: reason.clone(),
             });
-        }
-        let mut ended = Vec::new();
-        self.table.for_each_mut(|location, entry| {
-            let Some(authenticated) = &mut entry.authenticated else {
-                return;
-            };
-            match revision.apply(authenticated) {
-                Some(revised) if revised.may_use(&entry.endpoint) => *authenticated = revised,
-                _ => ended.push(location),
-            }
-        });
-        for location in ended {
-            self.revoked(now, location);
         }
     }
 }
@@ -255,6 +291,12 @@ pub(crate) fn revoked() -> Reason {
         "its credential was removed or has another key",
     )
     .hint("add a credential for the device; it then connects and registers again")
+}
+
+/// Why a session and a registration end whose certificate was taken back.
+fn certificate_revoked() -> Reason {
+    let fault = CertificateFault::Revoked;
+    Reason::new(fault.reason(), "its certificate was revoked").hint(fault.hint())
 }
 
 /// True for a registration that was made under OSCORE.

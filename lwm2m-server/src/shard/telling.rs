@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::observations::Observation;
 use super::{Now, Shard};
 use crate::hooks::{self, BootstrapEnd, EndReason, Hook, News, Update};
+use crate::mailbox::Canceller;
 use crate::observe::Cause;
 use crate::registration::Location;
 use crate::registration::table::Entry;
@@ -73,7 +74,7 @@ impl Shard {
         if !self.shared.observer.is_active() {
             return;
         }
-        let asked_for = ["cancelled", "replaced"].contains(&reason.code);
+        let asked_for = Canceller::caused(reason);
         match (observation.planned, asked_for) {
             (true, true) => {}
             (true, false) => self.shared.observer.look(endpoint, Cause::Lost),

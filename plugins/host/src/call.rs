@@ -8,7 +8,7 @@ use lwm2m_server::hooks::{
     Batch, BootstrapEnd, CredentialAnswer, CredentialRequest, EndReason, FirmwareChoice,
     FirmwareEvent, FirmwareJob, FirmwareStep, ObserveFailure, ObservePlan, Outcome, Repair, Update,
 };
-use lwm2m_server::{Decision, Hook, Registration};
+use lwm2m_server::{Decision, EndpointName, Hook, Registration};
 
 /// One call of a hook, with its input.
 #[derive(Debug, Clone)]
@@ -87,7 +87,7 @@ impl Call {
     }
 
     /// The device that it is about; none before it has a name.
-    pub fn endpoint(&self) -> Option<&str> {
+    pub fn endpoint(&self) -> Option<&EndpointName> {
         match self {
             Call::Credentials(_) => None,
             Call::OnRegister(registration)
@@ -96,11 +96,11 @@ impl Call {
             | Call::OnUpdated(registration, _)
             | Call::OnGone(registration, _)
             | Call::ObservePlan(registration)
-            | Call::ObserveFailed(registration, ..) => Some(registration.endpoint.as_str()),
-            Call::Transform(batch) => Some(batch.endpoint.as_str()),
-            Call::Firmware(job) | Call::FirmwareStep(job, ..) => Some(job.target.endpoint.as_str()),
-            Call::Bootstrap(request) => Some(request.endpoint.as_str()),
-            Call::OnBootstrapped(end) => Some(end.endpoint.as_str()),
+            | Call::ObserveFailed(registration, ..) => Some(&registration.endpoint),
+            Call::Transform(batch) => Some(&batch.endpoint),
+            Call::Firmware(job) | Call::FirmwareStep(job, ..) => Some(&job.target.endpoint),
+            Call::Bootstrap(request) => Some(&request.endpoint),
+            Call::OnBootstrapped(end) => Some(&end.endpoint),
         }
     }
 }

@@ -25,7 +25,8 @@ pub(crate) struct Chain {
     by_hook: [Vec<Arc<Plugin>>; Hook::ALL.len()],
 }
 
-/// What it takes to ask plugins.
+/// What it takes to ask plugins. Each thread has one of its own.
+#[derive(Clone)]
 pub(crate) struct Asking {
     pub(crate) chain: Arc<Chain>,
     pub(crate) workers: Arc<Workers>,
@@ -70,7 +71,10 @@ impl Asking {
     }
 
     /// *credentials.lookup*: the first answer other than unknown.
-    pub(crate) async fn credentials(self, request: Arc<CredentialRequest>) -> CredentialAnswer {
+    pub(crate) async fn credentials(
+        self: Arc<Self>,
+        request: Arc<CredentialRequest>,
+    ) -> CredentialAnswer {
         for plugin in self.chain.of(Hook::Credentials) {
             let call = Call::Credentials(Arc::clone(&request));
             match self.ask(plugin, call).await {
@@ -87,14 +91,14 @@ impl Asking {
     }
 
     /// *registration.on-register*
-    pub(crate) async fn on_register(self, registration: Arc<Registration>) -> Decision {
+    pub(crate) async fn on_register(self: Arc<Self>, registration: Arc<Registration>) -> Decision {
         self.decide(Hook::OnRegister, registration, Call::OnRegister)
             .await
     }
 
     /// *registration.on-update*
     pub(crate) async fn on_update(
-        self,
+        self: Arc<Self>,
         registration: Arc<Registration>,
         update: Arc<Update>,
     ) -> Decision {
@@ -136,7 +140,7 @@ impl Asking {
     }
 
     /// *devices.on-registered*: all are told.
-    pub(crate) async fn on_registered(self, registration: Arc<Registration>) {
+    pub(crate) async fn on_registered(self: Arc<Self>, registration: Arc<Registration>) {
         for plugin in self.chain.of(Hook::OnRegistered) {
             let call = Call::OnRegistered(Arc::clone(&registration));
             let _ = self.ask(plugin, call).await;
@@ -144,7 +148,11 @@ impl Asking {
     }
 
     /// *devices.on-updated*: all are told.
-    pub(crate) async fn on_updated(self, registration: Arc<Registration>, update: Arc<Update>) {
+    pub(crate) async fn on_updated(
+        self: Arc<Self>,
+        registration: Arc<Registration>,
+        update: Arc<Update>,
+    ) {
         for plugin in self.chain.of(Hook::OnUpdated) {
             let call = Call::OnUpdated(Arc::clone(&registration), Arc::clone(&update));
             let _ = self.ask(plugin, call).await;
@@ -152,7 +160,11 @@ impl Asking {
     }
 
     /// *devices.on-gone*: all are told.
-    pub(crate) async fn on_gone(self, registration: Arc<Registration>, reason: EndReason) {
+    pub(crate) async fn on_gone(
+        self: Arc<Self>,
+        registration: Arc<Registration>,
+        reason: EndReason,
+    ) {
         for plugin in self.chain.of(Hook::OnGone) {
             let call = Call::OnGone(Arc::clone(&registration), reason);
             let _ = self.ask(plugin, call).await;
@@ -160,7 +172,10 @@ impl Asking {
     }
 
     /// *observe.plan*: the first plan.
-    pub(crate) async fn observe_plan(self, registration: Arc<Registration>) -> Option<ObservePlan> {
+    pub(crate) async fn observe_plan(
+        self: Arc<Self>,
+        registration: Arc<Registration>,
+    ) -> Option<ObservePlan> {
         for plugin in self.chain.of(Hook::ObservePlan) {
             let call = Call::ObservePlan(Arc::clone(&registration));
             if let Ok(Reply::Plan(Some(plan))) = self.ask(plugin, call).await {
@@ -175,7 +190,7 @@ impl Asking {
 
     /// *observe.on-failure*: the one that made the plan.
     pub(crate) async fn observe_failed(
-        self,
+        self: Arc<Self>,
         registration: Arc<Registration>,
         owner: Option<Arc<str>>,
         paths: Arc<[Path]>,
@@ -197,7 +212,7 @@ impl Asking {
     }
 
     /// *telemetry.transform*: a pipeline.
-    pub(crate) async fn transform(self, mut batch: Arc<Batch>) -> Outcome {
+    pub(crate) async fn transform(self: Arc<Self>, mut batch: Arc<Batch>) -> Outcome {
         let mut changed = false;
         for plugin in self.chain.of(Hook::Transform) {
             match self.ask(plugin, Call::Transform(Arc::clone(&batch))).await {
@@ -218,7 +233,7 @@ impl Asking {
     }
 
     /// *firmware.select*: the first choice.
-    pub(crate) async fn firmware(self, job: Arc<FirmwareJob>) -> FirmwareChoice {
+    pub(crate) async fn firmware(self: Arc<Self>, job: Arc<FirmwareJob>) -> FirmwareChoice {
         for plugin in self.chain.of(Hook::Firmware) {
             match self.ask(plugin, Call::Firmware(Arc::clone(&job))).await {
                 Ok(Reply::Choice(FirmwareChoice::Pass)) | Err((_, Fail::Open)) => {}
@@ -240,7 +255,7 @@ impl Asking {
     /// *firmware-driver.step*: the one that chose to drive the delivery. None when it is not there
     /// or gave no answer; the same step may be tried again.
     pub(crate) async fn firmware_step(
-        self,
+        self: Arc<Self>,
         job: Arc<FirmwareJob>,
         state: Arc<[u8]>,
         event: Arc<FirmwareEvent>,
@@ -259,7 +274,10 @@ impl Asking {
     }
 
     /// *bootstrap.configure*: the first answer other than unknown.
-    pub(crate) async fn bootstrap(self, request: Arc<BootstrapRequest>) -> BootstrapAnswer {
+    pub(crate) async fn bootstrap(
+        self: Arc<Self>,
+        request: Arc<BootstrapRequest>,
+    ) -> BootstrapAnswer {
         for plugin in self.chain.of(Hook::Bootstrap) {
             match self
                 .ask(plugin, Call::Bootstrap(Arc::clone(&request)))
@@ -280,7 +298,7 @@ impl Asking {
     }
 
     /// *bootstrap.on-finished*: all are told.
-    pub(crate) async fn on_bootstrapped(self, end: Arc<BootstrapEnd>) {
+    pub(crate) async fn on_bootstrapped(self: Arc<Self>, end: Arc<BootstrapEnd>) {
         for plugin in self.chain.of(Hook::OnBootstrapped) {
             let _ = self
                 .ask(plugin, Call::OnBootstrapped(Arc::clone(&end)))

@@ -142,6 +142,10 @@ pub struct PluginLimits {
     pub instances_max: u32,
     /// Calls of one instance before a fresh one takes its place; 1 for one each call.
     pub recycle_after: u32,
+    /// Microseconds that a call of a component may take, on average, of the thread that asks, mostly a
+    /// shard: above, it is asked at the workers for a while. 0 to ask it at the workers alone. Scripts
+    /// always are.
+    pub shard_us_max: u32,
     /// Operations of a script in one call.
     pub operations_max: u64,
     /// Calls that wait or run at once.
@@ -156,12 +160,20 @@ pub struct PluginLimits {
     pub state_bytes_max: u64,
 }
 
+impl PluginLimits {
+    /// [`PluginLimits::shard_us_max`]
+    pub(crate) fn shard(&self) -> Duration {
+        Duration::from_micros(self.shard_us_max.into())
+    }
+}
+
 impl Default for PluginLimits {
     fn default() -> PluginLimits {
         PluginLimits {
             memory_kib_max: 16 * 1024,
             instances_max: 8,
             recycle_after: 10_000,
+            shard_us_max: 50,
             operations_max: 1_000_000,
             waiting_max: 4096,
             host_calls_max: 1_000,

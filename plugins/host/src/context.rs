@@ -1,23 +1,27 @@
 //! Who calls a host function, what it may, and what is left to it.
 
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use lwm2m_server::Hook;
+use lwm2m_server::{EndpointName, Hook};
 
 use crate::config::PluginLimits;
 use crate::services::Services;
 use crate::{Failure, Permission};
 
 /// What a plugin may do, in one of its versions.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Allowance {
     /// The plugin's name.
     pub(crate) plugin: Arc<str>,
     /// What its manifest asks for and its configuration grants.
     pub(crate) permissions: Vec<Permission>,
     pub(crate) limits: PluginLimits,
+    /// What it may ask for it.
+    pub(crate) services: Arc<Services>,
 }
 
 /// One call of a hook, as host functions see it.
@@ -26,37 +30,50 @@ pub(crate) struct CallContext {
     /// The hook; none in `init`.
     pub(crate) hook: Option<Hook>,
     /// The device that the call is about.
-    pub(crate) endpoint: Option<Arc<str>>,
-    /// When the answer is due.
+    pub(crate) endpoint: Option<EndpointName>,
+    /// When the answer is due: a moment before the time limit, so that it is with who asked by then.
     pub(crate) deadline: Instant,
-    pub(crate) services: Arc<Services>,
+    /// When the server asked.
+    pub(crate) begun: Instant,
     /// What the call may take in all.
     limit: Duration,
     host_calls: AtomicU32,
     log_lines: AtomicU32,
     fuel: AtomicU64,
+    memory: AtomicU64,
+    /// The guest runs on the thread of whoever asks, which has other things to do.
+    in_passing: AtomicBool,
 }
+
+/// For the way of an answer to who asked: a tick of the clock of components, one of timers, and what
+/// threads wait for each other.
+const WAY_BACK: Duration = Duration::from_millis(8);
 
 impl CallContext {
     /// A call that began at a time, and may take so long from then on.
     pub(crate) fn new(
         allowance: &Arc<Allowance>,
         hook: Option<Hook>,
-        endpoint: Option<&str>,
+        endpoint: Option<&EndpointName>,
         (begun, limit): (Instant, Duration),
-        services: &Arc<Services>,
     ) -> CallContext {
         CallContext {
             allowance: Arc::clone(allowance),
             hook,
-            endpoint: endpoint.map(Arc::from),
-            deadline: begun + limit,
+            endpoint: endpoint.cloned(),
+            deadline: begun + limit - WAY_BACK.min(limit / 2),
+            begun,
             limit,
-            services: Arc::clone(services),
             host_calls: AtomicU32::new(allowance.limits.host_calls_max),
             log_lines: AtomicU32::new(allowance.limits.log_lines_max),
             fuel: AtomicU64::new(0),
+            memory: AtomicU64::new(0),
+            in_passing: AtomicBool::new(false),
         }
+    }
+
+    pub(crate) fn services(&self) -> &Arc<Services> {
+        &self.allowance.services
     }
 
     /// Counts a host call.
@@ -80,6 +97,16 @@ impl CallContext {
         self.fuel.load(Ordering::Relaxed)
     }
 
+    /// Notes how much memory the instance holds that was called, in bytes.
+    pub(crate) fn hold(&self, memory: u64) {
+        self.memory.store(memory, Ordering::Relaxed);
+    }
+
+    /// How much memory the instance holds that was called; 0 where it is not known.
+    pub(crate) fn held(&self) -> u64 {
+        self.memory.load(Ordering::Relaxed)
+    }
+
     /// True when a log line may still be written.
     pub(crate) fn may_log(&self) -> bool {
         take(&self.log_lines)
@@ -91,9 +118,45 @@ impl CallContext {
         permissions.iter().any(|has| has.covers(wanted))
     }
 
+    /// The guest runs on the thread of whoever asks from now on.
+    pub(crate) fn begin_in_passing(&self) {
+        self.in_passing.store(true, Ordering::Relaxed);
+    }
+
+    /// The guest is done there, or goes on elsewhere.
+    pub(crate) fn end_in_passing(&self) {
+        self.in_passing.store(false, Ordering::Relaxed);
+    }
+
+    /// Comes back at the workers: before anything that needs a runtime, as timers do, or that blocks
+    /// for a moment, as a disk does. Whoever polls this in passing goes on with it there.
+    pub(crate) async fn leave_in_passing(&self) {
+        poll_fn(|_| match self.in_passing.load(Ordering::Relaxed) {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        })
+        .await;
+    }
+
+    /// True when the answer is due before this time has passed once more; of a short time limit half
+    /// is left in any case.
+    pub(crate) fn ends_before(&self, time: Duration) -> bool {
+        Instant::now() + time.min(self.limit / 2) >= self.deadline
+    }
+
+    /// True when the call has begun this time ago.
+    pub(crate) fn has_run_for(&self, time: Duration) -> bool {
+        Instant::now() >= self.begun + time
+    }
+
     /// True once the answer is due.
     pub(crate) fn is_late(&self) -> bool {
-        Instant::now() >= self.deadline
+        self.is_late_at(Instant::now())
+    }
+
+    /// True when the answer is due at this time.
+    pub(crate) fn is_late_at(&self, now: Instant) -> bool {
+        now >= self.deadline
     }
 
     /// The failure of one that is late.

@@ -1,7 +1,11 @@
 //! All plugins of a server, as one interceptor of it.
 
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
@@ -12,15 +16,19 @@ use lwm2m_server::hooks::{
     FirmwareEvent, FirmwareJob, FirmwareStep, ObserveFailure, ObservePlan, Outcome, Repair, Update,
 };
 use lwm2m_server::{
-    Answer, Decision, EventKind, Hook, HookSet, Interceptor, Registration, WeakServer,
+    Answer, Decision, EventKind, Hook, HookSet, Interceptor, Reason, Registration, WeakServer,
 };
+use tokio::runtime::Handle;
 
+use crate::breaker::BreakerStatus;
 use crate::chain::{Asking, Chain};
 use crate::config::PluginsConfig;
-use crate::load::{self, Loader};
+use crate::find::{self, Found};
+use crate::load::{Loader, Read};
 use crate::plugin::Plugin;
 use crate::services::{PluginMetric, Services};
 use crate::statistics::HookFigures;
+use crate::stripes::Stripes;
 use crate::watch::Watch;
 use crate::workers::Workers;
 use crate::{CallTrace, LoadError};
@@ -50,13 +58,13 @@ pub struct PluginHost {
 pub(crate) struct Inner {
     config: PluginsConfig,
     loader: Loader,
-    chain: ArcSwap<Chain>,
+    asking: Stripes<ArcSwap<Asking>>,
     /// Those of the chain, to look at without loading it.
     hooks: AtomicU32,
-    workers: Arc<Workers>,
     services: Arc<Services>,
-    /// One look at the files at a time; held while plugins are compiled.
-    reloading: Mutex<()>,
+    /// What the plugins in service are read from, with their names. Held while plugins are compiled: one
+    /// look at the files at a time.
+    reloading: Mutex<BTreeMap<PathBuf, String>>,
     /// What the last look at the files found wrong, by plugin. Never held for long.
     refused: Mutex<Vec<(String, LoadError)>>,
 }
@@ -95,15 +103,17 @@ pub struct PluginStatus {
     pub generation: u64,
     /// When the version in service was loaded.
     pub loaded_at: Option<SystemTime>,
-    /// True while it is switched off after failures.
-    pub off: bool,
+    /// Whether it is asked, or switched off after failures; none when no version of it could be
+    /// loaded.
+    pub breaker: Option<BreakerStatus>,
     /// Calls of it that wait or run.
     pub waiting: u32,
     /// Why its newest version is not in service.
     pub error: Option<LoadError>,
-    /// Bytes that its instances hold.
+    /// Bytes that its instances hold; 0 for scripts. What a script computes with is in the memory of the
+    /// server while a call of it lasts, and cannot be told from the rest of it.
     pub memory: u64,
-    /// Its figures.
+    /// Its figures, for each hook that it has.
     pub figures: Vec<HookFigures>,
 }
 
@@ -132,15 +142,19 @@ impl PluginHost {
             plugin.check()?;
         }
         let workers = Workers::new(config.threads).map_err(OpenError::System)?;
-        let services = Services::open(&config, workers.handle()).map_err(OpenError::System)?;
+        let services = Services::open(&config).map_err(OpenError::System)?;
         let services = Arc::new(services);
         let loader = Loader::new(&config, Arc::clone(&services))?;
+        let asking = Asking {
+            chain: Arc::default(),
+            workers: Arc::new(workers),
+            services: Arc::clone(&services),
+        };
         let inner = Arc::new(Inner {
             config,
             loader,
-            chain: ArcSwap::default(),
+            asking: Stripes::new(|| ArcSwap::from_pointee(asking.clone())),
             hooks: AtomicU32::new(0),
-            workers: Arc::new(workers),
             services,
             reloading: Mutex::default(),
             refused: Mutex::default(),
@@ -184,19 +198,28 @@ impl Inner {
     /// changed.
     pub(crate) fn reload(&self) -> bool {
         let turn = self.reloading.lock();
-        let _turn = turn.unwrap_or_else(PoisonError::into_inner);
-        let before = self.chain.load_full();
-        let (found, mut errors) = load::find(&self.config);
+        let mut places = turn.unwrap_or_else(PoisonError::into_inner);
+        let before = Arc::clone(&self.asking().chain);
+        let known = |name: &str| before.plugins.iter().find(|plugin| *plugin.name == *name);
+        let in_service = |name: &str| known(name).map(|plugin| plugin.version());
+        let Found {
+            plugins: found,
+            mut errors,
+            unreadable,
+        } = find::find(&self.config, &places, &in_service);
+        places.retain(|_, name| unreadable.contains(name));
         let mut changed = false;
         let mut plugins = Vec::new();
-        for source in found {
-            let known = before.plugins.iter().find(|p| *p.name == *source.name);
-            if let Some(plugin) = known
-                && plugin.version().digest == source.digest
-            {
-                plugins.push(Arc::clone(plugin));
-                continue;
-            }
+        for (place, read) in found {
+            let source = match read {
+                Read::AsBefore(name) => {
+                    plugins.extend(known(&name).map(Arc::clone));
+                    places.insert(place, name);
+                    continue;
+                }
+                Read::Other(source) => source,
+            };
+            let known = known(&source.name);
             let generation = known.map_or(0, |plugin| plugin.version().generation) + 1;
             match (self.loader.load(&source, generation), known) {
                 (Ok(version), known) => {
@@ -205,23 +228,40 @@ impl Inner {
                     tracing::info!(plugin = source.name, language, generation, "plugin loaded");
                     plugins.push(match known {
                         Some(plugin) => {
-                            plugin.replace(version);
+                            plugin.replace(version, &self.services);
                             Arc::clone(plugin)
                         }
-                        None => Arc::new(Plugin::new(&source.name, version, self.workers.threads)),
+                        None => Arc::new(Plugin::new(&source.name, version)),
                     });
+                    places.insert(place, source.name);
                 }
                 (Err(error), known) => {
                     errors.push((source.name.clone(), error));
-                    plugins.extend(known.map(Arc::clone));
+                    if let Some(known) = known {
+                        plugins.push(Arc::clone(known));
+                        places.insert(place, source.name);
+                    }
                 }
+            }
+        }
+        for plugin in &before.plugins {
+            let is_named = |other: &Arc<Plugin>| other.name == plugin.name;
+            if unreadable.iter().any(|name| **name == *plugin.name) && !plugins.iter().any(is_named)
+            {
+                plugins.push(Arc::clone(plugin));
             }
         }
         changed |= plugins.len() != before.plugins.len();
         plugins.sort_by(|a, b| a.name.cmp(&b.name));
         let chain = Chain::new(plugins);
         self.hooks.store(chain.hooks().bits(), Ordering::Release);
-        self.chain.store(Arc::new(chain));
+        let asking = Asking {
+            chain: Arc::new(chain),
+            ..Asking::clone(&self.asking())
+        };
+        for place in self.asking.all() {
+            place.store(Arc::new(asking.clone()));
+        }
         if changed {
             // What the plugins before granted may not be what these would.
             self.services.forget_granted_credentials();
@@ -233,8 +273,15 @@ impl Inner {
             }
         }
         let known = std::mem::replace(&mut *self.refused(), errors.clone());
-        for error in errors.iter().filter(|error| !known.contains(error)) {
-            self.tell(&error.0, &error.1);
+        let is_refused = |name: &str| errors.iter().any(|(other, _)| other == name);
+        for (name, _) in known.iter().filter(|(name, _)| !is_refused(name)) {
+            tracing::info!(plugin = name, "no longer refused");
+        }
+        for (name, error) in errors.iter().filter(|error| !known.contains(error)) {
+            let reason = error.reason();
+            let hint = reason.hint.as_deref();
+            tracing::error!(plugin = name, hint, "{error}");
+            self.publish(name, reason);
             changed = true;
         }
         changed
@@ -244,12 +291,11 @@ impl Inner {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, name: &str, error: &LoadError) {
-        tracing::error!(plugin = name, "{error}");
+    fn publish(&self, name: &str, reason: Reason) {
         self.services.publish(EventKind::ExtensionFailed {
             extension: name.to_owned(),
             hook: None,
-            reason: error.reason(),
+            reason,
         });
     }
 
@@ -259,7 +305,7 @@ impl Inner {
             let own = refused.iter().find(|(other, _)| other == name);
             own.map(|(_, error)| error.clone())
         };
-        let chain = self.chain.load();
+        let asking = self.asking();
         let status = |plugin: &Arc<Plugin>| {
             let version = plugin.version();
             let has = version.guest.hooks();
@@ -271,14 +317,14 @@ impl Inner {
                 hooks: Hook::ALL.into_iter().filter(|h| has.contains(*h)).collect(),
                 generation: version.generation,
                 loaded_at: Some(version.loaded_at),
-                off: plugin.is_off(),
+                breaker: Some(plugin.breaker_status()),
                 waiting: plugin.waiting(),
                 error: error(&plugin.name),
                 memory: version.guest.memory(),
-                figures: plugin.statistics.figures(),
+                figures: plugin.statistics.figures(has),
             }
         };
-        let mut list: Vec<_> = chain.plugins.iter().map(status).collect();
+        let mut list: Vec<_> = asking.chain.plugins.iter().map(status).collect();
         for (name, error) in refused.iter() {
             if list.iter().any(|status| status.name == *name) {
                 continue;
@@ -291,7 +337,7 @@ impl Inner {
                 hooks: Vec::new(),
                 generation: 0,
                 loaded_at: None,
-                off: false,
+                breaker: None,
                 waiting: 0,
                 error: Some(error.clone()),
                 memory: 0,
@@ -302,17 +348,13 @@ impl Inner {
         list
     }
 
-    fn asking(&self) -> Asking {
-        Asking {
-            chain: self.chain.load_full(),
-            workers: Arc::clone(&self.workers),
-            services: Arc::clone(&self.services),
-        }
+    fn asking(&self) -> Arc<Asking> {
+        self.asking.mine().load_full()
     }
 
     /// Directories and files whose changes matter.
-    pub(crate) fn places(&self) -> Vec<std::path::PathBuf> {
-        load::places(&self.config)
+    pub(crate) fn places(&self) -> Vec<PathBuf> {
+        find::places(&self.config)
     }
 }
 
@@ -329,16 +371,16 @@ impl Interceptor for PluginHost {
         self.inner.services.started(server.clone());
         let refused = self.inner.refused().clone();
         for (name, error) in refused {
-            self.inner.tell(&name, &error);
+            self.inner.publish(&name, error.reason());
         }
     }
 
     fn credentials(&self, request: &Arc<CredentialRequest>) -> Answer<CredentialAnswer> {
-        Answer::later(self.inner.asking().credentials(Arc::clone(request)))
+        begun(self.inner.asking().credentials(Arc::clone(request)))
     }
 
     fn on_register(&self, registration: &Arc<Registration>) -> Answer<Decision> {
-        Answer::later(self.inner.asking().on_register(Arc::clone(registration)))
+        begun(self.inner.asking().on_register(Arc::clone(registration)))
     }
 
     fn on_update(
@@ -347,20 +389,20 @@ impl Interceptor for PluginHost {
         update: &Arc<Update>,
     ) -> Answer<Decision> {
         let (registration, update) = (Arc::clone(registration), Arc::clone(update));
-        Answer::later(self.inner.asking().on_update(registration, update))
+        begun(self.inner.asking().on_update(registration, update))
     }
 
     fn on_registered(&self, registration: &Arc<Registration>) -> Answer<()> {
-        Answer::later(self.inner.asking().on_registered(Arc::clone(registration)))
+        begun(self.inner.asking().on_registered(Arc::clone(registration)))
     }
 
     fn on_updated(&self, registration: &Arc<Registration>, update: &Arc<Update>) -> Answer<()> {
         let (registration, update) = (Arc::clone(registration), Arc::clone(update));
-        Answer::later(self.inner.asking().on_updated(registration, update))
+        begun(self.inner.asking().on_updated(registration, update))
     }
 
     fn on_gone(&self, registration: &Arc<Registration>, reason: EndReason) -> Answer<()> {
-        Answer::later(
+        begun(
             self.inner
                 .asking()
                 .on_gone(Arc::clone(registration), reason),
@@ -368,7 +410,7 @@ impl Interceptor for PluginHost {
     }
 
     fn observe_plan(&self, registration: &Arc<Registration>) -> Answer<Option<ObservePlan>> {
-        Answer::later(self.inner.asking().observe_plan(Arc::clone(registration)))
+        begun(self.inner.asking().observe_plan(Arc::clone(registration)))
     }
 
     fn observe_failed(
@@ -381,15 +423,15 @@ impl Interceptor for PluginHost {
         let registration = Arc::clone(registration);
         let (owner, paths) = (plan.owner.clone(), paths.into());
         let asking = self.inner.asking();
-        Answer::later(asking.observe_failed(registration, owner, paths, failure))
+        begun(asking.observe_failed(registration, owner, paths, failure))
     }
 
     fn transform(&self, batch: &Arc<Batch>) -> Answer<Outcome> {
-        Answer::later(self.inner.asking().transform(Arc::clone(batch)))
+        begun(self.inner.asking().transform(Arc::clone(batch)))
     }
 
     fn firmware(&self, job: &Arc<FirmwareJob>) -> Answer<FirmwareChoice> {
-        Answer::later(self.inner.asking().firmware(Arc::clone(job)))
+        begun(self.inner.asking().firmware(Arc::clone(job)))
     }
 
     fn firmware_step(
@@ -400,14 +442,30 @@ impl Interceptor for PluginHost {
     ) -> Answer<Option<FirmwareStep>> {
         let asking = self.inner.asking();
         let (job, event) = (Arc::clone(job), Arc::new(event.clone()));
-        Answer::later(asking.firmware_step(job, state.into(), event))
+        begun(asking.firmware_step(job, state.into(), event))
     }
 
     fn bootstrap(&self, request: &Arc<BootstrapRequest>) -> Answer<BootstrapAnswer> {
-        Answer::later(self.inner.asking().bootstrap(Arc::clone(request)))
+        begun(self.inner.asking().bootstrap(Arc::clone(request)))
     }
 
     fn on_bootstrapped(&self, end: &Arc<BootstrapEnd>) -> Answer<()> {
-        Answer::later(self.inner.asking().on_bootstrapped(Arc::clone(end)))
+        begun(self.inner.asking().on_bootstrapped(Arc::clone(end)))
+    }
+}
+
+/// An answer that plugins give at once, or that comes.
+fn begun<T: Send + 'static>(answer: impl Future<Output = T> + Send + 'static) -> Answer<T> {
+    let mut answer = Box::pin(answer);
+    if Handle::try_current().is_err() {
+        // Where it is waited for there is a runtime.
+        return Answer::Later(answer);
+    }
+    match answer
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
+    {
+        Poll::Ready(answer) => Answer::Now(answer),
+        Poll::Pending => Answer::Later(answer),
     }
 }

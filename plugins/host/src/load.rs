@@ -3,19 +3,20 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use lwm2m_server::{Hook, Reason};
-use sha2::{Digest, Sha256};
 
+use crate::checksum::{Checksum, checksum, combined};
 use crate::config::{PluginConfig, PluginsConfig, check_name};
 use crate::context::Allowance;
-use crate::guest::Guest;
+use crate::guest::{Doubt, Guest};
 use crate::host::OpenError;
 use crate::manifest::Manifest;
+use crate::pace::Pace;
 use crate::plugin::Version;
 use crate::services::Services;
-use crate::workers::Workers;
+use crate::stamp::Stamp;
 use crate::{Permission, config};
 
 /// The languages of plugins, by the endings of their files.
@@ -51,12 +52,37 @@ pub(crate) struct Source {
     pub(crate) language: Language,
     pub(crate) file: PathBuf,
     pub(crate) code: Vec<u8>,
+    pub(crate) seen: Seen,
     pub(crate) manifest: Manifest,
     /// Where the manifest is; that of a single file is made up.
     pub(crate) manifest_file: Option<PathBuf>,
     pub(crate) config: PluginConfig,
     /// Of all of it.
-    pub(crate) digest: [u8; 32],
+    pub(crate) checksum: Checksum,
+}
+
+/// The code of a plugin, as it was when it was read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen {
+    /// What its file looked like; none where that says nothing.
+    pub(crate) stamp: Option<Stamp>,
+    pub(crate) checksum: Checksum,
+}
+
+/// What the files of a plugin are now.
+pub(crate) enum Read {
+    /// As those of the one of this name that is in service.
+    AsBefore(String),
+    Other(Box<Source>),
+}
+
+impl Read {
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Read::AsBefore(name) => name,
+            Read::Other(source) => &source.name,
+        }
+    }
 }
 
 /// Why a plugin, or a fixture of one, is not loaded.
@@ -116,95 +142,36 @@ impl fmt::Display for LoadError {
     }
 }
 
-/// The plugins whose files can be read, by name, and what is wrong with the others.
-pub(crate) fn find(config: &PluginsConfig) -> (Vec<Source>, Vec<(String, LoadError)>) {
-    let mut candidates: Vec<(String, PathBuf)> = Vec::new();
-    let mut errors = Vec::new();
-    if let Some(directory) = &config.directory {
-        match candidates_in(directory) {
-            Ok(found) => candidates = found,
-            // The folder that nobody has named need not be there.
-            Err(_) if !directory.exists() && !config.plugin.is_empty() => {}
-            Err(error) => {
-                let error = LoadError::new(directory, error.to_string());
-                errors.push((
-                    String::new(),
-                    error.hint("make the folder, or name another"),
-                ));
-            }
-        }
-    }
-    for named in &config.plugin {
-        if let Some(source) = &named.source {
-            candidates.retain(|(name, _)| *name != named.name);
-            candidates.push((named.name.clone(), source.clone()));
-        }
-    }
-    candidates.sort();
-    let mut sources: Vec<Source> = Vec::new();
-    for (name, place) in candidates {
-        match read(&name, &place, config) {
-            Ok(None) => {}
-            Ok(Some(source)) if sources.iter().any(|known| known.name == source.name) => {
-                let what = format!("there is another plugin called {}", source.name);
-                errors.push((source.name, LoadError::new(&place, what)));
-            }
-            Ok(Some(source)) => sources.push(source),
-            Err(error) => errors.push((name, error)),
-        }
-    }
-    for named in config.plugin.iter().filter(|named| named.enabled) {
-        let is_there = sources.iter().any(|source| source.name == named.name)
-            || errors.iter().any(|(name, _)| *name == named.name);
-        if !is_there {
-            let place = config.directory.clone().unwrap_or_default();
-            let what = format!("there is no plugin called {}", named.name);
-            let hint = "put its file into the folder, or name it as its source";
-            errors.push((named.name.clone(), LoadError::new(&place, what).hint(hint)));
-        }
-    }
-    (sources, errors)
-}
-
-/// Where changes matter.
-pub(crate) fn places(config: &PluginsConfig) -> Vec<PathBuf> {
-    let sources = config
-        .plugin
-        .iter()
-        .filter_map(|named| named.source.clone());
-    config.directory.iter().cloned().chain(sources).collect()
-}
-
-/// The files and folders of a folder that may be plugins, with the names that they have.
-fn candidates_in(directory: &Path) -> std::io::Result<Vec<(String, PathBuf)>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(directory)? {
-        let path = entry?.path();
-        let stem = path.file_stem().and_then(|stem| stem.to_str());
-        let is_plugin = match path.is_dir() {
-            true => path.join("plugin.toml").is_file(),
-            false => Language::of(&path).is_some(),
-        };
-        if let (Some(stem), true) = (stem, is_plugin) {
-            found.push((stem.to_owned(), path.clone()));
-        }
-    }
-    Ok(found)
-}
-
 /// Reads a plugin; none for one that the configuration leaves out.
-fn read(name: &str, place: &Path, config: &PluginsConfig) -> Result<Option<Source>, LoadError> {
+pub(crate) fn read(
+    name: &str,
+    place: &Path,
+    config: &PluginsConfig,
+    in_service: &dyn Fn(&str) -> Option<Arc<Version>>,
+) -> Result<Option<Read>, LoadError> {
+    if !place.exists() {
+        let error = LoadError::new(place, "there is no such file or folder");
+        return Err(error.hint("`lwm2m-server plugin new NAME` begins a plugin in plugins/NAME"));
+    }
     let folder = place.is_dir();
     let manifest_file = folder.then(|| place.join("plugin.toml"));
     let manifest = match &manifest_file {
         None => Manifest::of_file(name, place.into()),
         Some(file) => {
-            let text = std::fs::read_to_string(file)
-                .map_err(|error| LoadError::new(file, error.to_string()))?;
-            Manifest::parse(&text).map_err(|error| LoadError::new(file, error))?
+            let text =
+                crate::file::text(file, MANIFEST_MAX).map_err(|error| match file.exists() {
+                    true => error,
+                    false => error.hint(
+                        "the folder of a plugin has one; `lwm2m-server plugin new NAME` writes it",
+                    ),
+                })?;
+            Manifest::parse(file, &text)?
         }
     };
-    check_name(&manifest.name).map_err(|why| LoadError::new(place, why))?;
+    check_name(&manifest.name).map_err(|why| {
+        LoadError::new(place, format!("its name is that of a plugin: {why}"))
+            .hint("call it something else, as in my-plugin.rhai")
+    })?;
     let file = match folder {
         true => place.join(&manifest.source),
         false => place.to_owned(),
@@ -219,29 +186,52 @@ fn read(name: &str, place: &Path, config: &PluginsConfig) -> Result<Option<Sourc
     let language = Language::of(&file).ok_or_else(|| {
         LoadError::new(&file, "this is no plugin").hint("plugins end in .rhai or .wasm")
     })?;
-    let length = std::fs::metadata(&file).map(|metadata| metadata.len());
-    if length.is_ok_and(|length| length > CODE_MAX) {
-        let what = format!("it is larger than {} MiB", CODE_MAX >> 20);
-        return Err(LoadError::new(&file, what));
+    let settings = format!("{file:?}{manifest:?}{config:?}{language:?}");
+    let now = SystemTime::now();
+    let stamp = std::fs::metadata(&file).ok();
+    let stamp = stamp.and_then(|metadata| Stamp::of(&metadata, now));
+    let before = in_service(&manifest.name);
+    if let Some(version) = &before
+        && stamp.is_some()
+        && version.seen.stamp == stamp
+        && version.checksum == combined(version.seen.checksum, &settings)
+    {
+        return Ok(Some(Read::AsBefore(manifest.name)));
     }
-    let code = std::fs::read(&file).map_err(|error| LoadError::new(&file, error.to_string()))?;
-    let mut digest = Sha256::new();
-    digest.update(&code);
-    digest.update(format!("{manifest:?}{config:?}{language:?}"));
-    Ok(Some(Source {
+    let code = crate::file::bytes(&file, CODE_MAX).map_err(|error| match (folder, language) {
+        _ if file.exists() => error,
+        (true, Language::Wasm) => error.hint(
+            "build it first, as the README.md of `plugin new` says, and copy it beside its manifest",
+        ),
+        (true, Language::Rhai) => error.hint("plugin.toml names it as its source"),
+        (false, _) => error,
+    })?;
+    let seen = Seen {
+        stamp,
+        checksum: checksum(&code),
+    };
+    let checksum = combined(seen.checksum, &settings);
+    if before.is_some_and(|version| version.checksum == checksum) {
+        return Ok(Some(Read::AsBefore(manifest.name)));
+    }
+    Ok(Some(Read::Other(Box::new(Source {
         name: manifest.name.clone(),
         language,
         file,
         code,
+        seen,
         manifest,
         manifest_file,
         config,
-        digest: digest.finalize().into(),
-    }))
+        checksum,
+    }))))
 }
 
 /// The longest script or component, in bytes: components of some languages bring their runtime.
 const CODE_MAX: u64 = 64 << 20;
+
+/// The longest manifest, in bytes.
+const MANIFEST_MAX: u64 = 256 << 10;
 
 /// A plugin that could be loaded.
 #[derive(Debug, Clone, PartialEq)]
@@ -253,22 +243,32 @@ pub struct Checked {
     pub language: &'static str,
     /// The hooks that it has.
     pub hooks: Vec<Hook>,
+    /// What is doubtful in it, although it loads.
+    pub doubts: Vec<LoadError>,
 }
 
 /// Looks a plugin over, a file or a folder, as the server does when it loads it: with all
-/// permissions that it asks for, and these settings.
+/// permissions that it asks for, and these settings. A component that was compiled is kept in `cache`, as
+/// in [`PluginsConfig::cache`]; a folder that cannot be used costs time, and is no error.
 ///
 /// # Errors
 /// What is wrong, with the place where it is known.
-pub fn check(place: &Path, settings: &toml::Table) -> Result<Checked, LoadError> {
+pub fn check(
+    place: &Path,
+    settings: &toml::Table,
+    cache: Option<&Path>,
+) -> Result<Checked, LoadError> {
     let refuse = |error: &dyn fmt::Display| LoadError::new(place, error.to_string());
     let (source, config) = alone(place, settings)?;
-    let workers = Workers::new(2).map_err(|error| refuse(&error))?;
-    let services = Services::open(&config, workers.handle()).map_err(|error| refuse(&error))?;
-    let loader = Loader::new(&config, Arc::new(services)).map_err(|error| refuse(&error))?;
-    let version = loader.load(&source, 1)?;
+    let services = Services::open(&config).map_err(|error| refuse(&error))?;
+    let loader = Loader::alone(&source, &config, cache, Arc::new(services));
+    let version = loader.map_err(|error| refuse(&error))?.load(&source, 1)?;
     let has = version.guest.hooks();
+    let doubts = version.guest.doubts(&version.allowance.permissions);
+    let doubt =
+        |doubt: Doubt| LoadError::new(&source.file, doubt.what).at(doubt.line, doubt.column);
     Ok(Checked {
+        doubts: doubts.into_iter().map(doubt).collect(),
         manifest: source.manifest,
         language: source.language.name(),
         hooks: Hook::ALL
@@ -297,8 +297,9 @@ pub(crate) fn alone(
         ..PluginConfig::new(name)
     };
     config.plugin.push(named(stem));
-    let first = read(stem, place, &config)?;
-    let first = first.ok_or_else(|| LoadError::new(place, "it is left out"))?;
+    let Some(Read::Other(first)) = read(stem, place, &config, &|_| None)? else {
+        return Err(LoadError::new(place, "it is left out"));
+    };
     // Its manifest may give it another name than its folder has.
     let own = PluginConfig {
         grant: first.manifest.permissions.clone(),
@@ -306,7 +307,7 @@ pub(crate) fn alone(
     };
     let source = Source {
         config: own,
-        ..first
+        ..*first
     };
     Ok((source, config))
 }
@@ -333,6 +334,26 @@ impl Loader {
         })
     }
 
+    /// A compiler for a plugin without any other, which does without a cache that cannot be used.
+    pub(crate) fn alone(
+        source: &Source,
+        config: &PluginsConfig,
+        cache: Option<&Path>,
+        services: Arc<Services>,
+    ) -> Result<Loader, OpenError> {
+        if let (Language::Wasm, Some(cache)) = (source.language, cache) {
+            let with_cache = PluginsConfig {
+                cache: Some(cache.to_owned()),
+                ..config.clone()
+            };
+            match Loader::new(&with_cache, Arc::clone(&services)) {
+                Ok(loader) => return Ok(loader),
+                Err(error) => tracing::debug!(%error, "compiled plugins are not kept"),
+            }
+        }
+        Loader::new(config, services)
+    }
+
     /// The same compiler for plugins with other services.
     pub(crate) fn with(&self, services: &Arc<Services>) -> Loader {
         Loader {
@@ -340,6 +361,12 @@ impl Loader {
             #[cfg(feature = "wasm")]
             wasm: Arc::clone(&self.wasm),
         }
+    }
+
+    /// Keeps what was compiled last: the same is loaded again.
+    pub(crate) fn remember_compiled(&self) {
+        #[cfg(feature = "wasm")]
+        self.wasm.remember_compiled();
     }
 
     /// Compiles a plugin, checks it, and calls its `init`.
@@ -352,16 +379,13 @@ impl Loader {
             plugin: source.name.as_str().into(),
             permissions,
             limits: source.config.limits,
+            services: Arc::clone(&self.services),
         });
         let guest: Arc<dyn Guest> = match source.language {
             #[cfg(feature = "rhai")]
-            Language::Rhai => Arc::new(crate::script::Script::load(
-                source,
-                &allowance,
-                &self.services,
-            )?),
+            Language::Rhai => Arc::new(crate::script::Script::load(source, &allowance)?),
             #[cfg(feature = "wasm")]
-            Language::Wasm => Arc::new(self.wasm.load(source, &allowance, &self.services)?),
+            Language::Wasm => self.wasm.load(source, &allowance)?,
             #[allow(unreachable_patterns)]
             _ => {
                 let what = format!("this server has no {}", source.language.name());
@@ -375,7 +399,9 @@ impl Loader {
             config: source.config.clone(),
             manifest: source.manifest.clone(),
             allowance,
-            digest: source.digest,
+            pace: Pace::new(Instant::now(), source.config.limits.shard()),
+            seen: source.seen,
+            checksum: source.checksum,
             generation,
             loaded_at: SystemTime::now(),
         })

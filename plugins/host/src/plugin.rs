@@ -1,37 +1,46 @@
 //! One plugin: whichever version of it is in service, its breaker and its figures.
 
+use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use lwm2m_server::{EventKind, Hook, Reason};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout_at;
 
-use crate::breaker::{Breaker, Turn};
+use crate::breaker::{Admission, Breaker, BreakerStatus, LastFailure, Turn};
+use crate::checksum::Checksum;
 use crate::config::PluginConfig;
 use crate::context::{Allowance, CallContext};
 use crate::guest::Guest;
 use crate::hook::{Fail, facts};
-use crate::load::Language;
+use crate::lane::{Lane, Work};
+use crate::load::{Language, Seen};
 use crate::manifest::Manifest;
+use crate::pace::Pace;
 use crate::services::Services;
 use crate::statistics::Statistics;
+use crate::stripes::Stripes;
 use crate::workers::Workers;
 use crate::{Call, CallTrace, Failure, Reply};
 
 /// A plugin, through all its versions.
 pub(crate) struct Plugin {
     pub(crate) name: Arc<str>,
-    version: ArcSwap<Version>,
+    leases: Stripes<ArcSwap<Lease>>,
     breaker: Mutex<Breaker>,
+    /// False while it answers: then the breaker has nothing to say, and is not looked at. Changed only
+    /// with the lock of the breaker.
+    failing: AtomicBool,
     pub(crate) statistics: Statistics,
-    /// Calls that wait or run.
-    waiting: AtomicU32,
-    /// Calls that may hold a thread at once: not all of them, so that other plugins go on.
-    running: Arc<Semaphore>,
+    /// Calls that wait or run, other than those that have begun where they were asked.
+    waiting: Arc<AtomicU32>,
+    /// Calls of a script that wait for a thread.
+    lane: Arc<Lane>,
     /// When a failure was told last, in milliseconds since `born`.
     told: AtomicU64,
     born: Instant,
@@ -44,28 +53,39 @@ pub(crate) struct Version {
     pub(crate) config: PluginConfig,
     pub(crate) manifest: Manifest,
     pub(crate) allowance: Arc<Allowance>,
+    /// Whether its calls may begin on a shard.
+    pub(crate) pace: Pace,
+    pub(crate) seen: Seen,
     /// Of its files and settings: whether anything has changed.
-    pub(crate) digest: [u8; 32],
+    pub(crate) checksum: Checksum,
     /// From 1, one more with each reload.
     pub(crate) generation: u64,
     pub(crate) loaded_at: SystemTime,
 }
 
+/// The version in service, as a thread has it: what each call holds on to.
+struct Lease {
+    version: Arc<Version>,
+    /// That of the version.
+    allowance: Arc<Allowance>,
+    waiting: Arc<AtomicU32>,
+}
+
 /// At most one failure of a plugin is told in this time; all are counted.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
-/// How much longer than its deadline a call that computes may take before it is given up.
-const GRACE: Duration = Duration::from_millis(2);
-
 impl Plugin {
-    pub(crate) fn new(name: &str, version: Version, threads: usize) -> Plugin {
+    pub(crate) fn new(name: &str, version: Version) -> Plugin {
+        let waiting = Arc::default();
+        let version = Arc::new(version);
         Plugin {
             name: name.into(),
-            version: ArcSwap::from_pointee(version),
+            leases: Stripes::new(|| ArcSwap::from_pointee(Lease::new(&version, &waiting))),
             breaker: Mutex::default(),
+            failing: AtomicBool::new(false),
             statistics: Statistics::default(),
-            waiting: AtomicU32::new(0),
-            running: Arc::new(Semaphore::new(threads.saturating_sub(1).max(1))),
+            waiting,
+            lane: Arc::default(),
             told: AtomicU64::new(0),
             born: Instant::now(),
         }
@@ -73,21 +93,28 @@ impl Plugin {
 
     /// The version in service.
     pub(crate) fn version(&self) -> Arc<Version> {
-        self.version.load_full()
+        Arc::clone(&self.leases.mine().load().version)
     }
 
     /// Puts another version into service; calls on their way end with the one they began with.
-    pub(crate) fn replace(&self, version: Version) {
-        self.version.store(Arc::new(version));
-        *self.breaker() = Breaker::default();
+    pub(crate) fn replace(&self, version: Version, services: &Services) {
+        let version = Arc::new(version);
+        for lease in self.leases.all() {
+            lease.store(Arc::new(Lease::new(&version, &self.waiting)));
+        }
+        let mut breaker = self.breaker();
+        let turn = breaker.renew();
+        self.failing.store(false, Ordering::Relaxed);
+        drop(breaker);
+        self.tell_turn(services, turn, "another version of it was loaded");
     }
 
-    /// True while it is switched off.
-    pub(crate) fn is_off(&self) -> bool {
-        self.breaker().is_open(Instant::now())
+    /// Whether it is asked, and how it has failed.
+    pub(crate) fn breaker_status(&self) -> BreakerStatus {
+        self.breaker().status(Instant::now())
     }
 
-    /// Calls that wait or run.
+    /// Calls that wait or run, other than those that have begun where they were asked.
     pub(crate) fn waiting(&self) -> u32 {
         self.waiting.load(Ordering::Relaxed)
     }
@@ -97,12 +124,13 @@ impl Plugin {
     /// # Errors
     /// The failure, and what it means for what was asked about.
     pub(crate) async fn ask(
-        self: &Arc<Plugin>,
+        &self,
         call: Call,
         workers: &Workers,
-        services: &Arc<Services>,
+        services: &Services,
     ) -> Result<Reply, (Failure, Fail)> {
-        let version = self.version();
+        let lease = self.leases.mine().load_full();
+        let version = &lease.version;
         let hook = call.hook();
         let begun = Instant::now();
         let fail = version.config.fail(hook);
@@ -110,7 +138,14 @@ impl Plugin {
             .watcher
             .get()
             .map(|watcher| (watcher, call.clone()));
-        let answer = self.run(&version, call, begun, workers, services).await;
+        let admitted = self.admit(begun, services);
+        let (answer, trial) = match admitted {
+            Ok(trial) => {
+                let answer = self.run(&lease, call, begun, workers).await;
+                (answer, trial)
+            }
+            Err(off) => (Err(off), None),
+        };
         if let Some((watcher, call)) = watched {
             watcher(&CallTrace::of(&self.name, &call, &answer, begun.elapsed()));
         }
@@ -118,68 +153,105 @@ impl Plugin {
         self.statistics.record(hook, begun.elapsed(), failure);
         match answer {
             Ok(reply) => {
-                if self.breaker().succeeded() == Turn::On {
-                    self.tell_turn(services, "plugin-on", "it answers again");
+                if self.failing.load(Ordering::Relaxed) {
+                    self.succeeded(trial.as_ref(), services);
                 }
                 Ok(reply)
             }
             Err(failure) => {
-                self.failed(hook, &failure, fail, &version, services);
+                self.failed(hook, &failure, fail, (version, trial.as_ref()), services);
                 Err((failure, fail))
             }
         }
     }
 
+    /// Whether a call may go on, and whether it is a trial.
+    fn admit(&self, now: Instant, services: &Services) -> Result<Option<Trial<'_>>, Failure> {
+        if !self.failing.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let admission = self.breaker().admit(now);
+        match admission {
+            Admission::Off => Err(Failure::BreakerOpen),
+            Admission::Usual => Ok(None),
+            Admission::Trial { number, is_first } => {
+                if is_first {
+                    let what = "its time is over, and it is asked again";
+                    self.tell_turn(services, Turn::Trying, what);
+                }
+                Ok(Some(Trial {
+                    plugin: self,
+                    number,
+                }))
+            }
+        }
+    }
+
     async fn run(
-        self: &Arc<Plugin>,
-        version: &Arc<Version>,
+        &self,
+        lease: &Arc<Lease>,
         call: Call,
         begun: Instant,
         workers: &Workers,
-        services: &Arc<Services>,
     ) -> Result<Reply, Failure> {
-        if self.breaker().is_open(begun) {
-            return Err(Failure::BreakerOpen);
+        if lease.is_full() {
+            return Err(Failure::Overloaded);
         }
-        let turn = Turnstile::enter(self, version.config.limits.waiting_max)?;
-        let limit = version.config.timeout(call.hook());
-        let deadline = begun + limit;
+        let hook = call.hook();
+        let limit = lease.version.config.timeout(hook);
         let context = Arc::new(CallContext::new(
-            &version.allowance,
-            Some(call.hook()),
+            &lease.allowance,
+            Some(hook),
             call.endpoint(),
             (begun, limit),
-            services,
         ));
         let called_with = Arc::clone(&context);
-        let (sender, answer) = oneshot::channel();
-        let guest = Arc::clone(&version.guest);
-        let blocks = guest.blocks();
-        let waits = facts(call.hook()).waits;
-        let running = Arc::clone(&self.running);
+        let called = Arc::clone(lease);
         let work = async move {
-            let _turn = turn;
-            // What waits for devices has threads of its own, and more of them.
-            let _running = match blocks && !waits {
-                true => running.acquire_owned().await.ok(),
-                false => None,
-            };
-            if Instant::now() >= deadline {
-                // Nobody waits any more.
-                return;
+            if context.is_late() {
+                // It has waited for a thread, and nobody waits for it any more.
+                return Err(context.timeout());
             }
-            let called = AssertUnwindSafe(guest.call(&call, &context)).catch_unwind();
-            let answer = called.await.unwrap_or(Err(Failure::Defect));
-            let _ = sender.send(answer);
+            let answer = called.version.guest.call(&call, &context);
+            let answer = AssertUnwindSafe(answer).catch_unwind();
+            answer.await.unwrap_or(Err(Failure::Defect))
         };
-        workers.spawn(work, blocks && waits);
-        let answer = tokio::time::timeout_at((deadline + GRACE).into(), answer).await;
-        self.statistics.burn(called_with.hook, called_with.burned());
-        match answer {
-            Ok(Ok(answer)) => answer,
-            // It was too late for its turn, or the workers end.
-            Ok(Err(_)) | Err(_) => Err(Failure::Timeout(limit)),
-        }
+        let work = Box::pin(work);
+        let answer = match (lease.version.guest.blocks(), facts(hook).waits) {
+            (false, _) => lease.begin(work, &called_with, workers).await,
+            (true, false) => {
+                let work = lease.through_turnstile(work)?;
+                self.line_up(work, &called_with, workers).await
+            }
+            (true, true) => {
+                let work = lease.through_turnstile(work)?;
+                patiently(&called_with, workers.spawn_blocking(work)).await
+            }
+        };
+        self.statistics.burn(hook, called_with.burned());
+        self.statistics.hold(hook, called_with.held());
+        answer
+    }
+
+    /// A script, which cannot give way: it waits for one of the threads that this plugin may hold.
+    async fn line_up(
+        &self,
+        work: Work,
+        context: &CallContext,
+        workers: &Workers,
+    ) -> Result<Reply, Failure> {
+        // Not all threads, so that other plugins go on.
+        let runners_max = workers.threads.saturating_sub(1).max(1);
+        let answer = self.lane.push(work, runners_max, &workers.handle());
+        patiently(context, answer).await
+    }
+
+    fn succeeded(&self, trial: Option<&Trial<'_>>, services: &Services) {
+        let mut breaker = self.breaker();
+        let turn = breaker.succeeded(trial.map(|trial| trial.number));
+        self.failing.store(!breaker.is_closed(), Ordering::Relaxed);
+        drop(breaker);
+        self.tell_turn(services, turn, "it answers again");
     }
 
     fn failed(
@@ -187,19 +259,29 @@ impl Plugin {
         hook: Hook,
         failure: &Failure,
         fail: Fail,
-        version: &Version,
+        (version, trial): (&Version, Option<&Trial<'_>>),
         services: &Services,
     ) {
         if *failure == Failure::BreakerOpen {
             return;
         }
         let now = Instant::now();
-        let turn = self.breaker().failed(now, &version.config.breaker);
+        let last = LastFailure {
+            at: SystemTime::now(),
+            hook,
+            code: failure.code(),
+            message: failure.to_string(),
+        };
+        let mut breaker = self.breaker();
+        let trial = trial.map(|trial| trial.number);
+        let turn = breaker.failed(trial, now, &version.config.breaker, last);
+        self.failing.store(true, Ordering::Relaxed);
+        drop(breaker);
         if turn == Turn::Off {
-            let why = format!("it failed {}: {failure}", hook.name());
             let seconds = version.config.breaker.cool_down_s;
-            let why = format!("{why}; it is switched off for {seconds} s");
-            self.tell_turn(services, "plugin-off", &why);
+            let name = hook.name();
+            let why = format!("it failed {name}: {failure}; it is switched off for {seconds} s");
+            self.tell_turn(services, turn, &why);
             return;
         }
         let ms = now.duration_since(self.born).as_millis() as u64 + 1;
@@ -220,18 +302,95 @@ impl Plugin {
         });
     }
 
-    fn tell_turn(&self, services: &Services, code: &'static str, what: &str) {
+    fn tell_turn(&self, services: &Services, turn: Turn, what: &str) {
+        let (state, code) = match turn {
+            Turn::None => return,
+            Turn::Off => ("off", "plugin-off"),
+            Turn::Trying => ("trying", "plugin-trying"),
+            Turn::On => ("on", "plugin-on"),
+        };
         tracing::warn!(plugin = %self.name, code, "{what}");
-        services.publish(EventKind::ExtensionFailed {
+        let mut reason = Reason::new(code, what.to_owned());
+        if turn == Turn::Off {
+            reason = reason.hint("mend it and save: it is loaded at once, and asked again");
+        }
+        services.publish(EventKind::ExtensionSwitched {
             extension: self.name.to_string(),
-            hook: None,
-            reason: Reason::new(code, what.to_owned())
-                .hint("mend it and save: it is loaded at once, and works again"),
+            state,
+            reason,
         });
     }
 
     fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lease {
+    fn new(version: &Arc<Version>, waiting: &Arc<AtomicU32>) -> Lease {
+        Lease {
+            version: Arc::clone(version),
+            // A copy: its count of references is of this thread as well.
+            allowance: Arc::new(Allowance::clone(&version.allowance)),
+            waiting: Arc::clone(waiting),
+        }
+    }
+
+    /// True when no more calls may wait.
+    fn is_full(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) >= self.version.config.limits.waiting_max
+    }
+
+    /// Counts a call among those that wait or run, until it is done.
+    ///
+    /// # Errors
+    /// [`Failure::Overloaded`] for one too many.
+    fn through_turnstile(&self, work: Work) -> Result<Work, Failure> {
+        let max = self.version.config.limits.waiting_max;
+        let one_more = |waiting| (waiting < max).then_some(waiting + 1);
+        self.waiting
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
+            .map_err(|_| Failure::Overloaded)?;
+        let turn = Turnstile(Arc::clone(&self.waiting));
+        Ok(Box::pin(async move {
+            let _turn = turn;
+            work.await
+        }))
+    }
+
+    /// A component: it begins here when it is quick, and goes on at the workers when it is not done at
+    /// once. It gives way at the next tick of its clock, or when it waits.
+    async fn begin(
+        &self,
+        mut work: Work,
+        context: &CallContext,
+        workers: &Workers,
+    ) -> Result<Reply, Failure> {
+        let pace = &self.version.pace;
+        if pace.is_quick(context.begun) {
+            context.begin_in_passing();
+            let polled = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
+            context.end_in_passing();
+            let now = Instant::now();
+            pace.took(now.duration_since(context.begun), now);
+            if let Poll::Ready(answer) = polled {
+                return answer;
+            }
+        }
+        let work = self.through_turnstile(work)?;
+        patiently(context, workers.spawn(work)).await
+    }
+}
+
+/// Waits for what runs elsewhere, and no longer than it may take.
+async fn patiently<E>(
+    context: &CallContext,
+    answer: impl Future<Output = Result<Result<Reply, Failure>, E>>,
+) -> Result<Reply, Failure> {
+    match timeout_at(context.deadline.into(), answer).await {
+        Ok(Ok(answer)) => answer,
+        // The workers end.
+        Ok(Err(_)) | Err(_) => Err(context.timeout()),
     }
 }
 
@@ -246,22 +405,24 @@ fn hint(failure: &Failure) -> &'static str {
     }
 }
 
-/// One of the calls that wait or run.
-struct Turnstile(Arc<Plugin>);
+/// The one call that a plugin is tried with. When its answer has been told, there is nothing to give up
+/// any more.
+struct Trial<'p> {
+    plugin: &'p Plugin,
+    number: u64,
+}
 
-impl Turnstile {
-    fn enter(plugin: &Arc<Plugin>, max: u32) -> Result<Turnstile, Failure> {
-        let one_more = |waiting| (waiting < max).then_some(waiting + 1);
-        plugin
-            .waiting
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
-            .map_err(|_| Failure::Overloaded)?;
-        Ok(Turnstile(Arc::clone(plugin)))
+impl Drop for Trial<'_> {
+    fn drop(&mut self) {
+        self.plugin.breaker().gave_up(self.number);
     }
 }
 
+/// One of the calls that wait or run.
+struct Turnstile(Arc<AtomicU32>);
+
 impl Drop for Turnstile {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -19,24 +19,28 @@ pub fn unknown_name(message: &str) -> Option<(&str, Option<&str>)> {
     Some((unknown, nearest.filter(is_near)))
 }
 
-/// How many letters must be changed, added or taken away (Levenshtein); upper and lower case, and
-/// `-` and `_`, are the same.
+/// How many letters must be changed, added, taken away, or exchanged with the next one; upper and lower
+/// case, and `-` and `_`, are the same.
 fn distance(a: &str, b: &str) -> usize {
     let letters = |text: &str| -> Vec<char> {
         let text = text.chars().map(|c| c.to_ascii_lowercase());
         text.map(|c| if c == '-' { '_' } else { c }).collect()
     };
     let (a, b) = (letters(a), letters(b));
-    let mut row: Vec<usize> = (0..=b.len()).collect();
+    // Three rows of the table: the one before the last, the last, and the next.
+    let mut older = vec![0; b.len() + 1];
+    let mut old: Vec<usize> = (0..=b.len()).collect();
     for (i, from) in a.iter().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        let mut row = vec![i + 1; b.len() + 1];
         for (j, to) in b.iter().enumerate() {
-            let above = row[j + 1];
-            row[j + 1] = (above.min(row[j]) + 1).min(diagonal + usize::from(from != to));
-            diagonal = above;
+            row[j + 1] = (old[j + 1].min(row[j]) + 1).min(old[j] + usize::from(from != to));
+            if i > 0 && j > 0 && *from == b[j - 1] && a[i - 1] == *to {
+                row[j + 1] = row[j + 1].min(older[j - 1] + 1);
+            }
         }
+        older = std::mem::replace(&mut old, row);
     }
-    row[b.len()]
+    old[b.len()]
 }
 
 #[cfg(test)]
@@ -53,6 +57,7 @@ mod tests {
             ("onRegister", Some("on_register")),
             ("on-gone", Some("on_gone")),
             ("transfrom", Some("transform")),
+            ("trnasofrm", Some("transform")),
             ("helper", None),
             ("", None),
         ] {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lwm2m_server::Hook;
+use lwm2m_server::{EndpointName, Hook};
 use serde_json::Value;
 
 use crate::fixture::hide_keys;
@@ -45,7 +45,7 @@ impl CallTrace {
         CallTrace {
             plugin: plugin.to_owned(),
             hook: call.hook(),
-            endpoint: call.endpoint().map(str::to_owned),
+            endpoint: call.endpoint().map(EndpointName::to_string),
             input: serde_json::to_value(CallForm::of(call)).unwrap_or_default(),
             answer: answer.as_ref().map(shown).map_err(Clone::clone),
             took,

@@ -3,8 +3,9 @@
 use std::future::Future;
 
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::JoinHandle;
 
-/// The threads that run plugins: a runtime of their own, so that shards never run one.
+/// The threads that run plugins: a runtime of their own, so that what is slow is never on a shard.
 pub(crate) struct Workers {
     /// None only while it is dropped.
     runtime: Option<Runtime>,
@@ -45,14 +46,21 @@ impl Workers {
         self.handle.clone()
     }
 
-    /// Runs something; on a thread of its own when it waits by blocking.
-    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static, blocks: bool) {
-        if blocks {
-            let handle = self.handle();
-            self.handle.spawn_blocking(move || handle.block_on(work));
-        } else {
-            self.handle.spawn(work);
-        }
+    /// Runs something.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.handle.spawn(work)
+    }
+
+    /// Runs something that waits by blocking, on a thread of its own.
+    pub(crate) fn spawn_blocking<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        let handle = self.handle();
+        self.handle.spawn_blocking(move || handle.block_on(work))
     }
 }
 

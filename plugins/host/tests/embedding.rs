@@ -7,6 +7,7 @@ mod hosted_plugins;
 use std::time::Duration;
 
 use lwm2m_device::Device;
+use lwm2m_plugins::{PluginConfig, PluginHost, PluginsConfig};
 use lwm2m_server::{Code, EventKind};
 use tokio::time::timeout;
 
@@ -22,7 +23,16 @@ async fn an_extension_in_rust_sees_what_the_plugins_before_it_have_annotated() {
         }
     "#;
     std::fs::write(folder.path().join("tenant.rhai"), script).expect("a plugin");
-    let server = hosted_plugins::server(folder.path()).await;
+    // Time enough on a busy machine.
+    let mut patient = PluginConfig::new("tenant");
+    patient.timeout_ms = [("on_register".to_owned(), 60_000)].into();
+    let config = PluginsConfig {
+        directory: Some(folder.path().to_owned()),
+        plugin: vec![patient],
+        ..PluginsConfig::default()
+    };
+    let host = PluginHost::with(config).await.expect("a host");
+    let server = hosted_plugins::server(host).await;
     let server = server.expect("the server starts");
     let mut events = server.events();
     let device = |endpoint: &str| {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lwm2m_plugins::check;
+use lwm2m_plugins::{LoadError, check};
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")
@@ -35,8 +35,10 @@ fn every_example_loads() {
         if manifest.contains(".wasm\"") {
             continue;
         }
-        let checked = check(&folder, &settings(name)).unwrap_or_else(|error| panic!("{error}"));
+        let checked =
+            check(&folder, &settings(name), None).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(checked.manifest.name, name);
+        assert_eq!(checked.doubts, [], "{name}");
         assert!(
             !checked.manifest.description.is_empty() && !checked.hooks.is_empty(),
             "{name}"
@@ -56,7 +58,7 @@ fn an_example_without_its_settings_says_which() {
             "init: plans: a table of lists is missing",
         ),
     ] {
-        let refused = check(&examples().join(example), &toml::Table::new());
+        let refused = check(&examples().join(example), &toml::Table::new(), None);
         let error = refused.expect_err(example);
         assert!(error.to_string().contains(told), "{error}");
         assert!(error.line.is_some(), "{error}");
@@ -76,6 +78,11 @@ fn every_script_of_the_guide_loads() {
     for (n, script) in scripts.into_iter().enumerate() {
         let file = folder.path().join(format!("script{n}.rhai"));
         std::fs::write(&file, script).expect("a file");
-        check(&file, &toml::Table::new()).unwrap_or_else(|error| panic!("{error}\n{script}"));
+        let checked = check(&file, &toml::Table::new(), None);
+        let checked = checked.unwrap_or_else(|error| panic!("{error}\n{script}"));
+        // A single file cannot ask for permissions.
+        let of_functions = |doubt: &&LoadError| !doubt.message.contains("permissions = ");
+        let doubts: Vec<&LoadError> = checked.doubts.iter().filter(of_functions).collect();
+        assert!(doubts.is_empty(), "{doubts:?}\n{script}");
     }
 }

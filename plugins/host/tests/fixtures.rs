@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lwm2m_plugins::{Fixture, FixtureReport, run_fixtures};
+use lwm2m_plugins::{Fixture, FixtureReport, check, run_fixtures, run_tests};
 use tempfile::TempDir;
 
 fn examples() -> PathBuf {
@@ -15,7 +15,7 @@ fn run(plugin: &Path) -> Vec<FixtureReport> {
         .iter()
         .map(|file| Fixture::read(file).unwrap_or_else(|error| panic!("{error}")))
         .collect();
-    run_fixtures(plugin, &fixtures).unwrap_or_else(|error| panic!("{error}"))
+    run_fixtures(plugin, &fixtures, None).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// What differs, one a line: where, expected, got.
@@ -51,7 +51,7 @@ fn told(script: &str, fixture: &str) -> Vec<String> {
 
 #[test]
 fn every_example_that_is_a_script_has_fixtures_that_pass() {
-    let mut run_here = 0;
+    let (mut run_here, mut tested) = (0, 0);
     for entry in std::fs::read_dir(examples()).expect("the examples") {
         let folder = entry.expect("a folder").path();
         let manifest = std::fs::read_to_string(folder.join("plugin.toml")).expect("a manifest");
@@ -64,9 +64,15 @@ fn every_example_that_is_a_script_has_fixtures_that_pass() {
         assert!(calls > 0, "{} has no fixture", folder.display());
         let differ = differences(&reports);
         assert!(differ.is_empty(), "{}: {differ:#?}", folder.display());
+        let report = run_tests(&folder, &toml::Table::new());
+        if let Some(report) = report.unwrap_or_else(|error| panic!("{error}")) {
+            assert!(report.passed() && !report.calls.is_empty(), "{report:#?}");
+            tested += 1;
+        }
         run_here += 1;
     }
     assert!(run_here >= 8, "{run_here} examples");
+    assert!(tested > 0, "no example has test functions");
 }
 
 #[test]
@@ -356,6 +362,190 @@ fn every_hook_has_its_fixture() {
 }
 
 #[test]
+fn a_fixture_says_what_time_it_is() {
+    let script = r#"
+        fn init(config) { kv_set("plugin", "loaded", `${now_ms()}`); }
+        fn on_registered(r) {
+            let since = now_ms() - parse_int(kv_get("plugin", "loaded"));
+            emit_event("time", #{ now: now_ms(), since: since, registered: r.registered_ms });
+            if kv_get("plugin", "short") == () { kv_set("plugin", "short", "lived", 60); }
+        }
+        fn transform(batch) { emit_event("received", #{ at: batch.received_ms }); }"#;
+    let fixture = r#"
+        clock = "2026-01-02T03:04:05Z"
+        registration = { endpoint = "a" }
+        [[call]]
+        hook = "on_registered"
+        [call.expect]
+        kv = { plugin = { loaded = "1767323045000", short = "lived" } }
+        [[call.expect.events]]
+        kind = "time"
+        data = { now = 1767323045000, since = 0, registered = 1767323045000 }
+        [[call]]
+        hook = "transform"
+        after_s = 59.5
+        batch = { endpoint = "a", measurements = [] }
+        expect.events = [{ kind = "received", data = { at = 1767323104500 } }]
+        expect.kv = { plugin = { loaded = "1767323045000", short = "lived" } }
+        [[call]]
+        hook = "transform"
+        after_s = 1
+        batch = { endpoint = "a", measurements = [] }
+        expect.kv = { plugin = { loaded = "1767323045000" } }
+        [[call]]
+        hook = "on_registered"
+        clock = 2026-01-03T03:04:05Z
+        [[call.expect.events]]
+        kind = "time"
+        data = { now = 1767409445000, since = 86400000, registered = 1767323045000 }
+    "#;
+    assert_eq!(told(script, fixture), [""; 0]);
+    // A fixture that says nothing has the same time each time it is run.
+    let fixture = "[[call]]\nhook = 'on_registered'\nregistration = { endpoint = 'a' }\n\
+         expect = { events = [{ kind = 'time', data = { now = 1767225600000, since = 0, \
+         registered = 1767225600000 } }] }";
+    assert_eq!(told(script, fixture), [""; 0]);
+}
+
+#[test]
+fn a_script_has_no_clock_of_its_own() {
+    let call = "[[call]]\nhook = 'transform'\nbatch = { endpoint = 'a', measurements = [] }\n";
+    for (script, why) in [
+        ("sleep(3600)", "a script does not sleep"),
+        ("sleep(0.1)", "a script does not sleep"),
+        ("timestamp()", "now_ms() has the time"),
+    ] {
+        let script = format!("fn transform(batch) {{ {script}; }}");
+        let fixture = format!("{call}expect = {{ fails = '{why}' }}");
+        assert_eq!(told(&script, &fixture), [""; 0]);
+    }
+}
+
+/// What the tests of a script tell: name, line, and why one fails.
+fn tests(script: &str, settings: &str) -> Vec<String> {
+    let folder = TempDir::new().expect("a folder");
+    let manifest = "name = 'p'\nsource = 'p.rhai'\npermissions = ['kv', 'events', \
+                    'device:read:/3/**']";
+    std::fs::write(folder.path().join("plugin.toml"), manifest).expect("a file");
+    std::fs::write(folder.path().join("p.rhai"), script).expect("a file");
+    let settings = toml::from_str(settings).expect("settings");
+    let report = run_tests(folder.path(), &settings).unwrap_or_else(|error| panic!("{error}"));
+    let report = report.expect("tests");
+    let calls = report.calls.iter().map(|call| {
+        let error = call.error.as_ref().map(|error| {
+            let told = error.to_string();
+            let place = told.rfind("p.rhai").unwrap_or_default();
+            format!(": {}", &told[place..])
+        });
+        assert_eq!(call.passed(), error.is_none());
+        let error = error.unwrap_or_default();
+        format!("{} {}{error}", call.line, call.asked.name())
+    });
+    let loading = report.loading.iter().map(ToString::to_string);
+    loading.chain(calls).collect()
+}
+
+#[test]
+fn test_functions_ask_and_assert() {
+    let script = r#"
+fn init(config) { if config.bad == true { throw "bad"; } }
+fn on_register(r) {
+    if r.endpoint == "stranger" { return reject("forbidden", "who is " + r.endpoint); }
+    if !r.has_object(3) { throw "no device"; }
+    annotate(#{ kind: "meter" })
+}
+fn on_registered(r) {
+    let made = device_read(r.endpoint, "/3/0/0")[0].value;
+    emit_event("made", #{ by: made, count: kv_increment("device", "seen", 1), now: now_ms() });
+    log_info("told");
+}
+fn test_meters() {
+    let meter = #{ registration: #{ endpoint: "a", links: ["/3/0"] } };
+    assert_eq(ask("on_register", meter).annotate.set, #{ kind: "meter" });
+    meter.device = [#{ read: "/3/0/0", value: "Acme" }];
+    meter.kv = #{ device: #{ seen: "6" } };
+    meter.clock = "2026-01-02T03:04:05Z";
+    assert_eq(ask("on_registered", meter), "done");
+    assert_eq(seen().events[0].data, #{ by: "Acme", count: 7, now: 1767323045000 });
+    assert_eq(seen().log[0].message, "told");
+    meter.remove("kv");
+    meter.remove("clock");
+    meter.after_s = 1.5;
+    ask("on_registered", meter);
+    assert_eq(seen().events[0].data.now, 1767323046500);
+}
+fn test_starts_with_nothing() {
+    let device = #{ registration: #{ endpoint: "a" }, device: [#{ read: "/3/0/0", value: "B" }] };
+    ask("on_registered", device);
+    assert_eq(seen().events[0].data.count, 1);
+    assert(ask("on_register", #{ registration: #{ endpoint: "stranger" } }).reject.code == "forbidden");
+}
+fn test_asserts() {
+    assert(1 + 1 == 2);
+    assert(1 + 1 == 3, "they are two");
+}
+fn test_compares() { assert_eq(#{ a: [1, 2] }, #{ a: [1, 3] }, "a list"); }
+fn helper(x) { throw `not ${x}`; }
+fn test_throws() {
+    helper(4);
+}
+fn test_hook_fails() { ask("on_register", #{ registration: #{ endpoint: "a" } }); }
+fn test_misspelt() { ask("on_registr", #{ registration: #{ endpoint: "a" } }); }
+fn test_wrong_key() { ask("on_register", #{ registraton: #{ endpoint: "a" } }); }
+fn test_not_there() { on_registr(1); }
+fn test_unanswered() { try { ask("on_registered", #{ registration: #{ endpoint: "a" } }); } catch(e) { throw e; } }
+fn test_never_ends() { loop { } }
+"#;
+    let told = tests(script, "");
+    let expected = [
+        "13 test_meters",
+        "28 test_starts_with_nothing",
+        "34 test_asserts: p.rhai:36:5: they are two",
+        "38 test_compares: p.rhai:38:22: a list: expected {\"a\":[1,3]}, got {\"a\":[1,2]}",
+        "40 test_throws: p.rhai:39:16: not 4",
+        "43 test_hook_fails: p.rhai:5:27: no device",
+        "44 test_misspelt: p.rhai:44:22: ask: hook: there is no \"on_registr\"; did you mean \
+         on_register?",
+        "45 test_wrong_key: p.rhai:45:23: ask: unknown field `registraton`, expected one of",
+        "46 test_not_there: p.rhai:46:23: Function not found: on_registr (i64)",
+        "47 test_unanswered: p.rhai:47:104: the fixture has no answer for read = \"/3/0/0\"",
+        "48 test_never_ends: p.rhai: it went over its limit operations_max",
+    ];
+    assert_eq!(told.len(), expected.len(), "{told:?}");
+    for (told, expected) in told.iter().zip(expected) {
+        assert!(told.starts_with(expected), "{told}\n{expected}");
+    }
+    assert!(
+        told[7].ends_with("did you mean registration?"),
+        "{}",
+        told[7]
+    );
+    let told = tests(script, "bad = true");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("load: expected \"loaded\"") && told[0].contains("init: bad"));
+}
+
+#[test]
+fn tests_take_nothing_and_are_no_hooks() {
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("p.rhai");
+    let loaded = |script: &str| {
+        std::fs::write(&file, script).expect("a file");
+        check(&file, &toml::Table::new(), None)
+    };
+    let checked = loaded("fn transform(b) { pass() }\nfn test_on_register() { }").expect("good");
+    assert_eq!(checked.hooks.len(), 1);
+    let error = loaded("fn transform(b) { pass() }\nfn test_it(x) { }").expect_err("one too many");
+    assert!(
+        error
+            .to_string()
+            .ends_with("p.rhai:2:4: fn test_it has 1 parameters")
+    );
+    let error = loaded("fn test_it() { }").expect_err("no hook");
+    assert!(error.to_string().ends_with("it has no hook"), "{error}");
+}
+
+#[test]
 fn the_fixture_of_the_guide_passes() {
     let guide = include_str!("../../../docs/plugins.md");
     let block = |language: &str, part: &str| {
@@ -378,4 +568,9 @@ fn the_fixture_of_the_guide_passes() {
     let reports = run(folder.path());
     assert_eq!(reports[0].calls.len(), 2);
     assert_eq!(differences(&reports), [""; 0]);
+    // So do its test functions.
+    assert_eq!(
+        tests(&block("rhai", "fn test_"), ""),
+        ["6 test_only_meters_come_in"]
+    );
 }

@@ -14,6 +14,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 const EXAMPLE: &str = "observe-by-manufacturer";
 
+/// A host of one plugin, with time enough for its plans on a busy machine.
+async fn host(folder: &File, mut plugin: PluginConfig) -> PluginHost {
+    plugin.timeout_ms = [("observe_plan".to_owned(), 60_000)].into();
+    let config = PluginsConfig {
+        directory: Some(folder.to_owned()),
+        plugin: vec![plugin],
+        ..PluginsConfig::default()
+    };
+    PluginHost::with(config).await.expect("a host")
+}
+
 async fn server(host: PluginHost) -> Server {
     let otherwise = ObserveRule::new(ObserveStrategy::Single);
     let otherwise = otherwise.path("/3/0/16".parse().expect("a path"));
@@ -78,12 +89,7 @@ async fn the_example_observes_by_manufacturer_from_the_first_registration_on() {
     let mut plugin = PluginConfig::new(EXAMPLE);
     plugin.grant = vec!["kv".to_owned(), "device:read:/3/0/0".to_owned()];
     plugin.config = toml::from_str(plans).expect("a table");
-    let config = PluginsConfig {
-        directory: Some(folder.path().to_owned()),
-        plugin: vec![plugin],
-        ..PluginsConfig::default()
-    };
-    let host = PluginHost::with(config).await.expect("a host");
+    let host = host(folder.path(), plugin).await;
     let server = server(host.clone()).await;
     let mut events = server.events();
     let device = device(&server).await;
@@ -114,7 +120,7 @@ async fn another_version_of_a_plugin_changes_what_is_observed() {
         format!("fn observe_plan(registration) {{ {body} }}")
     };
     write(&script, &plan("single"));
-    let host = PluginHost::open(folder.path()).await.expect("a host");
+    let host = host(folder.path(), PluginConfig::new("planner")).await;
     let server = server(host.clone()).await;
     let mut events = server.events();
     let _device = device(&server).await;

@@ -4,8 +4,8 @@ use std::path::Path as File;
 use std::time::Duration;
 
 use lwm2m_device::{Device, DeviceHandle};
-use lwm2m_plugins::{PluginConfig, PluginHost, PluginsConfig};
-use lwm2m_server::{Content, Event, EventKind, Events, Listener, Server};
+use lwm2m_plugins::{BreakerState, PluginConfig, PluginHost, PluginsConfig};
+use lwm2m_server::{Content, Event, EventKind, Events, Hook, Listener, Server};
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -18,10 +18,22 @@ struct Site {
 }
 
 impl Site {
-    async fn new(files: &[(&str, &str)], plugins: Vec<PluginConfig>) -> Site {
+    /// Plugins in files, the first part of whose paths is the name, with time enough on a busy machine
+    /// where their settings do not name another.
+    async fn new(files: &[(&str, &str)], mut plugins: Vec<PluginConfig>) -> Site {
         let directory = tempfile::tempdir().expect("a directory");
-        for (name, text) in files {
-            write(&directory.path().join(name), text);
+        for (path, text) in files {
+            write(&directory.path().join(path), text);
+            let name = path.split(['/', '.']).next().expect("a name");
+            if plugins.iter().all(|plugin| plugin.name != name) {
+                plugins.push(PluginConfig::new(name));
+            }
+        }
+        for plugin in &mut plugins {
+            for hook in Hook::ALL {
+                let own = plugin.timeout_ms.entry(hook.name().to_owned());
+                own.or_insert(PATIENCE.as_millis() as u64);
+            }
         }
         let config = PluginsConfig {
             directory: Some(directory.path().to_owned()),
@@ -62,16 +74,26 @@ impl Site {
     }
 }
 
+/// Writes a file in one step: the folder is followed, and half of it is another plugin.
 fn write(file: &File, text: &str) {
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder).expect("a folder");
     }
-    std::fs::write(file, text).expect("a file");
+    let draft = file.with_extension("draft");
+    std::fs::write(&draft, text).expect("a file");
+    std::fs::rename(&draft, file).expect("renamed");
 }
 
 fn published(event: &Event) -> Option<(String, String)> {
     match &event.kind {
         EventKind::Published { kind, json, .. } => Some((kind.clone(), json.clone())),
+        _ => None,
+    }
+}
+
+fn switched(event: &Event) -> Option<(&'static str, &'static str)> {
+    match &event.kind {
+        EventKind::ExtensionSwitched { state, reason, .. } => Some((*state, reason.code)),
         _ => None,
     }
 }
@@ -140,11 +162,60 @@ async fn a_script_decides_who_may_register() {
 }
 
 #[tokio::test]
+async fn a_plugin_that_was_switched_off_is_tried_again() {
+    let script = "fn on_register(registration) { if registration.endpoint == \"bad\" { throw 1; } }
+        fn transform(batch) { }";
+    let mut gate = PluginConfig::new("gate");
+    gate.fail = lwm2m_plugins::FailPolicy::All(lwm2m_plugins::Fail::Open);
+    gate.breaker.failures = 1;
+    // Its time is over at once.
+    gate.breaker.cool_down_s = 0;
+    let mut site = Site::new(&[("gate.rhai", script)], vec![gate]).await;
+    let status = site.host.list().remove(0);
+    let hooks: Vec<_> = status
+        .figures
+        .iter()
+        .map(|it| (it.hook, it.calls))
+        .collect();
+    assert_eq!(
+        hooks,
+        [(Hook::OnRegister, 0), (Hook::Transform, 0)],
+        "one row each"
+    );
+    let mut devices = Vec::new();
+    for endpoint in ["bad", "bad", "good"] {
+        let device = site.device(endpoint).await;
+        timeout(PATIENCE, device.wait_registered())
+            .await
+            .expect("in time")
+            .expect("let in");
+        devices.push(device);
+    }
+    let mut told = Vec::new();
+    while told.last() != Some(&("on", "plugin-on")) {
+        told.push(site.event(switched).await);
+    }
+    let off = ("off", "plugin-off");
+    let trying = ("trying", "plugin-trying");
+    assert_eq!(told, [off, trying, off, trying, ("on", "plugin-on")]);
+    let status = site.host.list().remove(0);
+    let breaker = status.breaker.expect("loaded");
+    assert_eq!((breaker.state, breaker.failures), (BreakerState::Closed, 0));
+    let last = breaker.last_failure.expect("it has failed");
+    assert_eq!((last.hook, last.code), (Hook::OnRegister, "plugin-failed"));
+    assert!(last.message.contains("gate.rhai:1:"), "{}", last.message);
+    let figures = &status.figures[0];
+    assert!(figures.calls == 3 && figures.time_max > Duration::ZERO);
+    assert!(figures.time_max <= figures.time);
+}
+
+#[tokio::test]
 async fn a_script_that_loops_is_stopped_and_switched_off() {
     let script = "fn on_register(registration) { loop {} }";
     let mut open = PluginConfig::new("spin");
     open.fail = lwm2m_plugins::FailPolicy::All(lwm2m_plugins::Fail::Open);
     open.limits.operations_max = 0;
+    open.timeout_ms.insert("on_register".to_owned(), 1000);
     open.breaker.failures = 3;
     let mut site = Site::new(&[("spin.rhai", script)], vec![open]).await;
     for n in 0..4 {
@@ -156,9 +227,9 @@ async fn a_script_that_loops_is_stopped_and_switched_off() {
     }
     let (code, message) = site.event(failed).await;
     assert_eq!(code, "plugin-timeout", "{message}");
-    site.event(|event| failed(event).filter(|(code, _)| *code == "plugin-off"))
-        .await;
-    assert!(site.host.list()[0].off);
+    assert_eq!(site.event(switched).await, ("off", "plugin-off"));
+    let breaker = site.host.list()[0].breaker.clone().expect("loaded");
+    assert!(matches!(breaker.state, BreakerState::Open { .. }));
 
     // Mended, it is in service at once.
     let mended = "fn on_register(registration) { annotate(#{ mended: true }) }";
@@ -183,6 +254,86 @@ async fn a_script_that_loops_is_stopped_and_switched_off() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_read_any_more_stays_in_service_until_it_is_taken_away() {
+    const MANIFEST: &str = "name = \"gate\"\nsource = \"a.rhai\"";
+    let files = [
+        ("p/folder/plugin.toml", MANIFEST),
+        (
+            "p/folder/a.rhai",
+            "fn on_register(r) { reject(\"forbidden\", \"nobody\") }",
+        ),
+    ];
+    let site = Site::new(&files, Vec::new()).await;
+    let directory = site.directory.path().join("p");
+    let config = PluginsConfig {
+        directory: Some(directory.clone()),
+        ..PluginsConfig::default()
+    };
+    let host = PluginHost::with(config).await.expect("a host");
+    let stands = |told: &str| {
+        host.reload();
+        let list = host.list();
+        let gate = list.iter().find(|status| status.name == "gate");
+        assert_eq!(gate.expect("it is in service").generation, 1, "{told}");
+        let mut errors = list.iter().filter_map(|status| status.error.as_ref());
+        let error = errors
+            .next()
+            .map(|error| format!("{error} ({})", error.hint.as_deref().unwrap_or_default()));
+        let error = error.unwrap_or_default();
+        assert!(
+            error.contains(told) && told.is_empty() == error.is_empty(),
+            "{error}"
+        );
+    };
+    stands("");
+    let manifest = directory.join("folder/plugin.toml");
+    write(&manifest, "nam = \"gate\"\nsource = \"a.rhai\"");
+    stands("plugin.toml:1:1: unknown field `nam`");
+    write(&manifest, &"#".repeat((256 << 10) + 1));
+    stands("it has more than 262144 bytes");
+    write(&manifest, MANIFEST);
+    stands("");
+    let script = directory.join("folder/a.rhai");
+    let beside = directory.join("folder/b.rhai");
+    std::fs::rename(&script, &beside).expect("renamed");
+    stands("a.rhai: there is no such file (plugin.toml names it as its source)");
+    std::fs::rename(&beside, &script).expect("renamed");
+    let away = site.directory.path().join("away");
+    std::fs::rename(&directory, &away).expect("renamed");
+    stands("p: there is no such folder (make it again: gate of it stay in service");
+    std::fs::rename(&away, &directory).expect("renamed");
+    stands("");
+    std::fs::remove_dir_all(directory.join("folder")).expect("removed");
+    host.reload();
+    assert_eq!(host.list(), []);
+}
+
+#[tokio::test]
+async fn a_folder_that_is_made_anew_is_followed_as_the_one_before() {
+    let above = tempfile::tempdir().expect("a folder");
+    let directory = above.path().join("plugins");
+    let host = PluginHost::open(&directory).await.expect("a host");
+    let until = async |name: &str| {
+        let loaded = async {
+            while !host
+                .list()
+                .iter()
+                .any(|it| it.name == name && it.generation > 0)
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, loaded).await.expect("it is loaded");
+    };
+    let script = "fn on_register(r) { pass() }";
+    for name in ["a", "b", "c"] {
+        write(&directory.join(format!("{name}.rhai")), script);
+        until(name).await;
+        std::fs::remove_dir_all(&directory).expect("removed");
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_loaded_is_told_and_leaves_the_old_version() {
     let good = "fn on_register(registration) { annotate(#{ version: \"1\" }) }";
     let mut site = Site::new(&[("a.rhai", good)], Vec::new()).await;
@@ -190,11 +341,11 @@ async fn what_cannot_be_loaded_is_told_and_leaves_the_old_version() {
         ("fn on_register(registration) { annotate(#{ }", "a.rhai:1:"),
         (
             "fn on_registr(registration) { }",
-            "a.rhai:1: fn on_registr is no hook",
+            "a.rhai:1:4: fn on_registr is no hook",
         ),
         (
             "fn on_register(a, b) { }",
-            "a.rhai:1: fn on_register has 2 parameters",
+            "a.rhai:1:4: fn on_register has 2 parameters",
         ),
         ("fn helper() { }", "it has no hook"),
         (

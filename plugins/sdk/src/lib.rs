@@ -43,7 +43,7 @@ mod contract {
 
 pub use contract::lwm2m::plugin::types;
 pub use contract::lwm2m::plugin::{clock, device, events, http, kv, log, metrics, registry};
-pub use types::{Attribute, Measurement, Path, Refusal, Registration, Value};
+pub use types::{Attribute, Link, Measurement, Path, Refusal, Registration, Value};
 
 /// What every plugin has.
 pub trait Plugin {
@@ -150,6 +150,37 @@ impl std::fmt::Display for Path {
             .iter()
             .flatten()
             .try_for_each(|id| write!(f, "/{id}"))
+    }
+}
+
+impl Path {
+    /// What a link of a registration says: an object, or one of its instances.
+    pub fn of_link(link: Link) -> Path {
+        let [object, instance] = [link >> 16, link & 0xffff].map(|id| id as u16);
+        Path {
+            object,
+            instance: (instance != u16::MAX).then_some(instance),
+            resource: None,
+            resource_instance: None,
+        }
+    }
+}
+
+impl Registration {
+    /// Its links, as paths.
+    pub fn paths(&self) -> impl Iterator<Item = Path> + '_ {
+        self.links.iter().copied().map(Path::of_link)
+    }
+
+    /// True when the device has an object, with instances or without.
+    pub fn has_object(&self, object: u16) -> bool {
+        self.paths().any(|path| path.object == object)
+    }
+
+    /// The instances of an object that the device has.
+    pub fn instances(&self, object: u16) -> impl Iterator<Item = u16> + '_ {
+        let of_it = self.paths().filter(move |path| path.object == object);
+        of_it.filter_map(|path| path.instance)
     }
 }
 

@@ -24,7 +24,7 @@ mod tree;
 
 pub use client::{
     BootstrapAccount, Client, ClientConfig, ClientStatistics, DeviceEvent, DtlsAccount,
-    ObservationId, OscoreAccount, Quirks, RegistrationError, Retry, SendError, SendId,
+    ObservationId, OscoreAccount, Quirks, RegistrationError, Retry, SendError, SendId, StandIn,
 };
 pub use demo::demo_devices;
 pub use device::{Device, DeviceBuilder, DeviceError, DeviceHandle, DeviceStatus, StartError};

@@ -57,7 +57,7 @@ impl registration::Guest for Case {
                     false => "",
                 };
                 let mut seen = format!("{} {version} {} {binding}", reg.endpoint, reg.lifetime_s);
-                for path in &reg.links {
+                for path in reg.paths() {
                     seen += &format!(" {path}");
                 }
                 Decision::Annotate(fact("seen", &seen))
@@ -69,7 +69,7 @@ impl registration::Guest for Case {
                 }
             }
             "bench" => {
-                let sensors = reg.links.iter().filter(|path| path.object == 3303);
+                let sensors = reg.instances(3303);
                 Decision::Annotate(fact("sensors", &sensors.count().to_string()))
             }
             _ => Decision::Pass,
@@ -169,13 +169,13 @@ impl observe::Guest for Case {
         let battery = resource(3, 0, 9);
         match case() {
             "observe-plan" => {
-                let has_it = |path: &Path| path.object == 3 && path.instance == Some(0);
+                let has_it = |path: Path| path.object == 3 && path.instance == Some(0);
                 let attributes = NotificationAttributes {
                     pmin: Some(10),
                     ..NO_ATTRIBUTES
                 };
                 let plan = || plan(battery, Some(attributes));
-                reg.links.iter().any(has_it).then(plan)
+                reg.paths().any(has_it).then(plan)
             }
             "observe-drop" | "observe-replace" | "observe-keep" => Some(plan(battery, None)),
             _ => None,

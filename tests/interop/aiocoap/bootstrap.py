@@ -1,17 +1,21 @@
-"""A LwM2M 1.1 device made of aiocoap that bootstraps under OSCORE, and ends.
+"""A LwM2M 1.1 device made of aiocoap that bootstraps, and ends.
 
-Usage: bootstrap.py SERVER ENDPOINT OWN_PORT FOLDER
+Usage: bootstrap.py SERVER ENDPOINT OWN_PORT [FOLDER | CA CERTIFICATE KEY]
 
-FOLDER is an OSCORE context as aiocoap keeps it. What the server deletes and writes is said on standard
-output, one word first; "finished" is the last one. A request without protection is refused.
+FOLDER is an OSCORE context as aiocoap keeps it: a request without protection is refused. CA,
+CERTIFICATE and KEY are files for TLS. What the server deletes and writes is said on standard output,
+one word first; "account" has the URI of the account that was written, "finished" is the last one.
 """
 
 import asyncio
+import re
 import sys
 
 import aiocoap
-from aiocoap import credentials, oscore, oscore_sitewrapper, resource
+from aiocoap import resource
 from aiocoap.numbers import codes
+
+import contexts
 
 LINK = 40
 
@@ -32,6 +36,9 @@ class Object(resource.Resource, resource.PathCapable):
 
     async def render_put(self, request):
         say("written", self.path(request), len(request.payload))
+        uri = re.search(rb"coaps?(\+tcp)?://[0-9.]+:[0-9]+", request.payload)
+        if uri is not None:
+            say("account", uri[0].decode())
         return aiocoap.Message(code=codes.CHANGED)
 
     async def render_delete(self, request):
@@ -59,19 +66,14 @@ class Finish(resource.Resource):
         return aiocoap.Message(code=codes.CHANGED)
 
 
-async def main(server, endpoint, own_port, folder):
+async def main(server, endpoint, own_port, *secrets):
     finished = asyncio.Event()
     site = resource.Site()
     site.add_resource([], Root())
     site.add_resource(["bs"], Finish(finished))
     for number in ("0", "1", "21"):
         site.add_resource([number], Object(number))
-    secret = oscore.FilesystemSecurityContext(folder)
-    known = credentials.CredentialsMap()
-    known[":server"] = secret
-    wrapped = oscore_sitewrapper.OscoreSiteWrapper(site, known)
-    context = await aiocoap.Context.create_server_context(wrapped, bind=("127.0.0.1", own_port))
-    context.client_credentials[f"{server}/*"] = secret
+    context = await contexts.context_of(site, ("127.0.0.1", own_port), server, *secrets)
     request = aiocoap.Message(code=codes.POST, uri=f"{server}/bs?ep={endpoint}&pct=11542")
     answer = await context.request(request).response
     say("requested", answer.code)
@@ -82,4 +84,4 @@ async def main(server, endpoint, own_port, folder):
     await context.shutdown()
 
 
-asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]))
+asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), *sys.argv[4:]))

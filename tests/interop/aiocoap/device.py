@@ -1,9 +1,10 @@
 """A LwM2M 1.1 device made of aiocoap, without any LwM2M library.
 
-Usage: device.py SERVER ENDPOINT OWN_PORT [FOLDER]
+Usage: device.py SERVER ENDPOINT OWN_PORT [FOLDER | CA CERTIFICATE KEY]
 
 SERVER is a URI, as in coap://127.0.0.1:5683 or coap+tcp://127.0.0.1:5683.
 FOLDER is an OSCORE context as aiocoap keeps it; with it, every message is protected.
+CA, CERTIFICATE and KEY are files for TLS.
 
 Says what happens on standard output, one word first, and takes commands on standard input:
 
@@ -21,6 +22,8 @@ import sys
 import aiocoap
 from aiocoap import resource
 from aiocoap.numbers import codes, types
+
+import contexts
 
 TEXT, LINK, OPAQUE, SENML_JSON = 0, 40, 42, 110
 # More links than fit one message, so that the Register goes block-wise.
@@ -133,19 +136,6 @@ class Root(resource.Resource):
         return content(json.dumps(records).encode(), SENML_JSON)
 
 
-async def protected_context(site, bind, server, folder):
-    """Both directions under one OSCORE context."""
-    from aiocoap import credentials, oscore, oscore_sitewrapper
-
-    secret = oscore.FilesystemSecurityContext(folder)
-    known = credentials.CredentialsMap()
-    known[":server"] = secret
-    wrapped = oscore_sitewrapper.OscoreSiteWrapper(site, known)
-    context = await aiocoap.Context.create_server_context(wrapped, bind=bind)
-    context.client_credentials[f"{server}/*"] = secret
-    return context
-
-
 async def request(context, server, code, path, payload=b"", content_format=None, **more):
     message = aiocoap.Message(code=code, uri=f"{server}{path}", payload=payload, **more)
     if content_format is not None:
@@ -153,7 +143,7 @@ async def request(context, server, code, path, payload=b"", content_format=None,
     return await context.request(message).response
 
 
-async def main(server, endpoint, own_port, folder=None):
+async def main(server, endpoint, own_port, *secrets):
     manufacturer = Value("/3/0/0", "aiocoap")
     offset = Value("/3/0/14", "+01:00", writable=True)
     temperature = Value("/3303/0/5700", 21.5)
@@ -167,11 +157,7 @@ async def main(server, endpoint, own_port, folder=None):
     site.add_resource(["3303", "0"], Instance("/3303/0", [temperature]))
     site.add_resource(["19", "0", "0"], Blob())
     site.add_resource([], Root([manufacturer, offset, temperature]))
-    bind = ("127.0.0.1", own_port)
-    if folder is None:
-        context = await aiocoap.Context.create_server_context(site, bind=bind)
-    else:
-        context = await protected_context(site, bind, server, folder)
+    context = await contexts.context_of(site, ("127.0.0.1", own_port), server, *secrets)
 
     binding = "T" if "+tcp" in server else "U"
     answer = await request(

@@ -2,33 +2,22 @@
 
 Usage: tls.py URI ENDPOINT CA [CERTIFICATE KEY]
 
-Says the code of the answer on standard output, or why there is none. Of the credentials of aiocoap,
-TLSCert only says whom to believe; a certificate of its own is given to its context of ssl.
+Says the code of the answer on standard output, or why there is none.
 """
 
 import asyncio
 import sys
 
 import aiocoap
-from aiocoap.credentials import TLSCert
 from aiocoap.numbers import codes
-from aiocoap.transports.tls import TLSClient
+
+import contexts
 
 PATIENCE_S = 20
 
 
 async def main(uri, endpoint, authority, *own):
-    if own:
-        made = TLSClient._ssl_context_factory
-
-        def with_own(self, host):
-            context = made(self, host)
-            context.load_cert_chain(*own)
-            return context
-
-        TLSClient._ssl_context_factory = with_own
-    context = await aiocoap.Context.create_client_context(transports=["tlsclient"])
-    context.client_credentials[uri + "/*"] = TLSCert(certfile=authority)
+    context = await contexts.over_tls(None, uri, authority, *own)
     message = aiocoap.Message(
         code=codes.POST,
         uri=f"{uri}/rd?ep={endpoint}&lt=120&lwm2m=1.1",

@@ -24,7 +24,7 @@ use crate::streams;
 pub(crate) use Version::{V1_0, V1_1, V1_2};
 
 /// How long a test waits for what has to come.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 tokio::task_local! {
     /// How the sites of a test talk.

@@ -6,13 +6,17 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 
 use super::leshan::{self, life};
-use super::libcoap;
-use super::peer::Peer;
+use super::peer::{Peer, free_port};
 use super::report::Report;
-use super::secure::{Credential, java_options};
+use super::secure::{
+    Credential, bootstrap_over_tls, gnutls_over_tls, java_options, openssl_over_tls,
+    register_over_tls,
+};
 use super::server::{Server, expect};
+use super::{aiocoap, libcoap};
 use crate::process;
 
+const AIOCOAP: &str = "aiocoap";
 const LESHAN: &str = "leshan";
 const LIBCOAP: &str = "libcoap";
 
@@ -42,12 +46,6 @@ pub(crate) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::
             life(server, endpoint, device, mode)
         });
     }
-    report.skip(
-        LESHAN,
-        "bootstrap oscore",
-        "the client of Leshan 2.0.0-M15 takes all before it, and answers 5.00 to the Write of a second \
-         instance of object 21; why is not known",
-    );
     report.scenario(LESHAN, "bootstrap, an unknown endpoint is refused", || {
         let uri = server.bootstrap_uri("coap")?;
         refused(
@@ -93,6 +91,119 @@ pub(crate) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::
         "bootstrap to the end",
         "coap-client takes no requests, and coap-server has no /bs to finish at",
     );
+    over_streams(root, server, report)
+}
+
+/// Bootstrap over connections, each with an account of the same kind, and a Register with it.
+fn over_streams(root: &Path, server: &Server, report: &mut Report) -> anyhow::Result<()> {
+    provide_streams(server)?;
+    let material = &server.material;
+    let bootstrap = server.bootstrap_port("coaps+tcp")?;
+    let port = server.port("coaps+tcp")?;
+    for (version, suite) in [
+        ("-tls1_2", "ECDHE-ECDSA-AES128-GCM-SHA256"),
+        ("-tls1_3", "TLS_AES_128_GCM_SHA256"),
+    ] {
+        let name = format!("bootstrap over tls: x509, {}", &version[1..]);
+        report.scenario("openssl", &name, || {
+            let command = |port, name| {
+                openssl_over_tls(material, port, version, Credential::X509(name), suite)
+            };
+            let written = bootstrap_over_tls(server, command(bootstrap, "boot"), "boot-x509")?;
+            gives(server, &written)?;
+            register_over_tls(server, command(port, "given"), "boot-x509", "x509")
+        });
+    }
+    const PSK_NAME: &str = "bootstrap over tls: psk, tls1_2";
+    match &server.no_tls_psk {
+        Some(reason) => report.skip("openssl", PSK_NAME, reason),
+        None => report.scenario("openssl", PSK_NAME, || {
+            let command = |port, credential| {
+                openssl_over_tls(material, port, "-tls1_2", credential, "PSK-AES128-CCM8")
+            };
+            let written = bootstrap_over_tls(server, command(bootstrap, PSK), "boot-psk")?;
+            gives(server, &written)?;
+            let given = Credential::Psk("boot-psk", GIVEN_KEY);
+            register_over_tls(server, command(port, given), "boot-psk", "psk")
+        }),
+    }
+    for version in ["TLS1.2", "TLS1.3"] {
+        let name = format!("bootstrap over tls: rpk, {version}");
+        report.scenario("gnutls", &name, || {
+            let command = |port, name| {
+                let credential = Credential::Rpk(name);
+                gnutls_over_tls(material, port, version, credential, "AES-128-GCM")
+            };
+            let written = bootstrap_over_tls(server, command(bootstrap, "boot"), "boot-rpk")?;
+            gives(server, &written)?;
+            register_over_tls(server, command(port, "given"), "boot-rpk", "rpk")
+        });
+    }
+    let python = match aiocoap::install_plain(root) {
+        Ok(python) => python,
+        Err(reason) => {
+            report.skip(
+                AIOCOAP,
+                "bootstrap over tcp and tls",
+                &format!("{reason:#}"),
+            );
+            return Ok(());
+        }
+    };
+    for (scheme, endpoint, mode) in [
+        ("coap+tcp", "boot-tcp", "nosec"),
+        ("coaps+tcp", "boot-x509", "x509"),
+    ] {
+        let name = format!("bootstrap over {scheme}: {mode}, register, read, update");
+        report.scenario(AIOCOAP, &name, || {
+            let by = |name: &str| match mode {
+                "x509" => ["ca.pem", &format!("{name}.pem"), &format!("{name}.key")]
+                    .map(|name| material.file(name))
+                    .to_vec(),
+                _ => Vec::new(),
+            };
+            let events = server.events()?;
+            let mut command = Command::new(&python);
+            command
+                .arg(root.join("tests/interop/aiocoap/bootstrap.py"))
+                .args([&server.bootstrap_uri(scheme)?, endpoint])
+                .arg(free_port()?.to_string())
+                .args(by("boot"));
+            let device = Peer::start(command)?;
+            let account = device.hear("account ")?;
+            device.hear("finished")?;
+            let finished = events.next("bootstrap_finished")?;
+            let found = finished["endpoint"].as_str().unwrap_or_default();
+            expect("the endpoint", found, endpoint)?;
+            let uri = account.trim_start_matches("account ");
+            expect("the account", uri, &server.uri(scheme)?)?;
+            let mut command = Command::new(&python);
+            command
+                .arg(root.join("tests/interop/aiocoap/device.py"))
+                .args([uri, endpoint, &free_port()?.to_string()])
+                .args(by("given"));
+            let mut device = Peer::start(command)?;
+            device.hear("registered /rd/")?;
+            let client = server.cli(&["client", endpoint])?;
+            let found = client["identity"]["mode"].as_str().unwrap_or_default();
+            expect("the mode of the identity", found, mode)?;
+            let value = server.read(endpoint, "/3/0/0", &["--format", "text"])?;
+            expect("/3/0/0", &value, AIOCOAP)?;
+            device.tell("update")?;
+            device.hear("updated 2.04")?;
+            device.tell("stop")?;
+            device.hear("deregistered 2.02")?;
+            server.wait_registered(endpoint, false)
+        });
+    }
+    Ok(())
+}
+
+/// What was written has the URI of the listener of TLS.
+fn gives(server: &Server, written: &[u8]) -> anyhow::Result<()> {
+    let uri = server.uri("coaps+tcp")?;
+    let found = String::from_utf8_lossy(written).contains(&uri);
+    ensure!(found, "no {uri} in what was written");
     Ok(())
 }
 
@@ -116,8 +227,28 @@ fn provide(server: &Server) -> anyhow::Result<()> {
     ] {
         server.cli(&[&["credentials", "add", endpoint], more].concat())?;
     }
-    let plain = server.uri("coap")?;
-    let secure = server.uri("coaps")?;
+    plan(
+        server,
+        &server.uri("coap")?,
+        &server.uri("coaps")?,
+        "boot-nosec",
+    )
+}
+
+/// The same devices, with accounts for connections.
+fn provide_streams(server: &Server) -> anyhow::Result<()> {
+    let older = ["boot-psk", "boot-rpk", "boot-x509"];
+    server.cli(&[&["bootstrap", "remove"], &older[..]].concat())?;
+    plan(
+        server,
+        &server.uri("coap+tcp")?,
+        &server.uri("coaps+tcp")?,
+        "boot-tcp",
+    )
+}
+
+/// Gives the devices plans with accounts at these URIs; `open` is the one without security.
+fn plan(server: &Server, plain: &str, secure: &str, open: &str) -> anyhow::Result<()> {
     let plan = |endpoint: &str, uri: &str, more: &str| {
         format!(
             "[[device]]\nendpoint = \"{endpoint}\"\n[[device.server]]\nshort_server_id = 101\n\
@@ -128,12 +259,12 @@ fn provide(server: &Server) -> anyhow::Result<()> {
     let rpk = format!("{key}server_public_key = \"server.pub.pem\"");
     let x509 = format!("{key}certificate = \"given.pem\"\nserver_certificate = \"server.pem\"");
     let plans = [
-        plan("boot-nosec", &plain, ""),
-        plan("boot-psk", &secure, "credential = \"psk\""),
-        plan("boot-rpk", &secure, &rpk),
-        plan("boot-x509", &secure, &x509),
+        plan(open, plain, ""),
+        plan("boot-psk", secure, "credential = \"psk\""),
+        plan("boot-rpk", secure, &rpk),
+        plan("boot-x509", secure, &x509),
     ];
-    let plans = material.write("plans.toml", &plans.concat())?;
+    let plans = server.material.write("plans.toml", &plans.concat())?;
     server.cli(&["bootstrap", "import", &plans])?;
     Ok(())
 }

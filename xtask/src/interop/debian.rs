@@ -22,6 +22,16 @@ pub(crate) fn install_library(root: &Path, library: &str, packages: &[&str]) -> 
     fetch(root, packages)
 }
 
+/// Installs packages that are not there.
+pub(crate) fn install_packages(root: &Path, packages: &[&str]) -> anyhow::Result<()> {
+    let query = [&["--show", "--showformat=${db:Status-Status}\\n"], packages].concat();
+    let installed = process::capture(root, "dpkg-query", &query);
+    match installed.is_ok_and(|known| known.lines().all(|status| status == "installed")) {
+        true => Ok(()),
+        false => fetch(root, packages),
+    }
+}
+
 fn fetch(root: &Path, packages: &[&str]) -> anyhow::Result<()> {
     let arguments = [&["install", "--yes", "--no-install-recommends"], packages].concat();
     process::capture(root, "apt-get", &["update"])

@@ -8,7 +8,7 @@ use anyhow::Context;
 use serde_json::Value;
 
 /// How long an event may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The events from a moment on.
 pub(crate) struct Events(Receiver<(String, Value)>);

@@ -27,7 +27,7 @@ use server::Server;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Only these parts: libcoap, aiocoap, leshan, observe, plugins, bootstrap, dtls, coaps.
+    /// Only these parts: libcoap, aiocoap, leshan, observe, plugins, bootstrap, dtls, coaps, tls.
     peers: Vec<String>,
 }
 
@@ -48,14 +48,15 @@ const PEERS: &[(&str, Scenarios)] = &[
     ("bootstrap", Scenarios::Binary(bootstrap::run)),
     ("dtls", Scenarios::Own(secure::run)),
     ("coaps", Scenarios::Binary(secure::run_binary)),
+    ("tls", Scenarios::Own(secure::run_plain_binary)),
 ];
 
 pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     for peer in &arguments.peers {
         if !PEERS.iter().any(|(name, _)| name == peer) {
             bail!(
-                "no peer '{peer}': use libcoap, aiocoap, leshan, observe, plugins, bootstrap, dtls or \
-                 coaps"
+                "no peer '{peer}': use libcoap, aiocoap, leshan, observe, plugins, bootstrap, dtls, \
+                 coaps or tls"
             );
         }
     }

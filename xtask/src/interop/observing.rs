@@ -93,6 +93,11 @@ pub(crate) fn run(root: &Path, report: &mut Report) -> anyhow::Result<()> {
     report.scenario(PEER, "leshan: a new registration is observed anew", || {
         again(root, &server)
     });
+    report.scenario(
+        PEER,
+        "leshan: a strategy changed over HTTP cancels and makes what differs",
+        || changed(root, &server),
+    );
     Ok(())
 }
 
@@ -167,6 +172,78 @@ fn again(root: &Path, server: &Server) -> anyhow::Result<()> {
         )?;
         server.wait_observations(ENDPOINT, 2)?;
     }
+    Ok(())
+}
+
+/// Rules for one device change while it is registered; the device says what it is asked.
+fn changed(root: &Path, server: &Server) -> anyhow::Result<()> {
+    const ENDPOINT: &str = "leshan-changed";
+    const ALL: [&str; 3] = ["/3/0/0", "/3303/0/5601", "/3303/0/5700"];
+    let set = |strategy: &str, paths: &[&str]| {
+        let rule = ["observe-rules", "set", ENDPOINT, "--strategy", strategy];
+        let paths = paths.iter().flat_map(|path| ["--path", *path]);
+        let rule: Vec<&str> = rule.into_iter().chain(paths).collect();
+        server.cli(&rule)
+    };
+    let events = server.events()?;
+    let mut device = leshan::start(root, server, ENDPOINT, "awake")?;
+    device.hear("registered /rd/")?;
+    // All that the device was asked up to the end of a plan, in any order; what is asked twice, or
+    // besides, is one too many.
+    let mut expect_asked = |expected: &[&str]| -> anyhow::Result<Value> {
+        let established = next(&events, ENDPOINT, "observe_established")?;
+        expect("failed", &established["failed"].to_string(), "0")?;
+        device.tell("mark")?;
+        let mut asked = Vec::new();
+        loop {
+            let fact = device.hear_either(&["observe ", "unknown mark"])?;
+            match fact.strip_prefix("observe ") {
+                Some(fact) => asked.push(fact.trim().to_owned()),
+                None => break,
+            }
+        }
+        asked.sort();
+        ensure!(asked == expected, "{asked:?} is not {expected:?}");
+        let answer = server.cli(&["observations", ENDPOINT])?;
+        Ok(answer["observations"].clone())
+    };
+    set("SINGLE", &ALL)?;
+    expect_asked(&[
+        "begins GET 3/0/0",
+        "begins GET 3303/0/5601",
+        "begins GET 3303/0/5700",
+    ])?;
+    set("SINGLE", &ALL[..2])?;
+    expect_asked(&["ends GET 3303/0/5700"])?;
+    // The strategy alone.
+    server.cli(&[
+        "observe-rules",
+        "set",
+        ENDPOINT,
+        "--strategy",
+        "COMPOSITE_BY_OBJECT",
+    ])?;
+    let by_object = expect_asked(&[
+        "begins FETCH",
+        "begins FETCH",
+        "ends GET 3/0/0",
+        "ends GET 3303/0/5601",
+    ])?;
+    // One object has a path more: the composite of the other one stands.
+    set("COMPOSITE_BY_OBJECT", &ALL)?;
+    let more = expect_asked(&["begins FETCH", "ends FETCH"])?;
+    let of_device = |observations: &Value| -> anyhow::Result<Value> {
+        let mut all = observations.as_array().context("no observations")?.iter();
+        let one = all.find(|one| one["paths"] == json!(["/3/0/0"]));
+        Ok(one.context("no /3/0/0")?["id"].clone())
+    };
+    ensure!(
+        of_device(&by_object)? == of_device(&more)?,
+        "{by_object} {more}"
+    );
+    server.cli(&["observe-rules", "remove", ENDPOINT])?;
+    let none = expect_asked(&["ends FETCH", "ends FETCH"])?;
+    ensure!(none == json!([]), "{none}");
     Ok(())
 }
 

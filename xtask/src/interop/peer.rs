@@ -68,7 +68,7 @@ impl Peer {
         loop {
             let fact = self
                 .facts
-                .recv_timeout(Duration::from_secs(30))
+                .recv_timeout(Duration::from_secs(60))
                 .with_context(|| format!("the peer never said {words:?}, only {before:?}"))?;
             if words.iter().any(|words| fact.starts_with(words)) {
                 return Ok(fact);

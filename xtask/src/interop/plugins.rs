@@ -1,4 +1,7 @@
-//! The examples of plugins at work on devices of others.
+//! Plugins with programs of others: the examples at work on their devices, and the beginnings built with
+//! their compilers.
+
+mod beginnings;
 
 use std::path::Path;
 
@@ -52,6 +55,7 @@ pub(crate) fn run(root: &Path, report: &mut Report) -> anyhow::Result<()> {
         example!("observe-by-manufacturer"),
     ];
     let server = Server::start_with(root, CONFIG, &files.concat())?;
+    beginnings::run(root, server.binary(), report)?;
     match libcoap::install(root) {
         Ok(()) => report.scenario(PEER, "libcoap: an endpoint on no list gets 4.03", || {
             refused_libcoap(&server)

@@ -29,6 +29,12 @@ uri = "coaps+tcp://127.0.0.1:0"
 [[listener]]
 uri = "coaps://127.0.0.1:0"
 role = "bootstrap"
+[[listener]]
+uri = "coap+tcp://127.0.0.1:0"
+role = "bootstrap"
+[[listener]]
+uri = "coaps+tcp://127.0.0.1:0"
+role = "bootstrap"
 [dtls]
 server_private_key = "server.key"
 server_certificate = "server.pem"
@@ -62,19 +68,25 @@ impl Server {
         more: &str,
         files: &[(&str, &str)],
     ) -> anyhow::Result<Server> {
-        let mut build = vec!["build", "--package", "lwm2m-daemon"];
-        let openssl = debian::install_library(root, "openssl", &["libssl-dev", "pkg-config"]);
-        let no_tls_psk = openssl.err().map(|reason| format!("{reason:#}"));
-        match &no_tls_psk {
-            None => build.extend(["--features", "tls-psk"]),
-            Some(reason) => println!("the binary has no pre-shared keys over TLS: {reason}"),
-        }
-        process::run(root, "cargo", &build)?;
-        let target =
-            std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
-        let binary = target.join("debug/lwm2m-server");
+        let (binary, no_tls_psk) = build_with_openssl(root)?;
+        Server::run(binary, no_tls_psk, &format!("{CONFIG}{more}"), files)
+    }
+
+    /// The binary as it is built without any feature, with these lines in its `[dtls]`.
+    pub(crate) fn start_plain(root: &Path, dtls: &str) -> anyhow::Result<Server> {
+        let binary = build_plain(root)?;
+        let config = CONFIG.replace("[dtls]\n", &format!("[dtls]\n{dtls}"));
+        Server::run(binary, None, &config, &[])
+    }
+
+    fn run(
+        binary: PathBuf,
+        no_tls_psk: Option<String>,
+        config: &str,
+        files: &[(&str, &str)],
+    ) -> anyhow::Result<Server> {
         let material = Material::make()?;
-        let config = material.write("lwm2m-server.toml", &format!("{CONFIG}{more}"))?;
+        let config = material.write("lwm2m-server.toml", config)?;
         for (name, text) in files {
             let file = Path::new(&config).with_file_name(name);
             if let Some(folder) = file.parent() {
@@ -113,6 +125,11 @@ impl Server {
         })
     }
 
+    /// The program that it is.
+    pub(crate) fn binary(&self) -> &Path {
+        &self.binary
+    }
+
     /// Where it listens for a scheme.
     pub(crate) fn uri(&self, scheme: &str) -> anyhow::Result<String> {
         let mut uris = self.uris.iter();
@@ -133,9 +150,12 @@ impl Server {
 
     /// The port that it listens on for a scheme.
     pub(crate) fn port(&self, scheme: &str) -> anyhow::Result<u16> {
-        let uri = self.uri(scheme)?;
-        let port = uri.rsplit(':').next().unwrap_or_default();
-        port.parse().with_context(|| format!("no port in {uri}"))
+        port_of(&self.uri(scheme)?)
+    }
+
+    /// The port where devices bootstrap over a scheme.
+    pub(crate) fn bootstrap_port(&self, scheme: &str) -> anyhow::Result<u16> {
+        port_of(&self.bootstrap_uri(scheme)?)
     }
 
     /// Runs a command of the CLI with `--json` and reads what it prints.
@@ -216,6 +236,49 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn port_of(uri: &str) -> anyhow::Result<u16> {
+    let port = uri.rsplit(':').next().unwrap_or_default();
+    port.parse().with_context(|| format!("no port in {uri}"))
+}
+
+/// With the features that dependencies have in tests, so that what is built for these serves here.
+const BUILD: &[&str] = &[
+    "build",
+    "--workspace",
+    "--bin",
+    "lwm2m-server",
+    "--test",
+    "program",
+];
+
+/// Builds the binary with OpenSSL for pre-shared keys over TLS, or says why it is without.
+fn build_with_openssl(root: &Path) -> anyhow::Result<(PathBuf, Option<String>)> {
+    let mut build = BUILD.to_vec();
+    let openssl = debian::install_library(root, "openssl", &["libssl-dev", "pkg-config"]);
+    let no_tls_psk = openssl.err().map(|reason| format!("{reason:#}"));
+    match &no_tls_psk {
+        None => build.extend(["--features", "lwm2m-daemon/tls-psk"]),
+        Some(reason) => println!("the binary has no OpenSSL: {reason}"),
+    }
+    process::run(root, "cargo", &build)?;
+    Ok((target(root).join("debug/lwm2m-server"), no_tls_psk))
+}
+
+/// Builds the binary without features, and puts it where the next build leaves it.
+fn build_plain(root: &Path) -> anyhow::Result<PathBuf> {
+    process::run(root, "cargo", BUILD)?;
+    let built = target(root).join("debug/lwm2m-server");
+    let folder = target(root).join("interop");
+    std::fs::create_dir_all(&folder)?;
+    let binary = folder.join("lwm2m-server-plain");
+    std::fs::copy(&built, &binary).context("the binary cannot be copied")?;
+    Ok(binary)
+}
+
+fn target(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from)
 }
 
 /// The value of the record at a path, as text.

@@ -19,6 +19,7 @@ use crate::answer::{Values, texts};
 use crate::models::Load;
 use crate::naming::Naming;
 use crate::observations::About;
+use crate::observe::set_by;
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::registration::{Client, Identity};
@@ -161,6 +162,7 @@ fn name(kind: &EventKind) -> &'static str {
         EventKind::Asleep => "asleep",
         EventKind::ObservationStarted { .. } => "observation_started",
         EventKind::ObservationEnded { .. } => "observation_ended",
+        EventKind::ObserveRules { .. } => "observe_rules",
         EventKind::ObservePlanned { .. } => "observe_planned",
         EventKind::ObserveEstablished { .. } => "observe_established",
         EventKind::ObserveFailed { .. } => "observe_failed",
@@ -172,6 +174,7 @@ fn name(kind: &EventKind) -> &'static str {
         EventKind::Document { .. } => "document",
         EventKind::Published { .. } => "published",
         EventKind::ExtensionFailed { .. } => "extension_failed",
+        EventKind::ExtensionSwitched { .. } => "extension_switched",
         EventKind::ModelsLoaded { .. } => "models_loaded",
         _ => "other",
     }
@@ -297,6 +300,14 @@ fn data(event: &Event, naming: &Naming<'_>) -> Json {
             "reason": reason_json(reason),
         }),
         EventKind::Send { values } => json!(Values::new(values, naming, event.at)),
+        EventKind::ObserveRules { source, outcome } => {
+            let source = json!({ "set_by": set_by(*source) });
+            let outcome = match outcome {
+                Ok(rules) => json!({ "rules": rules }),
+                Err(reason) => json!({ "reason": reason_json(reason) }),
+            };
+            merged(source, outcome)
+        }
         EventKind::KeysReloaded { outcome } => match outcome {
             Ok(warnings) => {
                 let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
@@ -327,6 +338,15 @@ fn data(event: &Event, naming: &Naming<'_>) -> Json {
         } => json!({
             "extension": extension,
             "hook": hook,
+            "reason": reason_json(reason),
+        }),
+        EventKind::ExtensionSwitched {
+            extension,
+            state,
+            reason,
+        } => json!({
+            "extension": extension,
+            "state": state,
             "reason": reason_json(reason),
         }),
         EventKind::ModelsLoaded { load } => json!({ "models": Load::new(load) }),

@@ -45,7 +45,12 @@
 //! | DELETE | `/credentials/{id}` | removes it; its sessions and registrations end |
 //! | POST | `/credentials/generate` | makes a pre-shared key: `{"endpoint": "meter-7", "identity": "meter-7", "bits": 128}`; the answer has the `key`, once |
 //! | POST | `/credentials/import?format=` | adds many, all or none: JSON, or CSV with `format=csv` or as `text/csv` |
-//! | GET | `/clients/{ep}/observations` | the observations that stand; `planned` are those that the server made by itself |
+//! | GET | `/observe/rules` | what the server observes on which devices by itself: [observe rules](#observe-rules) |
+//! | PUT | `/observe/rules` | takes these in the place of all that came over HTTP: `{"rules": […]}`, all or none |
+//! | GET | `/observe/rules/{endpoint}` | the rule for these endpoint names |
+//! | PUT | `/observe/rules/{endpoint}` | makes it, or takes another in its place |
+//! | DELETE | `/observe/rules/{endpoint}` | removes it; one of the configuration counts again |
+//! | GET | `/clients/{ep}/observations` | the observations that stand; `planned` are those that the server made by itself, `withdrawn` those of them that were cancelled here: they stay away until the plan or the links change |
 //! | POST | `/clients/{ep}/observations` | Observe: `{"path": "/3/0/9"}`, or `{"paths": […]}` for a composite; `attributes` (1.2) as in `{"pmin": 5}` |
 //! | DELETE | `/clients/{ep}/observations/{id}?mode=` | cancels, `active` (default) or `passive` |
 //!
@@ -84,12 +89,24 @@
 //! "credential": "psk"}]}`; the fields are those of a `[[device]]` in `bootstrap.toml`, which is where
 //! plans are kept. See [`BootstrapDocument`](lwm2m_server::bootstrap::BootstrapDocument).
 //!
+//! # Observe rules
+//!
+//! `{"endpoint": "urn:imei:35*", "strategy": "SINGLE", "paths": ["/3/0/9"], "attributes": {"/3/0/9":
+//! {"pmin": 10}}}`; the fields are those of an `[[observe.rule]]` of the configuration, see
+//! [`ObserveRuleDocument`](lwm2m_server::observe::ObserveRuleDocument). The first one that fits a
+//! device counts: those that came over HTTP, the one set last first, then those of the configuration
+//! for other endpoints; `*`, for devices that no other rule is for, is always last. `set_by` says which
+//! is which, `operator` or `configuration`. What came over HTTP is kept in `[observe] file` and counts
+//! after a restart as well. `changing` is true while devices are looked at since rules have changed,
+//! `planned` and `unfinished` are numbers of devices, and `refused` says why the configuration was not
+//! taken when it was read last.
+//!
 //! # Events
 //!
 //! The names are `registered`, `updated`, `deregistered`, `expired`, `refused`, `session_ended`,
 //! `awake`, `asleep`,
 //! `observation_started`, `observation_ended`, `notification`, `undecodable`, `send`,
-//! `observe_planned`, `observe_established`, `observe_failed`,
+//! `observe_rules`, `observe_planned`, `observe_established`, `observe_failed`,
 //! `models_loaded`, `keys_reloaded` and `lagged` (events were dropped because the reader was slow).
 //! Their data is an object with `at`, `endpoint` where it is known, and what belongs to the event:
 //! `registration`, `observation` with `paths`, `values` with `faults`, `reason`, `models` as the
@@ -105,16 +122,16 @@
 //! | Status | Words |
 //! | --- | --- |
 //! | as the device's 4.xx | `device-refused`: 4.00, 4.04 to 4.06, 4.08, 4.09, 4.12, 4.13, 4.15, 4.22 and 4.29 keep their number, 4.01 and 4.03 become 403, others 502 |
-//! | 400 | `invalid-request`, `invalid-path`, `invalid-endpoint`, `invalid-parameter`, `invalid-body`, `invalid-value`, `unencodable`, `invalid-credential`, `invalid-plan`, `invalid-import` with `errors` as `{"line", "field", "message"}` |
+//! | 400 | `invalid-request`, `invalid-path`, `invalid-endpoint`, `invalid-parameter`, `invalid-body`, `invalid-value`, `unencodable`, `invalid-credential`, `invalid-plan`, `invalid-rule` with `errors`, `invalid-import` with `errors` as `{"line", "field", "message"}` |
 //! | 403 | `cross-origin`: a web page of another origin asked for a change |
-//! | 404 | `not-registered`, `no-observation`, `unknown-object`, `unknown-route`, `unknown-credential`, `no-credentials` when the server has no store, `unknown-plan`, `no-plans` when it keeps none |
+//! | 404 | `not-registered`, `no-observation`, `unknown-object`, `unknown-route`, `unknown-credential`, `no-credentials` when the server has no store, `unknown-plan`, `no-plans` when it keeps none, `unknown-rule` |
 //! | 405 | `method-not-allowed` |
-//! | 409 | `too-many-observations` of one device, `credential-taken`, `credentials-full`, `plan-taken`, `plans-full` |
+//! | 409 | `too-many-observations` of one device, `credential-taken`, `credentials-full`, `plan-taken`, `plans-full`, `rule-of-configuration`, `rules-full` |
 //! | 410 | `registration-ended` while the request waited |
 //! | 413 | `body-too-large`: above [`BODY_MAX`], or [`IMPORT_MAX`] for an import |
 //! | 422 | `against-model`, `not-in-version`: refused before sending, see `unchecked` |
 //! | 502 | `device-refused` (5.xx), `device-reset`, `protocol-violation`, `undecodable-answer` |
-//! | 503 | `queue-full`, `overloaded`, `shutting-down`, `too-many-streams`, `credentials-unavailable`, `plans-unavailable`, with Retry-After |
+//! | 503 | `queue-full`, `overloaded`, `shutting-down`, `too-many-streams`, `credentials-unavailable`, `plans-unavailable`, `rules-unavailable`, with Retry-After |
 //! | 504 | `asleep`, `deadline`, `device-silent`, `no-response` |
 //!
 //! There is no authentication and no CORS: listen on loopback, or put a proxy in front.
@@ -129,6 +146,7 @@ mod events;
 mod models;
 mod naming;
 mod observations;
+mod observe;
 mod operations;
 mod origin;
 mod problem;
@@ -203,6 +221,11 @@ pub fn router_with_more(server: Server, limits: &HttpLimits, more: Router<Server
         .nest("/clients/{endpoint}", client)
         .nest("/bootstrap", bootstrap())
         .nest("/credentials", credentials())
+        .route("/observe/rules", get(observe::list).put(observe::replace))
+        .route(
+            "/observe/rules/{endpoint}",
+            get(observe::one).put(observe::set).delete(observe::remove),
+        )
         .merge(more);
     Router::new()
         .nest("/api/v1", api)

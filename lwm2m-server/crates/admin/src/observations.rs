@@ -18,6 +18,9 @@ use crate::target::{Client, Id};
 #[derive(Debug, Serialize)]
 pub(crate) struct List {
     observations: Vec<Observation>,
+    /// Those of the plan that were cancelled by hand.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    withdrawn: Vec<About>,
 }
 
 #[derive(Debug, Serialize)]
@@ -57,7 +60,9 @@ pub(crate) async fn list(
     query: Query,
 ) -> Result<Json<List>, Problem> {
     query.finish()?;
-    let observations = server.device(endpoint.as_str()).observations().await?;
+    let device = server.device(endpoint.as_str());
+    let observations = device.observations().await?;
+    let withdrawn = device.withdrawn_observations().await?;
     let observation = |info: &ObservationInfo| Observation {
         id: info.id.0,
         about: About::new(&info.target),
@@ -66,6 +71,7 @@ pub(crate) async fn list(
     };
     Ok(Json(List {
         observations: observations.iter().map(observation).collect(),
+        withdrawn: withdrawn.iter().map(About::new).collect(),
     }))
 }
 

@@ -1,6 +1,7 @@
 //! Everything that goes wrong, as problem documents (RFC 9457).
 
 mod bootstrap;
+mod observe;
 
 use std::borrow::Cow;
 

@@ -23,6 +23,7 @@ pub(crate) struct Status {
     events_dropped: u64,
     values_dropped: u64,
     device_hooks_dropped: u64,
+    observe_looks_missed: u64,
     models: Models,
     coap: Coap,
 }
@@ -93,6 +94,7 @@ impl Status {
             events_dropped: statistics.events_dropped,
             values_dropped: statistics.values_dropped,
             device_hooks_dropped: statistics.device_hooks_dropped,
+            observe_looks_missed: statistics.observe_looks_missed,
             models,
             coap: Coap {
                 received: statistics.coap.received,

@@ -9,6 +9,7 @@ mod observe;
 mod oscore;
 mod tcp;
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,7 +21,7 @@ use lwm2m_plugins::PluginsConfig;
 use lwm2m_registry::Strictness;
 use lwm2m_server::keys::KeyFiles;
 use lwm2m_server::observe::ObserveStrategies;
-use lwm2m_server::{Listener, ModelsDirectory, ServerConfig};
+use lwm2m_server::{Listener, ModelsDirectory, ServerConfig, read_text};
 use serde::Deserialize;
 
 pub(crate) use bootstrap::BootstrapSection;
@@ -33,6 +34,9 @@ use tcp::TcpSection;
 
 /// The file with every key and its default, for people.
 pub(crate) const REFERENCE: &str = include_str!("../reference.toml");
+
+/// Bytes of the file at most.
+const BYTES_MAX: u64 = 16 << 20;
 
 /// The file as it is written.
 #[derive(Debug, Default, Deserialize)]
@@ -51,6 +55,11 @@ pub(crate) struct Config {
     observe: ObserveSection,
     plugins: PluginsConfig,
     limits: LimitsSection,
+    /// What it was read from.
+    #[serde(skip)]
+    text: String,
+    #[serde(skip)]
+    path: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -196,24 +205,53 @@ pub(crate) struct Settings {
     pub(crate) credentials: CredentialsSection,
     pub(crate) bootstrap: BootstrapSection,
     pub(crate) oscore: OscoreSection,
-    pub(crate) observe: ObserveStrategies,
+    pub(crate) observe: ObserveSettings,
     pub(crate) plugins: PluginsConfig,
+}
+
+/// What is observed, and where that is read.
+#[derive(Debug, PartialEq)]
+pub(crate) struct ObserveSettings {
+    pub(crate) strategies: ObserveStrategies,
+    /// Where rules that are set at run time are kept.
+    pub(crate) file: PathBuf,
+    /// The configuration, where it is a file.
+    pub(crate) configuration: Option<PathBuf>,
+    pub(crate) poll_interval: Duration,
 }
 
 impl Config {
     /// Reads a file; the error names the file, the line and the key.
     pub(crate) fn load(path: &Path) -> anyhow::Result<Config> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read the configuration {}", path.display()))?;
+        Config::parse(path, Config::read(path)?)
+    }
+
+    /// Reads the text of a file; the error names the file.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<String> {
+        let text = read_text(path, BYTES_MAX).map_err(|error| match error.kind() {
+            io::ErrorKind::FileTooLarge => {
+                let message = format!("{error}; is it this file that you mean?");
+                io::Error::new(error.kind(), message)
+            }
+            _ => error,
+        });
+        text.with_context(|| format!("cannot read the configuration {}", path.display()))
+    }
+
+    /// Reads the text of a file.
+    pub(crate) fn parse(path: &Path, text: String) -> anyhow::Result<Config> {
         let config = toml::from_str(&text);
         let config = config.map_err(|error| hint::explained(error, REFERENCE));
         let mut config: Config = config.with_context(|| format!("in {}", path.display()))?;
+        config.text = text;
+        config.path = Some(path.to_owned());
         if let Some(folder) = path.parent() {
             config.models.directory = folder.join(&config.models.directory);
             config.dtls.start_from(folder);
             config.credentials.file = folder.join(&config.credentials.file);
             config.bootstrap.file = folder.join(&config.bootstrap.file);
             config.oscore.sequences_file = folder.join(&config.oscore.sequences_file);
+            config.observe.file = folder.join(&config.observe.file);
             config.plugins.start_from(folder);
         }
         Ok(config)
@@ -223,6 +261,12 @@ impl Config {
     pub(crate) fn settings(self) -> anyhow::Result<Settings> {
         let listeners = self.listeners()?;
         let http = self.http.bind;
+        let observe = ObserveSettings {
+            strategies: self.strategies()?,
+            file: self.observe.file()?,
+            poll_interval: self.observe.poll_interval(),
+            configuration: self.path.clone(),
+        };
         Ok(Settings {
             server: self.server_config()?,
             listeners,
@@ -233,9 +277,18 @@ impl Config {
             credentials: self.credentials.checked()?,
             bootstrap: self.bootstrap.checked()?,
             oscore: self.oscore.checked()?,
-            observe: self.observe.strategies()?,
+            observe,
             plugins: self.plugins.checked()?,
         })
+    }
+
+    /// What is observed on devices by itself; the error names the file, the line and the key.
+    pub(crate) fn strategies(&self) -> anyhow::Result<ObserveStrategies> {
+        let strategies = self.observe.strategies(&self.text);
+        match &self.path {
+            Some(path) => strategies.with_context(|| format!("in {}", path.display())),
+            None => strategies,
+        }
     }
 
     fn listeners(&self) -> anyhow::Result<Vec<Listener>> {

@@ -3,10 +3,12 @@
 //! An embedder like any other: configuration, wiring and the command line, nothing else. The
 //! commands that look at devices are clients of the public HTTP API.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)] // a program speaks to its terminal
+#[macro_use]
+mod output;
 
 mod cli;
 mod config;
+mod follow;
 mod plugin_api;
 mod run;
 
@@ -55,7 +57,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.command {
         None | Some(Command::Run) => run::run(&arguments.run),
         Some(Command::Config) => {
-            print!("{}", config::REFERENCE);
+            output::text(config::REFERENCE);
             Ok(())
         }
         Some(Command::Keygen(what)) => cli::keygen::run(&what, arguments.api.json),

@@ -14,7 +14,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
 use lwm2m_admin::rfc3339;
-use lwm2m_plugins::{HookFigures, LoadError, PluginHost, PluginMetric, PluginStatus};
+use lwm2m_plugins::{
+    BreakerState, BreakerStatus, HookFigures, LoadError, PluginHost, PluginMetric, PluginStatus,
+};
 use lwm2m_server::{Hook, Server};
 use serde_json::{Value, json};
 
@@ -79,12 +81,14 @@ fn unknown(name: &str) -> Response {
 
 fn document(status: &PluginStatus, metrics: &[PluginMetric], whole: bool) -> Value {
     let hooks: Vec<&str> = status.hooks.iter().copied().map(Hook::name).collect();
-    let state = match (status.generation, status.off) {
-        (0, _) => "refused",
-        (_, true) => "off",
-        (_, false) => "on",
+    let state = match status.breaker.as_ref().map(|breaker| &breaker.state) {
+        None => "refused",
+        Some(BreakerState::Open { .. }) => "off",
+        Some(BreakerState::HalfOpen) => "trying",
+        Some(_) => "on",
     };
     let figures = status.figures.iter();
+    let has_memory = status.language == COMPONENT;
     let metric = |it: &PluginMetric| {
         let labels = it
             .labels
@@ -99,14 +103,42 @@ fn document(status: &PluginStatus, metrics: &[PluginMetric], whole: bool) -> Val
         "description": status.description,
         "language": status.language,
         "state": state,
+        "breaker": status.breaker.as_ref().map(breaker),
         "hooks": hooks,
         "generation": status.generation,
         "loaded_at": status.loaded_at.map(rfc3339),
         "error": status.error.as_ref().map(error),
-        "memory_bytes": status.memory,
+        "memory_bytes": has_memory.then_some(status.memory),
         "waiting": status.waiting,
-        "figures": figures.map(|it| figures_of(it, whole)).collect::<Vec<_>>(),
+        "figures": figures.map(|it| figures_of(it, has_memory, whole)).collect::<Vec<_>>(),
         "metrics": metrics.iter().map(metric).collect::<Vec<_>>(),
+    })
+}
+
+/// The language of components. They have a memory of their own, and scripts have none that can be told
+/// from that of the server: a figure would be a guess, and there is none.
+const COMPONENT: &str = "wasm";
+
+fn breaker(breaker: &BreakerStatus) -> Value {
+    let (state, until, why) = match &breaker.state {
+        BreakerState::Open { until, why } => ("open", Some(rfc3339(*until)), Some(why)),
+        BreakerState::HalfOpen => ("half-open", None, None),
+        _ => ("closed", None, None),
+    };
+    let last = breaker.last_failure.as_ref().map(|last| {
+        json!({
+            "at": rfc3339(last.at),
+            "hook": last.hook.name(),
+            "code": last.code,
+            "message": last.message,
+        })
+    });
+    json!({
+        "state": state,
+        "until": until,
+        "why": why,
+        "failures_in_a_row": breaker.failures,
+        "last_failure": last,
     })
 }
 
@@ -120,7 +152,7 @@ fn error(error: &LoadError) -> Value {
     })
 }
 
-fn figures_of(figures: &HookFigures, whole: bool) -> Value {
+fn figures_of(figures: &HookFigures, has_memory: bool, whole: bool) -> Value {
     let failures = figures.failures.iter();
     let failures: serde_json::Map<_, _> = failures
         .map(|(code, count)| ((*code).to_owned(), json!(count)))
@@ -139,8 +171,10 @@ fn figures_of(figures: &HookFigures, whole: bool) -> Value {
         "failures": failures,
         "time_us": figures.time.as_micros() as u64,
         "fuel": figures.fuel,
+        "memory_max_bytes": has_memory.then_some(figures.memory_max),
         "p50_us": quantile(0.5),
         "p99_us": quantile(0.99),
+        "max_us": (figures.calls > 0).then_some(figures.time_max.as_micros() as u64),
     });
     if whole {
         let buckets = figures.histogram.iter().filter(|(_, count)| *count > 0);

@@ -14,6 +14,7 @@ use lwm2m_server::{EventKind, Listener, Server};
 use tracing::{info, warn};
 
 use crate::config::{Config, Settings};
+use crate::follow::Follower;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -39,7 +40,12 @@ const DEMO_COAP_PORT: u16 = 5683;
 const DEMO_HTTP_PORT: u16 = 8080;
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    start_logging(if arguments.demo { "warn" } else { "info" });
+    // What notify says is of use to those who work on it.
+    start_logging(if arguments.demo {
+        "warn"
+    } else {
+        "info,notify=warn"
+    });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -73,7 +79,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         .credentials(credentials)
         .oscore_sequences(settings.oscore.open()?)
         .keys(Keys::load(settings.keys)?)
-        .observe(settings.observe)
+        .observe(settings.observe.strategies)
+        .observe_rules_file(settings.observe.file)
         .on(log_event);
     let mut plugins = None;
     if settings.plugins.is_used() {
@@ -90,10 +97,17 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         builder = builder.listen(listener);
     }
     let server = builder.start().await?;
-    for (uri, note) in server.local_uris().iter().zip(notes) {
-        println!("{uri}{note}");
+    let interval = settings.observe.poll_interval;
+    if let Some(path) = settings.observe.configuration {
+        let follower = Follower::new(path, server.clone());
+        tokio::spawn(follower.run(interval));
     }
-    println!("http://{http_address}/api/v1");
+    let following = server.clone();
+    tokio::spawn(async move { following.follow_observe_rules(interval).await });
+    for (uri, note) in server.local_uris().iter().zip(notes) {
+        announce!("{uri}{note}");
+    }
+    announce!("http://{http_address}/api/v1");
     serve_http(http, server, settings.http_limits, plugins).await
 }
 
@@ -139,7 +153,7 @@ fn print_welcome(coap: SocketAddr, http: SocketAddr) {
     } else {
         format!(" --server http://{http}")
     };
-    println!(
+    announce!(
         "\nThe demo runs on loopback, without security, with three simulated devices.\n\n\
          \x20 devices   coap://{coap}\n\
          \x20 HTTP API  http://{http}/api/v1\n\n\
@@ -269,6 +283,10 @@ fn log_event(event: &lwm2m_server::Event) {
             hint = reason.hint.as_deref().unwrap_or_default(),
             "refused"
         ),
+        EventKind::ObserveRules {
+            source,
+            outcome: Ok(rules),
+        } => info!(?source, rules, "observe rules changed"),
         EventKind::ObserveFailed {
             operation,
             paths,

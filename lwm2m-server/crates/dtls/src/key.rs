@@ -162,7 +162,10 @@ impl PublicKey {
         use x509_parser::x509::SubjectPublicKeyInfo;
 
         match SubjectPublicKeyInfo::from_der(der) {
-            Ok(([], _)) => PublicKey::normalized(der),
+            Ok(([], key)) => {
+                check_form(&key.subject_public_key.data)?;
+                PublicKey::normalized(der)
+            }
             _ => Err(KeyError::Malformed),
         }
     }
@@ -173,7 +176,10 @@ impl PublicKey {
     /// [`KeyError::NotP256`] when it is off the curve, [`KeyError::Malformed`] for another length.
     pub fn from_point(point: &[u8]) -> Result<PublicKey, KeyError> {
         match point.len() {
-            33 | 65 => PublicKey::normalized(point),
+            33 | 65 => {
+                check_form(point)?;
+                PublicKey::normalized(point)
+            }
             64 => PublicKey::normalized(&[&[4], point].concat()),
             _ => Err(KeyError::Malformed),
         }
@@ -251,6 +257,15 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
     hash
+}
+
+/// Points are whole or compressed. The hybrid form, which the cryptographic library would take as well,
+/// is none of RFC 5480 §2.2: one key would have two of a length.
+fn check_form(point: &[u8]) -> Result<(), KeyError> {
+    match point {
+        [2..=4, ..] => Ok(()),
+        _ => Err(KeyError::Malformed),
+    }
 }
 
 /// DER starts with the tag of a SEQUENCE, which no text does.

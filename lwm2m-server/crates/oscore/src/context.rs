@@ -27,6 +27,8 @@ pub struct SecurityContext {
     noted_below: u64,
     /// What the peer has to echo.
     challenge: Option<[u8; SecurityContext::CHALLENGE_LEN]>,
+    /// How often it was asked for that.
+    challenges: u32,
 }
 
 /// What binds a response to its request.
@@ -124,6 +126,7 @@ impl SecurityContext {
             },
             noted_below: 0,
             challenge: None,
+            challenges: 0,
         })
     }
 
@@ -188,7 +191,13 @@ impl SecurityContext {
         &mut self,
         random: [u8; SecurityContext::CHALLENGE_LEN],
     ) -> [u8; SecurityContext::CHALLENGE_LEN] {
+        self.challenges = self.challenges.saturating_add(1);
         *self.challenge.get_or_insert(random)
+    }
+
+    /// How often the peer was challenged without an answer.
+    pub fn challenges(&self) -> u32 {
+        self.challenges
     }
 
     /// Protects a request of ours: appends what the outer message has behind its token to `out`
@@ -356,11 +365,11 @@ impl SecurityContext {
                 let mut window = ReplayWindow::below(self.new_from);
                 window.accept(number);
                 self.window = Some(window);
-                self.challenge = None;
+                (self.challenge, self.challenges) = (None, 0);
             }
             (None, Some(challenge)) if echo == Some(&challenge[..]) => {
                 self.window = Some(ReplayWindow::starting_at(number));
-                self.challenge = None;
+                (self.challenge, self.challenges) = (None, 0);
             }
             _ => return Freshness::Unknown,
         }

@@ -104,6 +104,12 @@ impl Contexts {
     /// The reason of a refusal that is a challenge: nothing is wrong with the request.
     pub const CHALLENGED: &str = "the request has to be repeated with an echo";
 
+    /// The same where the peer goes on without an echo: perhaps it cannot answer.
+    pub const UNANSWERED: &str = "the peer does not answer challenges with an echo";
+
+    /// Challenges of a peer that sends several requests at once, before it is said not to answer.
+    const CHALLENGES_AT_ONCE: u32 = 2;
+
     /// An empty table for `contexts_max` contexts.
     pub fn new(contexts_max: usize, sequences: Arc<dyn SequenceStore>) -> Contexts {
         Contexts {
@@ -320,11 +326,23 @@ impl Contexts {
     }
 
     /// What a peer whose request may be a replay has to echo.
-    fn challenge(&self, id: SecurityContextId, binding: SecurityBinding) -> Option<Challenge> {
+    fn challenge(&self, id: SecurityContextId, binding: SecurityBinding) -> SecurityFault {
         let mut random = [0; SecurityContext::CHALLENGE_LEN];
-        self.random.fill(&mut random).ok()?;
-        let echo = self.with(id, |context| context.challenge(random))?;
-        Some(Challenge { binding, echo })
+        let asked = self.random.fill(&mut random).ok().and_then(|()| {
+            self.with(id, |context| {
+                (context.challenge(random), context.challenges())
+            })
+        });
+        let answers = asked.is_none_or(|(_, times)| times <= Contexts::CHALLENGES_AT_ONCE);
+        SecurityFault {
+            reason: match answers {
+                true => Contexts::CHALLENGED,
+                false => Contexts::UNANSWERED,
+            },
+            code: Code::UNAUTHORIZED,
+            diagnostic: "",
+            challenge: asked.map(|(echo, _)| Challenge { binding, echo }),
+        }
     }
 }
 
@@ -346,12 +364,7 @@ impl ObjectSecurity for Contexts {
         let binding = bound(id, &request.binding);
         match request.freshness {
             Freshness::Fresh => Ok((request.code, binding)),
-            Freshness::Unknown => Err(SecurityFault {
-                reason: Contexts::CHALLENGED,
-                code: Code::UNAUTHORIZED,
-                diagnostic: "",
-                challenge: self.challenge(id, binding),
-            }),
+            Freshness::Unknown => Err(self.challenge(id, binding)),
         }
     }
 

@@ -1,5 +1,7 @@
 //! A file that is there, changes, breaks, and goes.
 
+use std::fs;
+
 use super::*;
 
 #[test]
@@ -122,6 +124,27 @@ async fn one_plan_more_than_there_may_be_is_refused() {
         error.contains("no room for more than 10000 plans"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn one_byte_more_than_the_limit_is_neither_read_nor_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("bootstrap.toml");
+    let plan = "[[device]]\nendpoint = \"a\"\n#";
+    let filler = usize::try_from(FileBootstrap::BYTES_MAX).expect("it fits") - plan.len();
+    let full = [plan, &"x".repeat(filler)].concat();
+    fs::write(&path, &full).expect("written");
+    let store = FileBootstrap::open(&path, None).expect("as many as there may be");
+    let more = adding("[[device]]\nendpoint = \"b\"\n");
+    let written = store.change(more).await.expect_err("more").to_string();
+    fs::write(&path, full + "x").expect("written");
+    let followed = store.reload().expect_err("one more").to_string();
+    for told in [written, followed] {
+        for part in ["bootstrap.toml", "bytes", "at most 16777216", "pattern"] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+    }
+    assert_eq!(store.shared.plans().devices.len(), 1);
 }
 
 #[test]

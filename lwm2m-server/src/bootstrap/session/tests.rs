@@ -178,6 +178,32 @@ fn the_account_of_the_bootstrap_server_is_left_alone() {
 }
 
 #[test]
+fn values_have_the_type_of_the_object_version_that_the_device_tells() {
+    let oscore = OscoreAccount {
+        master_secret: SecretKey::new(b"secret").expect("a key"),
+        sender_id: b"dev".to_vec(),
+        recipient_id: b"srv".to_vec(),
+        master_salt: Vec::new(),
+        id_context: None,
+    };
+    let plan = BootstrapPlan::new()
+        .discover(Path::ROOT)
+        .account(&account().oscore(oscore));
+    let mut session = session(plan, Some(ContentFormat::SenmlCbor));
+    next(&mut session);
+    // In version 2.0 the ids are bytes.
+    let links = b"</>;lwm2m=1.1,</0>;ver=1.2,</0/0>,</21>;ver=\"2.0\",</21/0>,</3/0>";
+    assert_eq!(
+        answer(&mut session, Code::CONTENT, links),
+        (None, Turn::Next)
+    );
+    pass(&mut session, Code::CHANGED);
+    let write = pass(&mut session, Code::CHANGED);
+    assert!(write.starts_with("PUT/21/1"), "{write}");
+    assert!(write.contains("0843646576"), "{write}");
+}
+
+#[test]
 fn a_device_of_1_0_gets_what_1_0_has() {
     let plan = BootstrapPlan::new()
         .write([

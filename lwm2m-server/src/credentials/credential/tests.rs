@@ -107,6 +107,7 @@ fn a_rule_compares_with_all_that_it_names() {
     let certificate = X509Identity {
         common_name: Some("meter-7".to_owned()),
         alternative_names: vec!["urn:a".to_owned(), "b.example".to_owned()],
+        issuer_name: Vec::new(),
         serial: vec![5],
         fingerprint: [1; 32],
         spki_sha256: [2; 32],

@@ -144,8 +144,36 @@ async fn the_file_is_followed() {
     let following = tokio::spawn(store.clone().follow(Duration::from_millis(5)));
     fs::write(&path, "[").expect("written");
     fs::write(&path, "[{\"id\":\"x\",\"identity\":\"x\",\"key\":\"00\"}]").expect("written");
-    let change = tokio::time::timeout(Duration::from_secs(30), changes.next()).await;
+    let change = tokio::time::timeout(Duration::from_secs(60), changes.next()).await;
     let change = change.expect("in time").expect("open").expect("all heard");
     assert_eq!(change.added.len(), 1);
     following.abort();
+}
+
+#[tokio::test]
+async fn one_byte_more_than_the_limit_is_neither_read_nor_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("credentials.json");
+    let store = open(&path).expect("no file is no credentials");
+    store.add(vec![psk("a", b"1")]).await.expect("written");
+    let text = fs::read_to_string(&path).expect("written");
+    let limited = |file_bytes_max| {
+        let limits = CredentialLimits {
+            file_bytes_max,
+            ..CredentialLimits::default()
+        };
+        FileCredentials::open(&path, limits)
+    };
+    let full = limited(text.len() as u64).expect("as many");
+    let one_more = limited(text.len() as u64 - 1).expect_err("one more");
+    let written = full.add(vec![psk("b", b"2")]).await.expect_err("more");
+    assert_eq!(fs::read_to_string(&path).expect("as before"), text);
+    fs::write(&path, format!("{text} ")).expect("written");
+    let followed = full.reload().expect_err("one more").to_string();
+    assert_eq!(ids(&full), ["a"]);
+    for told in [one_more.to_string(), written.to_string(), followed] {
+        for part in ["credentials.json", "bytes", "[credentials] file_bytes_max"] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+    }
 }

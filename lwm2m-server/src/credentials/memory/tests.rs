@@ -165,6 +165,7 @@ fn one_more_than_the_limits_is_refused() {
     let store = MemoryCredentials::new(CredentialLimits {
         credentials_max: 3,
         patterns_max: 1,
+        ..CredentialLimits::default()
     });
     assert_eq!(add(&store, rule("r1", |_| {})), Ok(()));
     let error = add(&store, rule("r2", |rule| rule.serial = Some(vec![1])));

@@ -116,15 +116,22 @@ fn a_device_without_composites_gets_its_paths_one_by_one() {
     assert!(wanted(&plan, &old).version_splits);
     let all = Splits {
         all: true,
-        some: Vec::new(),
+        ..Splits::default()
     };
     let refusing = situation(&objects, &all);
     assert_eq!(observed(&plan, &refusing), ["/3/0/7", "/3/0/9", "/4/0/1"]);
     assert!(!wanted(&plan, &refusing).version_splits);
     let device = ObservationTarget::Composite(["/3/0/7", "/3/0/9"].map(path).to_vec());
+    let recalled = Splits {
+        recalled: true,
+        ..Splits::default()
+    };
+    let known = situation(&objects, &recalled);
+    assert_eq!(observed(&plan, &known), ["/3/0/7", "/3/0/9", "/4/0/1"]);
+    assert!(wanted(&plan, &known).recalled_splits && !wanted(&plan, &refusing).recalled_splits);
     let some = Splits {
-        all: false,
         some: vec![device],
+        ..Splits::default()
     };
     let refusing_one = situation(&objects, &some);
     assert_eq!(
@@ -245,7 +252,7 @@ proptest! {
             paths: listed.into_iter().filter(|path| path.ids().len() < 3).collect(),
             ..ObjectList::default()
         };
-        let splits = Splits { all: splits, some: Vec::new() };
+        let splits = Splits { all: splits, ..Splits::default() };
         let situation = Situation {
             version: if old { Version::V1_0 } else { Version::V1_2 },
             ..situation(&objects, &splits)

@@ -23,7 +23,8 @@ impl Table {
         let standing = Standing {
             observations: &self.observations,
             written: &self.written,
-            failed: &self.failed,
+            set_aside: &self.failed,
+            unwritten: &[],
             objects,
         };
         steps(groups, &standing)

@@ -44,8 +44,10 @@ impl Shard {
                     self.bootstraps.exchanges.insert(request, id);
                 }
                 Err(error) => {
-                    let reason = Reason::new("not-sent", error.to_string())
-                        .hint("the device has left, or the plan writes more than coap.body_max");
+                    let reason = Reason::new("not-sent", error.to_string()).hint(
+                        "the device has left, or the plan writes more than coap.body_max, or than \
+                             the device takes in one message of its connection",
+                    );
                     self.end_unanswered(now, id, reason);
                 }
             }

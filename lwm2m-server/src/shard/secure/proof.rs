@@ -40,7 +40,11 @@ pub(crate) fn answers(
 }
 
 /// The identity that a handshake asks about.
-pub(super) fn presented_by(lookup: &Lookup, unix_s: u64) -> Option<PeerIdentity> {
+pub(super) fn presented_by(
+    lookup: &Lookup,
+    keys: &KeyMaterial,
+    unix_s: u64,
+) -> Option<PeerIdentity> {
     Some(match lookup {
         Lookup::Psk {
             identity,
@@ -48,10 +52,11 @@ pub(super) fn presented_by(lookup: &Lookup, unix_s: u64) -> Option<PeerIdentity>
         } => PeerIdentity::psk(identity, server_name.as_deref()),
         Lookup::RawPublicKey { public_key, .. } => PeerIdentity::rpk(public_key.as_spki()),
         Lookup::X509 { identity, .. } => PeerIdentity::x509(certified(identity)),
-        // A certificate that has expired meanwhile is to be shown again, and refused then.
+        // A certificate that has expired or was revoked meanwhile is to be shown again, and refused
+        // then.
         Lookup::Resume { peer } => match &peer.identity {
             Identity::X509(identity) if expired(identity, unix_s) => return None,
-            _ => return presented_in(peer),
+            _ => return presented_in(peer).filter(|presented| !keys.has_revoked(presented)),
         },
         _ => return None,
     })
@@ -86,6 +91,7 @@ pub(crate) fn certified(identity: &lwm2m_dtls::X509Identity) -> X509Identity {
     X509Identity {
         common_name: identity.common_name.clone(),
         alternative_names: names.cloned().collect(),
+        issuer_name: identity.issuer_name.clone(),
         serial: identity.serial.clone(),
         fingerprint: identity.fingerprint,
         spki_sha256: identity.public_key.spki_sha256(),

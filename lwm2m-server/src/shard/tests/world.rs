@@ -19,7 +19,7 @@ use crate::credentials::{
 };
 use crate::directory::Directory;
 use crate::event::EventSender;
-use crate::mailbox::Command;
+use crate::mailbox::{Canceller, Command};
 use crate::oscore::{ContextName, Oscore, SequenceStore};
 use crate::registration::profile::Profiles;
 use crate::registration::{EndpointName, Location};
@@ -160,7 +160,7 @@ impl World {
             bootstrap,
             bootstrap_sessions: BootstrapSessions::new(config.bootstrap.sessions_max),
             interceptors,
-            observer: crate::observe::Observer::new(Default::default(), 1).0,
+            observer: crate::observe::Observer::new(Default::default(), Default::default(), 1).0,
             herald: None,
             sessions: Arc::new(SessionTable::new(9, 9)),
             tls: Arc::new(Tls::new(None, &config).expect("no keys, no fault")),
@@ -403,6 +403,7 @@ impl World {
             device,
             observation,
             mode,
+            by: Canceller::Application,
             answer,
         };
         self.command(device, command);
@@ -413,7 +414,8 @@ impl World {
         let device = self.location(endpoint);
         let (answer, mut received) = oneshot::channel();
         self.command(device, Command::Observations { device, answer });
-        received.try_recv().expect("answered").expect("registered")
+        let observed = received.try_recv().expect("answered");
+        observed.expect("registered").standing
     }
 
     /// The device at `port` answers a request with text.
@@ -460,10 +462,12 @@ pub(super) fn name(kind: &EventKind) -> &'static str {
         EventKind::Document { .. } => "document",
         EventKind::Published { .. } => "published",
         EventKind::ExtensionFailed { .. } => "extension failed",
+        EventKind::ExtensionSwitched { .. } => "extension switched",
         EventKind::ModelsLoaded { .. } => "models",
         EventKind::ObservePlanned { .. } => "planned",
         EventKind::ObserveEstablished { .. } => "established",
         EventKind::ObserveFailed { .. } => "plan failed",
+        EventKind::ObserveRules { .. } => "rules changed",
     }
 }
 

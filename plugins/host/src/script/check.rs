@@ -3,6 +3,7 @@
 use lwm2m_server::{Hook, HookSet};
 use rhai::AST;
 
+use super::testing::PREFIX;
 use crate::hook::{facts, named};
 use crate::spelling::nearest;
 
@@ -20,6 +21,14 @@ pub(super) fn hooks(ast: &AST) -> Result<HookSet, (String, Option<String>)> {
         let (name, has) = (function.name, function.params.len());
         let hook = named(name);
         let other = OTHERS.iter().find(|(other, _)| *other == name);
+        if hook.is_none() && name.starts_with(PREFIX) {
+            if has != 0 {
+                let message = format!("fn {name} has {has} parameters");
+                let hint = "a test takes none; else give it another name".to_owned();
+                return Err((message, Some(hint)));
+            }
+            continue;
+        }
         let wants = hook.map(|hook| facts(hook).arity);
         match wants.or(other.map(|(_, arity)| *arity)) {
             Some(wants) if wants != has => {
@@ -56,18 +65,43 @@ pub(super) fn defines(ast: &AST, name: &str) -> bool {
     ast.iter_functions().any(|function| function.name == name)
 }
 
-/// The line of the function that a message of [`hooks`] begins with, from 1.
-pub(super) fn line_of(text: &str, message: &str) -> Option<usize> {
+/// Line and column of the function that a message of [`hooks`] begins with, from 1.
+pub(super) fn place_of(text: &str, message: &str) -> Option<(usize, usize)> {
     let name = message.strip_prefix("fn ")?.split(' ').next()?;
-    let is_here = |line: &str| {
-        let rest = line
-            .trim_start()
-            .trim_start_matches("private ")
-            .strip_prefix("fn ");
-        let rest = rest.and_then(|rest| rest.trim_start().strip_prefix(name));
-        rest.is_some_and(|rest| rest.trim_start().starts_with('('))
+    let column = |line: &str| {
+        let begun = line.trim_start().trim_start_matches("private ");
+        let rest = begun.strip_prefix("fn ")?.trim_start();
+        let behind = rest.strip_prefix(name)?.trim_start();
+        let before = &line[..line.len() - rest.len()];
+        behind.starts_with('(').then(|| before.chars().count() + 1)
     };
-    text.lines().position(is_here).map(|line| line + 1)
+    let mut lines = text.lines().enumerate();
+    lines.find_map(|(at, line)| Some((at + 1, column(line)?)))
+}
+
+/// How to mend that there is no variable of this name.
+pub(super) fn hint_of_variable(text: &str, name: &str) -> String {
+    let defines = |line: &str| {
+        let line = line.trim_start();
+        let rest = line.strip_prefix("const ").or(line.strip_prefix("let "));
+        let rest = rest.and_then(|rest| rest.trim_start().strip_prefix(name));
+        rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+    };
+    match text.lines().any(defines) {
+        true => format!(
+            "a function sees its parameters and its own variables, and nothing outside of it: make \
+             it a function, as in fn {}() {{ .. }}",
+            name.to_lowercase()
+        ),
+        false => {
+            let words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+            let others = words.filter(|word| *word != name && word.len() > 2);
+            match nearest(name, others) {
+                Some(meant) => format!("did you mean {meant}?"),
+                None => format!("let {name} = ..; makes it"),
+            }
+        }
+    }
 }
 
 /// How a function is written.

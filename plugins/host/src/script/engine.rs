@@ -1,10 +1,13 @@
 //! The engine of one script: what the language offers, and its limits.
 
+use std::time::Instant;
+
 use rhai::packages::{Package, StandardPackage};
-use rhai::{Dynamic, Engine};
+use rhai::{Dynamic, Engine, EvalAltResult};
 
 use super::{answers, current, inputs};
 use crate::config::PluginLimits;
+use crate::lane;
 
 /// How deep functions may call each other.
 const CALL_DEPTH_MAX: usize = 32;
@@ -30,12 +33,30 @@ pub(super) fn engine(limits: &PluginLimits) -> Engine {
     engine.set_max_array_size(size / 64);
     engine.set_max_map_size(size / 256);
     engine.on_progress(|operations| {
-        let late = operations % LOOK_EVERY == 0 && current().is_some_and(|call| call.is_late());
+        if operations % LOOK_EVERY != 0 {
+            return None;
+        }
+        let now = Instant::now();
+        lane::hand_out_in_time(now);
+        let late = current().is_some_and(|call| call.is_late_at(now));
         late.then_some(Dynamic::UNIT)
     });
+    no_time_of_its_own(&mut engine);
     inputs::register(&mut engine);
     answers::register(&mut engine);
     engine
+}
+
+/// The language comes with a clock that no fixture can set, and with a sleep that no deadline ends.
+fn no_time_of_its_own(engine: &mut Engine) {
+    type Refused = Result<(), Box<EvalAltResult>>;
+    const SLEEP: &str = "a script does not sleep: what it was asked about waits for it";
+    engine
+        .register_fn("sleep", |_: i64| -> Refused { Err(SLEEP.into()) })
+        .register_fn("sleep", |_: f64| -> Refused { Err(SLEEP.into()) })
+        .register_fn("timestamp", || -> Refused {
+            Err("timestamp() is not there: now_ms() has the time".into())
+        });
 }
 
 /// JSON as values of the language; nothing when it is none.

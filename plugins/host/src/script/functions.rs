@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use lwm2m_core::{Attributes, Path, Value};
 use rhai::{Array, Blob, Dynamic, Engine, EvalAltResult, Map, Position};
@@ -22,8 +22,8 @@ pub(super) fn register(engine: &mut Engine, config: &str) {
     let config = engine::from_json(config);
     engine.register_fn("config", move || config.clone());
     engine.register_fn("now_ms", || {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        since.map_or(0, |since| since.as_millis() as i64)
+        let clock = current().map(|call| call.services().clock.clone());
+        clock.unwrap_or_default().now_ms() as i64
     });
     engine.register_fn("from_json", |text: &str| -> Asked<Dynamic> {
         let json = serde_json::from_str(text);
@@ -74,7 +74,7 @@ where
     F: Future<Output = Result<T, E>> + Send + 'static,
 {
     let call = counted()?;
-    let done = call.services.wait(work(Arc::clone(&call)), call.deadline);
+    let done = call.services().wait(work(Arc::clone(&call)), call.deadline);
     match done {
         Some(done) => done.map_err(|error| wrong(error.to_string())),
         // Like a script that computes for too long.

@@ -13,7 +13,11 @@ use crate::{DeviceOperation, PathPattern, Permission};
 /// Why a request did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DeviceError {
-    #[error("the plugin has no permission: device:{operation}:{path}", operation = .0.name(), path = .1)]
+    #[error(
+        "the plugin has no permission: device:{operation}:{path}; its manifest asks for it, or for \
+         a pattern as device:{operation}:/3/**",
+        operation = .0.name(), path = .1
+    )]
     PermissionDenied(DeviceOperation, Path),
     #[error(
         "this hook answers a device that waits: ask devices in on_registered, on_updated, on_gone"
@@ -125,10 +129,11 @@ impl CallContext {
     }
 
     async fn request(&self, endpoint: &str, request: Request) -> Result<DeviceAnswer, DeviceError> {
-        if let Some(stage) = &self.services.stage {
+        if let Some(stage) = &self.services().stage {
             return stage.device(endpoint, &request);
         }
-        let server = self.services.server().ok_or(DeviceError::NotRegistered)?;
+        self.leave_in_passing().await;
+        let server = self.services().server().ok_or(DeviceError::NotRegistered)?;
         let mut options = RequestOptions::default();
         options.timeout = Some(self.deadline.saturating_duration_since(Instant::now()));
         let device = server.device(endpoint);

@@ -1,6 +1,6 @@
 //! *events*: what plugins tell applications.
 
-use lwm2m_server::EventKind;
+use lwm2m_server::{EndpointName, EventKind};
 
 use crate::Permission;
 use crate::context::CallContext;
@@ -8,7 +8,9 @@ use crate::context::CallContext;
 /// Why nothing was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum EventError {
-    #[error("the plugin has no permission: events")]
+    #[error(
+        "the plugin has no permission: events; its manifest asks for it: permissions = [\"events\"]"
+    )]
     PermissionDenied,
     #[error("the event is larger than limits.output_max, or its kind longer than 64 bytes")]
     TooLarge,
@@ -35,13 +37,13 @@ impl CallContext {
         if serde_json::from_str::<serde::de::IgnoredAny>(json).is_err() {
             return Err(EventError::InvalidJson);
         }
-        let endpoint = endpoint.or(self.endpoint.as_deref());
-        if let Some(stage) = &self.services.stage {
+        let endpoint = endpoint.or(self.endpoint.as_ref().map(EndpointName::as_str));
+        if let Some(stage) = &self.services().stage {
             stage.emitted(kind, endpoint, json);
             return Ok(());
         }
-        let server = self.services.server().ok_or(EventError::Unavailable)?;
-        let endpoint = endpoint.and_then(lwm2m_server::EndpointName::new);
+        let server = self.services().server().ok_or(EventError::Unavailable)?;
+        let endpoint = endpoint.and_then(EndpointName::new);
         let published = EventKind::Published {
             extension: self.allowance.plugin.to_string(),
             kind: kind.to_owned(),

@@ -31,7 +31,9 @@ pub(crate) struct HttpResponse {
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum HttpError {
-    #[error("the plugin has no permission: http:{0}")]
+    #[error(
+        "the plugin has no permission: http:{0}; its manifest asks for it, with as much of the URL as is fixed"
+    )]
     PermissionDenied(String),
     #[error(
         "this hook may not take so long: ask in credentials, bootstrap, on_registered, on_updated, on_gone, \
@@ -61,6 +63,7 @@ impl CallContext {
         if !self.hook.is_some_and(|hook| crate::hook::facts(hook).waits) {
             return Err(HttpError::NotAllowedHere);
         }
+        self.leave_in_passing().await;
         let left = self.deadline.saturating_duration_since(Instant::now());
         let timeout = request.timeout.map_or(left, |own| own.min(left));
         let exchange = self.exchange(request);
@@ -69,10 +72,10 @@ impl CallContext {
     }
 
     async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        if let Some(stage) = &self.services.stage {
+        if let Some(stage) = &self.services().stage {
             return stage.http(&request);
         }
-        let client = self.services.http.get()?;
+        let client = self.services().http.get()?;
         let method = reqwest::Method::from_bytes(request.method.as_bytes());
         let method = method.map_err(|error| HttpError::Failed(error.to_string()))?;
         let mut builder = client.request(method, &request.url).body(request.body);

@@ -16,14 +16,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::Permission;
 use crate::context::CallContext;
+use crate::services::Clock;
 
 /// What plugins keep.
 pub(crate) struct Kv {
     backend: Backend,
+    clock: Clock,
     /// How much each plugin keeps; its lock also makes a change of one plugin one step.
     used: Mutex<HashMap<Arc<str>, Arc<Mutex<Used>>>>,
 }
@@ -64,7 +65,7 @@ pub(crate) struct KvEntry {
 /// Why nothing is kept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum KvError {
-    #[error("the plugin has no permission: kv")]
+    #[error("the plugin has no permission: kv; its manifest asks for it: permissions = [\"kv\"]")]
     PermissionDenied,
     #[error("the plugin keeps more than limits.state_bytes_max")]
     Quota,
@@ -90,6 +91,7 @@ impl Kv {
     pub(crate) fn in_memory() -> Kv {
         Kv {
             backend: Backend::Memory(Mutex::default()),
+            clock: Clock::default(),
             used: Mutex::default(),
         }
     }
@@ -104,8 +106,15 @@ impl Kv {
                 keys: keys.map_err(std::io::Error::other)?,
                 database,
             },
+            clock: Clock::default(),
             used: Mutex::default(),
         })
+    }
+
+    /// The same with another clock for what expires.
+    pub(crate) fn by(mut self, clock: Clock) -> Kv {
+        self.clock = clock;
+        self
     }
 
     /// The lock of a plugin, with how much it keeps.
@@ -130,7 +139,9 @@ impl Kv {
 
     fn get(&self, key: &[u8]) -> Result<Option<KvEntry>, KvError> {
         let stored = self.backend.get(key)?;
-        Ok(stored.as_deref().and_then(|stored| entry(stored, now_ms())))
+        Ok(stored
+            .as_deref()
+            .and_then(|stored| entry(stored, self.clock.now_ms())))
     }
 
     /// Changes what is under a key by what it is now; the answer says what becomes of it.
@@ -144,7 +155,9 @@ impl Kv {
         let used = self.used(plugin)?;
         let mut used = used.lock().unwrap_or_else(PoisonError::into_inner);
         let stored = self.backend.get(key)?;
-        let before = stored.as_deref().and_then(|stored| entry(stored, now_ms()));
+        let before = stored
+            .as_deref()
+            .and_then(|stored| entry(stored, self.clock.now_ms()));
         let (change, answer) = change(before.as_ref())?;
         let size = |value: &[u8]| (key.len() + value.len()) as u64;
         let own = stored.as_deref().map_or(0, size);
@@ -156,13 +169,13 @@ impl Kv {
             }
             Change::Set(value, ttl_s) => {
                 let revision = before.map_or(0, |before| before.revision) + 1;
-                let expiry = ttl_s.map_or(0, |ttl| now_ms() + u64::from(ttl) * 1000);
+                let expiry = ttl_s.map_or(0, |ttl| self.clock.now_ms() + u64::from(ttl) * 1000);
                 let mut record = Vec::with_capacity(HEADER + value.len());
                 record.extend_from_slice(&revision.to_be_bytes());
                 record.extend_from_slice(&expiry.to_be_bytes());
                 record.extend_from_slice(&value);
                 let after = |used: &Used| used.bytes.saturating_sub(own) + size(&record);
-                if after(&used) > max && used.expires_ms <= now_ms() {
+                if after(&used) > max && used.expires_ms <= self.clock.now_ms() {
                     self.remove_expired(plugin, key, &mut used)?;
                 }
                 let after = after(&used);
@@ -186,7 +199,7 @@ impl Kv {
         but: &[u8],
         used: &mut Used,
     ) -> Result<(), KvError> {
-        let now = now_ms();
+        let now = self.clock.now_ms();
         let mut expired = Vec::new();
         used.expires_ms = u64::MAX;
         self.backend.each(&prefix(plugin), |key, value| {
@@ -207,7 +220,7 @@ impl Kv {
     /// Names of keys that begin so, in their order.
     fn keys(&self, begin: &[u8], strip: usize, limit: u32) -> Result<Vec<String>, KvError> {
         let mut names = Vec::new();
-        let now = now_ms();
+        let now = self.clock.now_ms();
         self.backend.each(begin, |key, value| {
             if let (Some(_), Some(name)) = (entry(value, now), key.get(strip..)) {
                 names.extend(std::str::from_utf8(name).map(str::to_owned));
@@ -305,9 +318,17 @@ impl Backend {
 }
 
 impl CallContext {
+    /// Comes back on a thread that may wait for a disk, where there is one to wait for.
+    #[cfg(feature = "wasm")]
+    pub(crate) async fn kv_reached(&self) {
+        if matches!(self.services().kv.backend, Backend::Disk { .. }) {
+            self.leave_in_passing().await;
+        }
+    }
+
     /// What is under a key.
     pub(crate) fn kv_get(&self, scope: Scope, key: &str) -> Result<Option<KvEntry>, KvError> {
-        self.services.kv.get(&self.full_key(scope, key)?)
+        self.services().kv.get(&self.full_key(scope, key)?)
     }
 
     /// Puts a value under a key, for so many seconds or for ever; the revision that it has.
@@ -369,7 +390,7 @@ impl CallContext {
     ) -> Result<Vec<String>, KvError> {
         let begin = self.begin_of(scope)?;
         let strip = begin.len();
-        self.services
+        self.services()
             .kv
             .keys(&[&begin, prefix.as_bytes()].concat(), strip, limit)
     }
@@ -389,7 +410,7 @@ impl CallContext {
         };
         let key = self.full_key(scope, key)?;
         let plugin = &self.allowance.plugin;
-        self.services
+        self.services()
             .kv
             .change(plugin, &key, limits.state_bytes_max, bounded)
     }
@@ -411,7 +432,7 @@ impl CallContext {
             (Scope::Plugin, _) => Ok([&plugin, &b"p\0"[..]].concat()),
             (Scope::Device, Some(endpoint)) => {
                 // A zero in a name would lead into the keys of another.
-                let endpoint = endpoint.replace('\0', "\u{fffd}");
+                let endpoint = endpoint.as_str().replace('\0', "\u{fffd}");
                 Ok([&plugin, &b"d\0"[..], endpoint.as_bytes(), b"\0"].concat())
             }
             (Scope::Device, None) => {
@@ -449,50 +470,9 @@ fn expiry_ms(stored: &[u8]) -> u64 {
     }
 }
 
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as u64)
-}
-
 fn unavailable(error: fjall::Error) -> KvError {
     KvError::Unavailable(error.to_string())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn set(kv: &Kv, key: &str, len: usize, ttl_s: Option<u32>) -> Result<(), KvError> {
-        let plugin: Arc<str> = "p".into();
-        let key = [&prefix(&plugin), key.as_bytes()].concat();
-        let change = |_: Option<&KvEntry>| Ok((Change::Set(vec![0; len], ttl_s), ()));
-        kv.change(&plugin, &key, 300, change).map(|_| ())
-    }
-
-    fn is_there(kv: &Kv, key: &str) -> bool {
-        let key = [&prefix("p"), key.as_bytes()].concat();
-        kv.backend.get(&key).expect("a backend").is_some()
-    }
-
-    #[test]
-    fn what_has_expired_makes_room_when_it_is_wanted() {
-        let folder = tempfile::tempdir().expect("a folder");
-        for kv in [Kv::in_memory(), Kv::open(folder.path()).expect("a store")] {
-            // Each takes 100 bytes: 81 of value, 16 before it, 3 of key.
-            set(&kv, "a", 81, Some(0)).expect("room");
-            set(&kv, "b", 81, None).expect("room");
-            set(&kv, "c", 81, Some(0)).expect("room");
-            assert!(is_there(&kv, "a"), "nobody has wanted its room");
-            set(&kv, "d", 81, Some(3600)).expect("the room of a and c");
-            assert!(!is_there(&kv, "a") && !is_there(&kv, "c"));
-            set(&kv, "e", 81, None).expect("room");
-            assert_eq!(set(&kv, "f", 1, None), Err(KvError::Quota));
-            // One that has expired and is written anew gives its own room.
-            set(&kv, "e", 81, Some(0)).expect("its own room");
-            set(&kv, "e", 81, Some(0)).expect("its own room");
-            assert_eq!(set(&kv, "e", 82, None), Err(KvError::Quota));
-            set(&kv, "f", 81, None).expect("the room of e");
-            assert!(is_there(&kv, "b") && is_there(&kv, "d") && !is_there(&kv, "e"));
-        }
-    }
-}
+mod tests;

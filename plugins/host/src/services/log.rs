@@ -1,5 +1,7 @@
 //! *log*: lines in the server's log, with the name of the plugin.
 
+use lwm2m_server::EndpointName;
+
 use crate::context::CallContext;
 
 /// How much a line matters.
@@ -27,8 +29,8 @@ impl CallContext {
         }
         let plugin = &*self.allowance.plugin;
         let hook = self.hook.map_or("init", lwm2m_server::Hook::name);
-        let endpoint = self.endpoint.as_deref().unwrap_or_default();
-        if let Some(stage) = &self.services.stage {
+        let endpoint = self.endpoint.as_ref().map_or("", EndpointName::as_str);
+        if let Some(stage) = &self.services().stage {
             stage.logged(level, message, fields);
         }
         let message = shown(message);

@@ -85,7 +85,7 @@ impl CallContext {
     /// Adds to a figure. Needs no permission.
     pub(crate) fn add_metric(&self, name: &str, value: f64, labels: Vec<(String, String)>) {
         let plugin = &self.allowance.plugin;
-        self.services.metrics.add(plugin, name, value, labels);
+        self.services().metrics.add(plugin, name, value, labels);
     }
 }
 

@@ -3,6 +3,7 @@
 //! Each is a method of [`CallContext`](crate::context::CallContext), which knows who asks: it counts
 //! the call, looks at the permission, and carries it out.
 
+mod clock;
 mod device;
 mod events;
 mod http;
@@ -16,8 +17,9 @@ use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Instant;
 
 use lwm2m_server::{EventKind, Server, WeakServer};
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Runtime};
 
+pub(crate) use clock::Clock;
 pub(crate) use device::DeviceError;
 #[cfg(feature = "wasm")]
 pub(crate) use events::EventError;
@@ -36,8 +38,9 @@ use crate::trace::Watcher;
 /// What all plugins share.
 pub(crate) struct Services {
     server: OnceLock<WeakServer>,
-    /// Where what waits is carried out.
-    runtime: Handle,
+    /// Where it is carried out what threads wait for; there once one has waited.
+    errands: OnceLock<Errands>,
+    pub(crate) clock: Clock,
     pub(crate) kv: Kv,
     pub(crate) metrics: Metrics,
     http: http::Client,
@@ -52,10 +55,11 @@ impl Services {
     ///
     /// # Errors
     /// It cannot be opened.
-    pub(crate) fn open(config: &PluginsConfig, runtime: Handle) -> std::io::Result<Services> {
+    pub(crate) fn open(config: &PluginsConfig) -> std::io::Result<Services> {
         Ok(Services {
             server: OnceLock::new(),
-            runtime,
+            errands: OnceLock::new(),
+            clock: Clock::default(),
             kv: match &config.state {
                 Some(directory) => Kv::open(directory)?,
                 None => Kv::in_memory(),
@@ -69,6 +73,8 @@ impl Services {
 
     /// The same with something in the place of the server and the network.
     pub(crate) fn on_stage(mut self, stage: Arc<Stage>) -> Services {
+        self.clock = Clock::Stage(Arc::clone(&stage));
+        self.kv = self.kv.by(self.clock.clone());
         self.stage = Some(stage);
         self
     }
@@ -105,19 +111,50 @@ impl Services {
         }
     }
 
-    /// Waits on this thread for something that the workers carry out; none when it is not done by
-    /// then. Only for guests that cannot give way, and not on a worker.
+    /// Waits on this thread for something that another one carries out; none when it is not done by
+    /// then. For guests that cannot give way, and while a plugin is loaded.
     pub(crate) fn wait<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
         deadline: Instant,
     ) -> Option<T> {
+        crate::lane::hand_out();
         let (sender, done) = mpsc::sync_channel(1);
-        self.runtime.spawn(async move {
+        let errands = match self.errands.get() {
+            Some(errands) => errands,
+            None => {
+                let started = Errands::start().ok()?;
+                self.errands.get_or_init(|| started)
+            }
+        };
+        errands.0.as_ref()?.spawn(async move {
             // Nobody waits any more otherwise.
             let _ = sender.send(work.await);
         });
         let left = deadline.saturating_duration_since(Instant::now());
         done.recv_timeout(left).ok()
+    }
+}
+
+/// A thread of its own: what a thread waits for must not be left to itself.
+struct Errands(Option<Runtime>);
+
+impl Errands {
+    fn start() -> std::io::Result<Errands> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("lwm2m-plugin-io")
+            .enable_all()
+            .build()?;
+        Ok(Errands(Some(runtime)))
+    }
+}
+
+impl Drop for Errands {
+    fn drop(&mut self) {
+        // Not waiting, as it may be dropped within another runtime.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
     }
 }

@@ -8,7 +8,9 @@ use crate::context::CallContext;
 /// Why there is no look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RegistryError {
-    #[error("the plugin has no permission: registry")]
+    #[error(
+        "the plugin has no permission: registry; its manifest asks for it: permissions = [\"registry\"]"
+    )]
     PermissionDenied,
     #[error("the server does not run")]
     Unavailable,
@@ -24,7 +26,7 @@ impl CallContext {
         endpoint: &str,
     ) -> Result<Option<Registration>, RegistryError> {
         self.may_look()?;
-        match &self.services.stage {
+        match &self.services().stage {
             Some(stage) => Ok(stage.registration(endpoint)),
             None => Ok(self.running()?.registration(endpoint).await),
         }
@@ -38,7 +40,7 @@ impl CallContext {
     ) -> Result<Vec<String>, RegistryError> {
         self.may_look()?;
         let limit = limit.min(NAMES_MAX) as usize;
-        if let Some(stage) = &self.services.stage {
+        if let Some(stage) = &self.services().stage {
             return Ok(stage.endpoint_names(after.as_deref(), limit));
         }
         let mut filter = ClientFilter::default();
@@ -57,6 +59,6 @@ impl CallContext {
     }
 
     fn running(&self) -> Result<Server, RegistryError> {
-        self.services.server().ok_or(RegistryError::Unavailable)
+        self.services().server().ok_or(RegistryError::Unavailable)
     }
 }

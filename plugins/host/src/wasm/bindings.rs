@@ -6,6 +6,7 @@ wasmtime::component::bindgen!({
     path: "../wit",
     world: "plugin",
     imports: {
+        "lwm2m:plugin/kv": async | trappable,
         "lwm2m:plugin/registry": async | trappable,
         "lwm2m:plugin/device": async | trappable,
         "lwm2m:plugin/http": async | trappable,

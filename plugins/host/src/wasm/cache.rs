@@ -3,7 +3,7 @@
 //! wasmtime keeps them, by the SHA-256 of the component and of everything that its code depends on:
 //! the version of wasmtime, its settings, the processor. What it reads back runs as it is, so two
 //! things are added. The folder belongs to the server's user, and nobody else may look into it or
-//! write to it. And each file has a seal, the SHA-256 of its bytes, made when it was written: a
+//! write to it. And each file has a seal, the checksum of its bytes, made when it was written: a
 //! file that is damaged, and one that nobody here has written, is thrown away and the component is
 //! compiled again.
 
@@ -13,9 +13,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 use wasmtime::{Cache, CacheConfig};
+
+use crate::checksum::{Checksum, checksum};
 
 /// Compiled components on disk.
 pub(super) struct CompileCache {
@@ -38,7 +39,7 @@ impl CompileCache {
         make_own(directory).map_err(refuse)?;
         // wasmtime wants a path that does not depend on where it is looked at from.
         let directory = directory.canonicalize().map_err(refuse)?;
-        let seals = directory.join("seals");
+        let seals = directory.join("checksums");
         fs::create_dir_all(&seals).map_err(refuse)?;
         // It removes what it does not know from its folder, so that one is its alone.
         let of_wasmtime = directory.join("wasmtime");
@@ -64,17 +65,17 @@ impl CompileCache {
         self.cache.clone()
     }
 
-    /// Compiles a component, or takes what it was compiled to.
+    /// Compiles a component, whose bytes have this checksum, or takes what it was compiled to.
     ///
     /// # Errors
     /// It cannot be compiled. A cache that does not work costs time, and is no error.
     pub(super) fn through(
         &self,
-        code: &[u8],
+        component: Checksum,
         compile: impl FnOnce() -> wasmtime::Result<Component>,
     ) -> wasmtime::Result<Component> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let seal = self.seals.join(hex(code));
+        let seal = self.seals.join(hex(component));
         if !self.is_whole(&seal) {
             self.forget(&seal);
             self.remove_strangers();
@@ -97,8 +98,9 @@ impl CompileCache {
         let Ok(text) = fs::read_to_string(seal) else {
             return false;
         };
-        let is_as_it_was = |(digest, file): (&str, &str)| {
-            fs::read(self.compiled.join(file)).is_ok_and(|bytes| hex(&bytes) == digest)
+        let is_as_it_was = |(sum, file): (&str, &str)| {
+            let bytes = fs::read(self.compiled.join(file));
+            bytes.is_ok_and(|bytes| hex(checksum(&bytes)) == sum)
         };
         !text.is_empty() && sealed(&text).all(is_as_it_was)
     }
@@ -136,11 +138,11 @@ impl CompileCache {
     fn write_seal(&self, seal: &Path, files: &[PathBuf]) -> io::Result<()> {
         let mut text = String::new();
         for file in files {
-            let digest = hex(&fs::read(file)?);
+            let sum = hex(checksum(&fs::read(file)?));
             let name = file
                 .strip_prefix(&self.compiled)
                 .map_err(io::Error::other)?;
-            text.push_str(&format!("{digest} {}\n", name.display()));
+            text.push_str(&format!("{sum} {}\n", name.display()));
         }
         if text.is_empty() {
             return Ok(());
@@ -154,7 +156,7 @@ impl CompileCache {
     }
 }
 
-/// The lines of a seal: the digest of a file, and the file.
+/// The lines of a seal: the checksum of a file, and the file.
 fn sealed(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.lines().filter_map(|line| line.split_once(' '))
 }
@@ -174,9 +176,8 @@ fn remove(file: &Path) {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+fn hex(sum: Checksum) -> String {
+    format!("{sum:032x}")
 }
 
 /// Makes a folder that is the server's alone, or checks that it is.

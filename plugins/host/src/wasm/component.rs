@@ -1,14 +1,15 @@
 //! A loaded component: warm instances, as many as run at once.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::path::Path;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use lwm2m_server::HookSet;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
 use wasmtime::component::InstancePre;
 
@@ -16,7 +17,7 @@ use super::instance::{Exports, Instance, StartError, State};
 use super::ticker::Ticker;
 use crate::context::{Allowance, CallContext};
 use crate::guest::Guest;
-use crate::services::Services;
+use crate::stripes::Stripes;
 use crate::{Call, Failure, LoadError, Reply};
 
 /// A loaded component.
@@ -27,18 +28,31 @@ pub(crate) struct Component {
     /// What `init` gets.
     config: String,
     allowance: Arc<Allowance>,
-    services: Arc<Services>,
     ticker: Arc<Ticker>,
-    /// Instances that wait for a call; the one that was used last is used next.
-    warm: Mutex<Vec<Instance>>,
-    /// Instances that may exist.
-    slots: Semaphore,
+    /// Instances that wait for a call; a thread takes that which it has used last, if it can.
+    warm: Stripes<Mutex<Vec<Warm>>>,
+    /// Instances that may exist beside those that do.
+    slots: Arc<Semaphore>,
+    /// Calls that wait for an instance.
+    in_line: AtomicU32,
+    /// Tells them of one that has become warm.
+    returned: Notify,
     /// Bytes that all instances hold.
     memory: Arc<AtomicU64>,
 }
 
+/// An instance, with its right to exist.
+struct Warm {
+    instance: Box<Instance>,
+    _slot: OwnedSemaphorePermit,
+}
+
 /// How long `init` may take.
 const INIT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long it may take in all until there is a first instance: more than an `init` that ends by its
+/// own time limit.
+pub(super) const START_TIMEOUT: Duration = INIT_TIMEOUT.saturating_add(Duration::from_secs(5));
 
 /// How much longer than its deadline a call may wait for a host function: the guest itself is
 /// stopped by the epoch.
@@ -50,7 +64,7 @@ impl Component {
         exports: Exports,
         hooks: HookSet,
         config: String,
-        (allowance, services): (&Arc<Allowance>, &Arc<Services>),
+        allowance: &Arc<Allowance>,
         ticker: &Arc<Ticker>,
     ) -> Component {
         Component {
@@ -59,10 +73,11 @@ impl Component {
             hooks,
             config,
             allowance: Arc::clone(allowance),
-            services: Arc::clone(services),
             ticker: Arc::clone(ticker),
-            warm: Mutex::default(),
-            slots: Semaphore::new(allowance.limits.instances_max as usize),
+            warm: Stripes::default(),
+            slots: Arc::new(Semaphore::new(allowance.limits.instances_max as usize)),
+            in_line: AtomicU32::new(0),
+            returned: Notify::new(),
             memory: Arc::default(),
         }
     }
@@ -73,9 +88,11 @@ impl Component {
     /// Why it does not start, for whoever wrote it.
     pub(super) async fn start(&self, file: &Path) -> Result<(), LoadError> {
         let refuse = |what: String| LoadError::new(file, what);
-        match self.fresh().await {
-            Ok(instance) => {
-                self.warm().push(instance);
+        let slot = Arc::clone(&self.slots).acquire_owned().await;
+        let slot = slot.map_err(|error| refuse(error.to_string()))?;
+        match self.fresh(slot).await {
+            Ok(warm) => {
+                self.give_back(warm);
                 Ok(())
             }
             Err(StartError::Type(error)) => {
@@ -87,72 +104,142 @@ impl Component {
         }
     }
 
-    async fn fresh(&self) -> Result<Instance, StartError> {
+    async fn fresh(&self, slot: OwnedSemaphorePermit) -> Result<Warm, StartError> {
         let begun = Instant::now();
-        let context = Arc::new(CallContext::new(
-            &self.allowance,
-            None,
-            None,
-            (begun, INIT_TIMEOUT),
-            &self.services,
-        ));
+        let context = CallContext::new(&self.allowance, None, None, (begun, INIT_TIMEOUT));
         let _ticking = self.ticker.during_call();
         let late = context.timeout();
         let start = Instance::start(
             &self.pre,
             &self.exports,
             &self.config,
-            context,
+            Arc::new(context),
             &self.memory,
         );
         let started = timeout_at((begun + INIT_TIMEOUT + GRACE).into(), start).await;
-        started.unwrap_or(Err(StartError::Init(late)))
+        let instance = started.unwrap_or(Err(StartError::Init(late)))?;
+        Ok(Warm {
+            instance: Box::new(instance),
+            _slot: slot,
+        })
     }
 
     async fn run(&self, call: &Call, context: &Arc<CallContext>) -> Result<Reply, Failure> {
-        let _slot = self.slot(context).await?;
-        let warm = self.warm().pop();
-        let mut instance = match warm {
-            Some(instance) => instance,
-            // What takes longer than the call may take is there for the next one.
-            None => self.fresh().await.map_err(|error| match error {
-                StartError::Type(error) => Failure::Failed(format!("{error:#}")),
-                StartError::Refused(why) => Failure::Failed(format!("its init refused: {why}")),
-                StartError::Init(failure) => failure,
-            })?,
+        let mut warm = match self.take() {
+            Some(warm) => warm,
+            // Seldom, and most of what a call would hold: apart from it.
+            None => Box::pin(self.wait(context)).await?,
         };
-        if context.is_late() {
-            self.warm().push(instance);
-            return Err(context.timeout());
-        }
         let _ticking = self.ticker.during_call();
-        let answer = instance.call(call, context);
-        let answer = match timeout_at((context.deadline + GRACE).into(), answer).await {
-            Ok(Ok(answer)) => answer,
-            // It may be in any state, and its memory hold anything: a fresh one takes its place.
-            Ok(Err(failure)) => return Err(failure),
-            Err(_) => return Err(context.timeout()),
+        let answer = {
+            let called = pin!(warm.instance.call(call, context));
+            within_time(called, context).await
         };
-        if instance.calls < self.allowance.limits.recycle_after {
-            self.warm().push(instance);
+        // After a failure it may be in any state, and its memory hold anything: a fresh one takes its
+        // place.
+        let answer = answer??;
+        if warm.instance.calls < self.allowance.limits.recycle_after {
+            self.give_back(warm);
         }
         answer
     }
 
-    /// The right to have an instance.
-    async fn slot(&self, context: &CallContext) -> Result<SemaphorePermit<'_>, Failure> {
-        if let Ok(slot) = self.slots.try_acquire() {
-            return Ok(slot);
-        }
-        match timeout_at(context.deadline.into(), self.slots.acquire()).await {
-            Ok(Ok(slot)) => Ok(slot),
-            _ => Err(context.timeout()),
+    /// A warm instance, where there is one and nobody waits for it.
+    fn take(&self) -> Option<Warm> {
+        match self.in_line.load(Ordering::Relaxed) {
+            0 => self.find(),
+            _ => None,
         }
     }
 
-    fn warm(&self) -> std::sync::MutexGuard<'_, Vec<Instance>> {
-        self.warm.lock().unwrap_or_else(PoisonError::into_inner)
+    fn find(&self) -> Option<Warm> {
+        self.warm.all().find_map(|warm| locked(warm).pop())
     }
+
+    fn give_back(&self, warm: Warm) {
+        locked(self.warm.mine()).push(warm);
+        // Who gets in line from now on finds it; who was in line before is seen here.
+        fence(Ordering::SeqCst);
+        if self.in_line.load(Ordering::Relaxed) > 0 {
+            self.returned.notify_one();
+        }
+    }
+
+    /// Waits in line for a warm instance, or for the right to make one.
+    async fn wait(&self, context: &CallContext) -> Result<Warm, Failure> {
+        context.leave_in_passing().await;
+        let in_line = InLine::enter(&self.in_line);
+        let slot = async {
+            loop {
+                let mut returned = pin!(self.returned.notified());
+                returned.as_mut().enable();
+                if let Some(warm) = self.find() {
+                    return Ok(warm);
+                }
+                let slots = Arc::clone(&self.slots);
+                tokio::select! {
+                    slot = slots.acquire_owned() => return Err(slot),
+                    () = returned => {}
+                }
+            }
+        };
+        let slot = match timeout_at(context.deadline.into(), slot).await {
+            Ok(Ok(warm)) => return Ok(warm),
+            Ok(Err(Ok(slot))) => slot,
+            Ok(Err(Err(_))) | Err(_) => return Err(context.timeout()),
+        };
+        // Others take what becomes warm meanwhile.
+        drop(in_line);
+        let fresh = self.fresh(slot).await.map_err(|error| match error {
+            StartError::Type(error) => Failure::Failed(format!("{error:#}")),
+            StartError::Refused(why) => Failure::Failed(format!("its init refused: {why}")),
+            StartError::Init(failure) => failure,
+        })?;
+        if context.is_late() {
+            self.give_back(fresh);
+            return Err(context.timeout());
+        }
+        Ok(fresh)
+    }
+}
+
+fn locked(warm: &Mutex<Vec<Warm>>) -> std::sync::MutexGuard<'_, Vec<Warm>> {
+    warm.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One of those that wait for an instance.
+struct InLine<'a>(&'a AtomicU32);
+
+impl InLine<'_> {
+    fn enter(in_line: &AtomicU32) -> InLine<'_> {
+        in_line.fetch_add(1, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        InLine(in_line)
+    }
+}
+
+impl Drop for InLine<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Waits for a guest until a moment after its deadline. Most are done at once, so that the timer is
+/// made only for those that are not.
+async fn within_time<T>(
+    mut work: Pin<&mut impl Future<Output = T>>,
+    context: &CallContext,
+) -> Result<T, Failure> {
+    let begun = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
+    if let Poll::Ready(done) = begun {
+        return Ok(done);
+    }
+    // Seldom as well.
+    let rest = async move {
+        context.leave_in_passing().await;
+        timeout_at((context.deadline + GRACE).into(), work).await
+    };
+    Box::pin(rest).await.map_err(|_| context.timeout())
 }
 
 impl Guest for Component {

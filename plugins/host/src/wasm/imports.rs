@@ -1,6 +1,6 @@
 //! Host functions: what a component imports of the contract, carried out by the services.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use wasmtime::component::{HasSelf, Linker};
 
@@ -108,12 +108,12 @@ const RANDOM_MAX: u32 = 4096;
 impl clock::Host for State {
     fn now_ms(&mut self) -> Hosted<u64> {
         self.context.count()?;
-        Ok(input::unix_ms(SystemTime::now()))
+        Ok(self.context.services().clock.now_ms())
     }
 
     fn monotonic_ns(&mut self) -> Hosted<u64> {
         self.context.count()?;
-        Ok(self.started.elapsed().as_nanos() as u64)
+        Ok(self.context.services().clock.since(self.started).as_nanos() as u64)
     }
 
     fn random(&mut self, len: u32) -> Hosted<Vec<u8>> {
@@ -129,12 +129,13 @@ impl clock::Host for State {
 }
 
 impl kv::Host for State {
-    fn get(
+    async fn get(
         &mut self,
         scope: kv::Scope,
         key: String,
     ) -> Hosted<Result<Option<kv::Entry>, kv::Error>> {
         self.context.count()?;
+        self.context.kv_reached().await;
         let entry = self.context.kv_get(self::scope(scope), &key);
         Ok(entry.map_err(kv_error).map(|entry| {
             entry.map(|entry| kv::Entry {
@@ -144,7 +145,7 @@ impl kv::Host for State {
         }))
     }
 
-    fn set(
+    async fn set(
         &mut self,
         scope: kv::Scope,
         key: String,
@@ -152,11 +153,12 @@ impl kv::Host for State {
         ttl_s: Option<u32>,
     ) -> Hosted<Result<u64, kv::Error>> {
         self.context.count()?;
+        self.context.kv_reached().await;
         let set = self.context.kv_set(self::scope(scope), &key, value, ttl_s);
         Ok(set.map_err(kv_error))
     }
 
-    fn compare_and_set(
+    async fn compare_and_set(
         &mut self,
         scope: kv::Scope,
         key: String,
@@ -165,6 +167,7 @@ impl kv::Host for State {
         ttl_s: Option<u32>,
     ) -> Hosted<Result<u64, kv::Error>> {
         self.context.count()?;
+        self.context.kv_reached().await;
         let scope = self::scope(scope);
         let set = self
             .context
@@ -172,30 +175,33 @@ impl kv::Host for State {
         Ok(set.map_err(kv_error))
     }
 
-    fn delete(&mut self, scope: kv::Scope, key: String) -> Hosted<Result<(), kv::Error>> {
+    async fn delete(&mut self, scope: kv::Scope, key: String) -> Hosted<Result<(), kv::Error>> {
         self.context.count()?;
+        self.context.kv_reached().await;
         let deleted = self.context.kv_delete(self::scope(scope), &key);
         Ok(deleted.map_err(kv_error))
     }
 
-    fn increment(
+    async fn increment(
         &mut self,
         scope: kv::Scope,
         key: String,
         by: i64,
     ) -> Hosted<Result<i64, kv::Error>> {
         self.context.count()?;
+        self.context.kv_reached().await;
         let number = self.context.kv_increment(self::scope(scope), &key, by);
         Ok(number.map_err(kv_error))
     }
 
-    fn keys(
+    async fn keys(
         &mut self,
         scope: kv::Scope,
         prefix: String,
         limit: u32,
     ) -> Hosted<Result<Vec<String>, kv::Error>> {
         self.context.count()?;
+        self.context.kv_reached().await;
         let keys = self.context.kv_keys(self::scope(scope), &prefix, limit);
         Ok(keys.map_err(kv_error))
     }
@@ -256,7 +262,8 @@ impl device::Host for State {
         self.context.count()?;
         let paths = output::paths(&paths)?;
         let records = self.context.device_read(&endpoint, &paths).await;
-        let measured = |records: Vec<_>| input::measurements(&records, SystemTime::now());
+        let received = self.context.services().clock.now();
+        let measured = |records: Vec<_>| input::measurements(&records, received);
         Ok(records.map(measured).map_err(device_error))
     }
 

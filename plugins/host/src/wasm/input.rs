@@ -17,6 +17,9 @@ use super::bindings::lwm2m::plugin::types as wit;
 /// Below this many seconds a time of SenML is relative to the reception (RFC 8428 §4.5.3).
 pub(super) const RELATIVE_BELOW_S: f64 = 268_435_456.0;
 
+/// In a link, the object alone; no instance has this number (Core 1.2.2 §7.2).
+const NO_INSTANCE: u16 = u16::MAX;
+
 pub(super) fn registration(registration: &Registration) -> wit::Registration {
     let objects = &registration.objects;
     let version = |(object, version): &(u16, lwm2m_core::ObjectVersion)| wit::ObjectVersion {
@@ -120,14 +123,19 @@ pub(super) fn job(job: &FirmwareJob) -> wit::Job {
     }
 }
 
-pub(super) fn firmware_event(event: &FirmwareEvent) -> firmware_driver::Event {
+/// `received` is now: values without a time of their own have this one.
+pub(super) fn firmware_event(
+    event: &FirmwareEvent,
+    received: SystemTime,
+) -> firmware_driver::Event {
     use firmware_driver::Event;
     match event {
         FirmwareEvent::Started => Event::Started,
-        FirmwareEvent::Done(results) => Event::Done(results.iter().map(action_result).collect()),
-        FirmwareEvent::Notified(records) => {
-            Event::Notified(measurements(records, SystemTime::now()))
+        FirmwareEvent::Done(results) => {
+            let result = |result| action_result(result, received);
+            Event::Done(results.iter().map(result).collect())
         }
+        FirmwareEvent::Notified(records) => Event::Notified(measurements(records, received)),
         FirmwareEvent::Timer => Event::Timer,
         FirmwareEvent::Reregistered => Event::Reregistered,
         FirmwareEvent::Cancelled => Event::Cancelled,
@@ -136,13 +144,11 @@ pub(super) fn firmware_event(event: &FirmwareEvent) -> firmware_driver::Event {
     }
 }
 
-fn action_result(result: &FirmwareResult) -> firmware_driver::ActionResult {
+fn action_result(result: &FirmwareResult, received: SystemTime) -> firmware_driver::ActionResult {
     use firmware_driver::ActionResult;
     match result {
         FirmwareResult::Ok => ActionResult::Ok,
-        FirmwareResult::Values(records) => {
-            ActionResult::Values(measurements(records, SystemTime::now()))
-        }
+        FirmwareResult::Values(records) => ActionResult::Values(measurements(records, received)),
         FirmwareResult::Failed(why) => ActionResult::Failed(why.clone()),
         other => ActionResult::Failed(format!("{other:?}")),
     }
@@ -189,8 +195,13 @@ fn binding(binding: Binding) -> wit::Binding {
     .fold(wit::Binding::empty(), |all, (_, one)| all | one)
 }
 
-fn links(objects: &ObjectList) -> Vec<wit::Path> {
-    objects.paths.iter().map(path).collect()
+fn links(objects: &ObjectList) -> Vec<wit::Link> {
+    let link = |path: &Path| {
+        let object = path.object_id().unwrap_or_default();
+        let instance = path.instance_id().unwrap_or(NO_INSTANCE);
+        u32::from(object) << 16 | u32::from(instance)
+    };
+    objects.paths.iter().map(link).collect()
 }
 
 pub(super) fn attributes(facts: &[(String, String)]) -> Vec<wit::Attribute> {

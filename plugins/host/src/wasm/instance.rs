@@ -12,6 +12,7 @@ use super::bindings::exports::lwm2m::plugin::{
     bootstrap, credentials, devices, firmware, firmware_driver, lifecycle, observe, registration,
     telemetry,
 };
+use super::ticker::TICK;
 use super::{bootstrapping, input, output};
 use crate::context::CallContext;
 use crate::{Call, Failure, Reply};
@@ -137,13 +138,15 @@ impl Instance {
     ) -> Result<Instance, StartError> {
         let limits = context.allowance.limits;
         let memory = Memory::new(limits.memory_kib_max as usize * 1024, held);
+        #[cfg(feature = "wasi")]
+        let system = super::wasi::System::new(&context.services().clock);
         let state = State {
             context,
             last_error: None,
             memory,
             started: Instant::now(),
             #[cfg(feature = "wasi")]
-            system: super::wasi::System::new(),
+            system,
         };
         let mut store = Store::new(pre.engine(), state);
         store.limiter(|state| &mut state.memory);
@@ -151,10 +154,17 @@ impl Instance {
         // None when it is not counted.
         let _ = store.set_fuel(u64::MAX);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|store| match store.data().context.is_late() {
-            true => Err(store.data().context.timeout().into()),
-            // Others on this thread have their turn.
-            false => Ok(UpdateDeadline::Yield(1)),
+        store.epoch_deadline_callback(|store| {
+            let context = &store.data().context;
+            if context.ends_before(TICK) {
+                return Err(context.timeout().into());
+            }
+            // The tick may fall anywhere, also into the first moments of a call.
+            Ok(match context.has_run_for(TICK / 2) {
+                false => UpdateDeadline::Continue(1),
+                // Others on this thread have their turn.
+                true => UpdateDeadline::Yield(1),
+            })
         });
         let exported = pre.instantiate_async(&mut store).await;
         let exported = match exported {
@@ -207,6 +217,7 @@ impl Instance {
         if let Ok(left) = self.store.get_fuel() {
             context.burn(u64::MAX - left);
         }
+        context.hold(self.store.data().memory.held as u64);
         self.write_output();
         answer.map_err(|error| self.failure(&error))
     }
@@ -221,6 +232,12 @@ impl Instance {
                     Some(interface) => interface.$function(&mut *store, $($argument),*).await?,
                     None => return Ok(Err(Failure::Defect)),
                 }
+            };
+        }
+        // Each call takes memory for the largest of these, but for those that are seldom.
+        macro_rules! seldom {
+            ($answer:block) => {
+                Box::pin(async { Ok::<_, wasmtime::Error>($answer) }).await?
             };
         }
         Ok(match call {
@@ -262,33 +279,34 @@ impl Instance {
                 let answer = call!(observe, call_plan, &registration);
                 answer.map(output::plan).transpose().map(Reply::Plan)
             }
-            Call::ObserveFailed(registration, paths, failure) => {
+            Call::ObserveFailed(registration, paths, failure) => seldom!({
                 let registration = input::registration(registration);
                 let paths: Vec<_> = paths.iter().map(input::path).collect();
                 let failure = input::observe_failure(*failure);
                 let answer = call!(observe, call_on_failure, &registration, &paths, failure);
                 output::repair(answer).map(Reply::Repair)
-            }
+            }),
             Call::Transform(batch) => {
                 let batch = input::batch(batch);
                 let answer = call!(telemetry, call_transform, &batch);
                 output::outcome(answer).map(Reply::Outcome)
             }
-            Call::Firmware(job) => {
+            Call::Firmware(job) => seldom!({
                 let job = input::job(job);
                 let answer = call!(firmware, call_select, &job);
                 output::choice(answer).map(Reply::Choice)
-            }
-            Call::FirmwareStep(job, state, event) => {
-                let (job, event) = (input::job(job), input::firmware_event(event));
+            }),
+            Call::FirmwareStep(job, state, event) => seldom!({
+                let received = store.data().context.services().clock.now();
+                let (job, event) = (input::job(job), input::firmware_event(event, received));
                 let answer = call!(firmware_driver, call_step, &job, state, &event);
                 output::step(answer).map(|step| Reply::Step(Some(step)))
-            }
-            Call::Bootstrap(request) => {
+            }),
+            Call::Bootstrap(request) => seldom!({
                 let request = bootstrapping::request(request);
                 let answer = call!(bootstrap, call_configure, &request);
                 bootstrapping::answer(answer).map(Reply::Bootstrap)
-            }
+            }),
             Call::OnBootstrapped(end) => {
                 let failure = end.failure.as_ref();
                 let detail = failure.map_or("", |failure| &failure.message);

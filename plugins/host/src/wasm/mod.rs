@@ -25,7 +25,8 @@ mod ticker;
 mod wasi;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
 use wasmtime::component::Linker;
 use wasmtime::{Config, Engine};
@@ -36,6 +37,7 @@ use instance::{Exports, State};
 use ticker::Ticker;
 
 use crate::LoadError;
+use crate::checksum::Checksum;
 use crate::context::Allowance;
 use crate::load::{Source, config_json};
 use crate::services::Services;
@@ -46,7 +48,12 @@ pub(crate) struct Runtime {
     linker: Linker<State>,
     ticker: Arc<Ticker>,
     cache: Option<CompileCache>,
+    /// What was compiled last, where the same is loaded again and again.
+    last: OnceLock<Mutex<Option<Compiled>>>,
 }
+
+/// A component, by what it was compiled from.
+type Compiled = (Checksum, wasmtime::component::Component);
 
 /// The stack of a guest, in bytes.
 const STACK_MAX: usize = 512 * 1024;
@@ -69,6 +76,11 @@ impl Runtime {
             .concurrency_support(false)
             .epoch_interruption(true)
             .consume_fuel(fuel)
+            // A trap is told without its frames; what belongs to them only makes loading slow.
+            .wasm_backtrace_max_frames(None)
+            .generate_address_map(false)
+            // The calling convention of Windows wants it.
+            .native_unwind_info(cfg!(windows))
             .max_wasm_stack(STACK_MAX)
             .async_stack_size(STACK_WITH_HOST);
         let cache = cache.map(CompileCache::open).transpose()?;
@@ -84,6 +96,7 @@ impl Runtime {
             linker,
             ticker: Arc::new(ticker),
             cache,
+            last: OnceLock::new(),
         })
     }
 
@@ -95,20 +108,14 @@ impl Runtime {
         &self,
         source: &Source,
         allowance: &Arc<Allowance>,
-        services: &Arc<Services>,
-    ) -> Result<Component, LoadError> {
+    ) -> Result<Arc<Component>, LoadError> {
         let (file, code) = (source.file.as_path(), source.code.as_slice());
         let refuse = |error: wasmtime::Error| {
             LoadError::new(file, format!("{error:#}"))
                 .hint("build it again, and copy it as a whole")
         };
         contract::check_bytes(file, code)?;
-        let compile = || wasmtime::component::Component::new(&self.engine, code);
-        let compiled = match &self.cache {
-            Some(cache) => cache.through(code, compile),
-            None => compile(),
-        };
-        let compiled = compiled.map_err(refuse)?;
+        let compiled = self.compiled(code, source.seen.checksum).map_err(refuse)?;
         let hooks = contract::check(file, &compiled, &self.engine)?;
         let pre = self.linker.instantiate_pre(&compiled).map_err(|error| {
             LoadError::new(file, format!("{error:#}"))
@@ -118,26 +125,87 @@ impl Runtime {
             LoadError::new(file, format!("{error:#}")).hint("build it with the WIT of this server")
         })?;
         let config = config_json(&source.config);
-        let shared = (allowance, services);
-        let component = Component::new(pre, exports, hooks, config, shared, &self.ticker);
-        start(&component, file)?;
+        let component = Component::new(pre, exports, hooks, config, allowance, &self.ticker);
+        let component = Arc::new(component);
+        start(&component, file, &allowance.services)?;
         Ok(component)
     }
 }
 
-/// Starts a component from wherever this is called: on a thread of its own, as a runtime must not
-/// wait within another.
-fn start(component: &Component, file: &Path) -> Result<(), LoadError> {
-    let refuse = |what: String| LoadError::new(file, what);
-    // The runtime ends on that thread as well.
-    let run = || {
-        let mut builder = tokio::runtime::Builder::new_current_thread();
-        let runtime = builder.enable_all().build();
-        let runtime = runtime.map_err(|error| refuse(error.to_string()))?;
-        runtime.block_on(component.start(file))
-    };
-    std::thread::scope(|scope| {
-        let defect = || refuse("the plugin host has a defect: its init panicked".to_owned());
-        scope.spawn(run).join().unwrap_or_else(|_| Err(defect()))
+impl Runtime {
+    /// Keeps what was compiled last from now on.
+    pub(crate) fn remember_compiled(&self) {
+        let _ = self.last.set(Mutex::default());
+    }
+
+    /// What code of this checksum is compiled to.
+    fn compiled(
+        &self,
+        code: &[u8],
+        checksum: Checksum,
+    ) -> wasmtime::Result<wasmtime::component::Component> {
+        let compile = || match &self.cache {
+            Some(cache) => cache.through(checksum, || self.compile(code)),
+            None => self.compile(code),
+        };
+        let Some(last) = self.last.get() else {
+            return compile();
+        };
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, compiled)) = &*last
+            && *known == checksum
+        {
+            return Ok(compiled.clone());
+        }
+        let compiled = compile()?;
+        *last = Some((checksum, compiled.clone()));
+        Ok(compiled)
+    }
+
+    fn compile(&self, code: &[u8]) -> wasmtime::Result<wasmtime::component::Component> {
+        wasmtime::component::Component::new(&self.engine, code)
+    }
+}
+
+/// Starts a component from wherever this is called: elsewhere, as a runtime must not wait within
+/// another.
+fn start(component: &Arc<Component>, file: &Path, services: &Services) -> Result<(), LoadError> {
+    let deadline = Instant::now() + component::START_TIMEOUT;
+    let (starting, place) = (Arc::clone(component), file.to_owned());
+    let started = services.wait(async move { starting.start(&place).await }, deadline);
+    started.unwrap_or_else(|| {
+        let what = "its init came to no end";
+        let hint = "the system may have no more threads; otherwise the plugin host has a defect, and what \
+                    it says is on the standard error output";
+        Err(LoadError::new(file, what).hint(hint))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checksum::checksum;
+
+    #[test]
+    fn a_component_is_compiled_once_where_it_is_remembered() {
+        let text = |number: u32| {
+            let text = format!("(component (core module (func (result i32) i32.const {number})))");
+            wat::parse_str(text).expect("a component")
+        };
+        let runtime = Runtime::new(None, false).expect("a runtime");
+        let place = |code: &[u8]| {
+            let compiled = runtime.compiled(code, checksum(code));
+            compiled.expect("it compiles")
+        };
+        let (one, other) = (text(1), text(2));
+        // Two that live at once are in two places, unless they are the same.
+        let (first, second) = (place(&one), place(&one));
+        assert_ne!(first.image_range(), second.image_range());
+        runtime.remember_compiled();
+        let (first, second) = (place(&one), place(&one));
+        assert_eq!(first.image_range(), second.image_range());
+        let another = place(&other);
+        assert_ne!(first.image_range(), another.image_range());
+        assert_eq!(another.image_range(), place(&other).image_range());
+    }
 }

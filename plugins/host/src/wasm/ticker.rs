@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use wasmtime::Engine;
 
+use crate::stripes::Stripes;
+
 /// Raises the epoch of an engine while components run; a component looks at it in every loop, and
 /// asks whether its time is up when it has changed. Sleeps when nothing runs.
 pub(super) struct Ticker {
@@ -16,14 +18,15 @@ pub(super) struct Ticker {
 
 #[derive(Default)]
 struct Shared {
-    /// Calls that run.
-    calls: AtomicU32,
+    /// Calls that began, less those that ended, on each thread. They may end on another one, so only
+    /// the sum says how many run.
+    calls: Stripes<AtomicU32>,
     asleep: AtomicBool,
     stop: AtomicBool,
 }
 
-/// How often the epoch rises: how much longer than its deadline a loop may run.
-const TICK: Duration = Duration::from_millis(2);
+/// How often the epoch rises.
+pub(super) const TICK: Duration = Duration::from_millis(2);
 
 /// Ticks without a call before it goes to sleep; waking it costs those who call a system call.
 const IDLE_TICKS: u32 = 250;
@@ -50,7 +53,7 @@ impl Ticker {
 
     /// Ticks until what it gives back is dropped.
     pub(super) fn during_call(&self) -> Ticking<'_> {
-        self.shared.calls.fetch_add(1, Ordering::SeqCst);
+        self.shared.calls.mine().fetch_add(1, Ordering::SeqCst);
         if self.shared.asleep.load(Ordering::SeqCst) {
             self.thread.unpark();
         }
@@ -70,26 +73,32 @@ pub(super) struct Ticking<'a>(&'a Shared);
 
 impl Drop for Ticking<'_> {
     fn drop(&mut self) {
-        self.0.calls.fetch_sub(1, Ordering::SeqCst);
+        self.0.calls.mine().fetch_sub(1, Ordering::SeqCst);
     }
 }
 
 impl Shared {
+    fn is_idle(&self) -> bool {
+        let calls = self.calls.all().map(|calls| calls.load(Ordering::SeqCst));
+        calls.fold(0, u32::wrapping_add) == 0
+    }
+
     fn run(&self, tick: impl Fn()) {
         let mut idle = 0;
         while !self.stop.load(Ordering::SeqCst) {
-            idle = match self.calls.load(Ordering::SeqCst) {
-                0 => idle + 1,
-                _ => 0,
+            idle = match self.is_idle() {
+                true => idle + 1,
+                false => 0,
             };
             if idle <= IDLE_TICKS {
                 thread::sleep(TICK);
                 tick();
                 continue;
             }
-            // Whoever comes now sees that it is asleep, or is seen here: one of both is first.
+            // Whoever comes now sees that it is asleep, or is seen here: one of both is first. Also where
+            // calls that come and go meanwhile make a wrong sum: they wake it.
             self.asleep.store(true, Ordering::SeqCst);
-            if self.calls.load(Ordering::SeqCst) == 0 && !self.stop.load(Ordering::SeqCst) {
+            if self.is_idle() && !self.stop.load(Ordering::SeqCst) {
                 thread::park();
             }
             self.asleep.store(false, Ordering::SeqCst);

@@ -4,6 +4,7 @@
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
@@ -14,10 +15,13 @@ use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::random::WasiRandom;
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView, async_trait};
+use wasmtime_wasi::{
+    HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView, async_trait,
+};
 use wasmtime_wasi_io::IoView;
 
 use super::instance::State;
+use crate::services::Clock;
 
 /// The system as one instance sees it.
 pub(super) struct System {
@@ -36,7 +40,7 @@ const RANDOM_MAX: u64 = 64 * 1024;
 const OUTPUT_MAX: usize = 16 * 1024;
 
 impl System {
-    pub(super) fn new() -> System {
+    pub(super) fn new(clock: &Clock) -> System {
         let output = Output::default();
         let mut context = WasiCtx::builder();
         context
@@ -47,6 +51,12 @@ impl System {
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .allow_blocking_current_thread(false);
+        if let Clock::Stage(_) = clock {
+            let begun = Instant::now();
+            let clock = clock.clone();
+            context.wall_clock(WallClock(clock.clone()));
+            context.monotonic_clock(MonotonicClock(clock, begun));
+        }
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES_MAX);
         System {
@@ -107,6 +117,33 @@ impl WasiView for State {
 impl IoView for State {
     fn table(&mut self) -> &mut ResourceTable {
         &mut self.system.table
+    }
+}
+
+/// The clock of a fixture, as a guest asks WASI for it.
+struct WallClock(Clock);
+
+impl HostWallClock for WallClock {
+    fn resolution(&self) -> Duration {
+        Duration::from_millis(1)
+    }
+
+    fn now(&self) -> Duration {
+        let since = self.0.now().duration_since(UNIX_EPOCH);
+        since.unwrap_or_default()
+    }
+}
+
+/// The same, for how much time has passed.
+struct MonotonicClock(Clock, Instant);
+
+impl HostMonotonicClock for MonotonicClock {
+    fn resolution(&self) -> u64 {
+        1_000_000
+    }
+
+    fn now(&self) -> u64 {
+        self.0.since(self.1).as_nanos() as u64
     }
 }
 

@@ -84,7 +84,7 @@ async fn one_that_nobody_here_has_written_is_never_used() {
     drop(hosted(&cache).await);
     let (file, bytes) = compiled(&cache).remove(0);
     // A stranger's, under the name that belongs to the component, and nobody's seal.
-    fs::remove_dir_all(cache.join("seals")).expect("seals");
+    fs::remove_dir_all(cache.join("checksums")).expect("seals");
     fs::write(&file, b"a stranger's").expect("a file");
     let other = file.with_file_name("stranger");
     fs::write(&other, b"a stranger's").expect("a file");

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use lwm2m_core::{Path, Record, Value};
+use lwm2m_plugins::BreakerState;
 use lwm2m_server::hooks::Outcome;
 use lwm2m_server::{Decision, Interceptor};
 
@@ -73,6 +74,35 @@ async fn an_endless_loop_is_stopped_while_others_go_on() {
         assert_eq!(code, "plugin-timeout", "{message}");
         assert!(message.contains("within 300 ms"), "{message}");
     }
+}
+
+#[tokio::test]
+async fn one_call_at_a_time_tries_a_plugin_that_was_switched_off() {
+    let guest = registers(FOR_EVER).does("on-update", "unreachable");
+    // Its time is over at once.
+    let hosted = Hosted::patient(&guest, "breaker = { failures = 1, cool_down_s = 0 }").await;
+    let hosted = Arc::new(hosted);
+    let updated = async || {
+        let decision = hosted.host.on_update(&registration(), &update()).await;
+        refusal(&decision).0
+    };
+    assert_eq!(updated().await, "plugin-failed");
+    let trial = {
+        let hosted = Arc::clone(&hosted);
+        tokio::spawn(async move { hosted.on_register().await })
+    };
+    while hosted.status("p").waiting == 0 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..10 {
+        assert_eq!(updated().await, "plugin-off", "while it is tried");
+    }
+    let breaker = hosted.status("p").breaker.expect("it is loaded");
+    assert_eq!(breaker.state, BreakerState::HalfOpen);
+    // Whoever asked does not wait any more: the next one tries it.
+    trial.abort();
+    assert!(trial.await.is_err_and(|error| error.is_cancelled()));
+    assert_eq!(updated().await, "plugin-failed");
 }
 
 #[tokio::test]
@@ -274,8 +304,8 @@ async fn an_answer_of_the_largest_size_is_taken_and_a_larger_one_is_not() {
     fails(&hosted, "plugin-limit", "output_max").await;
 }
 
-/// What is logged, line by line.
-fn logged() -> Arc<Mutex<Vec<String>>> {
+/// What is logged, line by line, each with the thread.
+pub(crate) fn logged() -> Arc<Mutex<Vec<String>>> {
     static LOG: OnceLock<Arc<Mutex<Vec<String>>>> = OnceLock::new();
     let log = LOG.get_or_init(|| {
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -309,7 +339,8 @@ impl tracing::Subscriber for Lines {
                 let _ = write!(self.0, "{}={value:?} ", field.name());
             }
         }
-        let mut text = Text(String::new());
+        let thread = std::thread::current();
+        let mut text = Text(format!("[{}] ", thread.name().unwrap_or_default()));
         event.record(&mut text);
         self.0.lock().expect("not poisoned").push(text.0);
     }

@@ -136,7 +136,8 @@ fn every_example_in_rust_has_fixtures_that_pass() {
         let read = |file: &PathBuf| Fixture::read(file).unwrap_or_else(|e| panic!("{e}"));
         let fixtures: Vec<Fixture> = Fixture::beside(&own).iter().map(read).collect();
         assert!(!fixtures.is_empty(), "{example} has no fixture");
-        let reports = run_fixtures(folder.path(), &fixtures).unwrap_or_else(|e| panic!("{e}"));
+        let reports =
+            run_fixtures(folder.path(), &fixtures, None).unwrap_or_else(|e| panic!("{e}"));
         let failed: Vec<_> = reports.iter().filter(|report| !report.passed()).collect();
         assert!(failed.is_empty(), "{example}: {failed:#?}");
     }

@@ -56,9 +56,10 @@ const FUNCTIONS: [(&str, &str, &str, bool); 15] = [
 ];
 
 /// Host functions as modules import them: interface, function, name in the text, signature.
-const IMPORTS: [(&str, &str, &str, &str); 10] = [
+const IMPORTS: [(&str, &str, &str, &str); 11] = [
     ("log", "write", "$log", "(param i32 i32 i32 i32 i32)"),
     ("clock", "now-ms", "$now", "(result i64)"),
+    ("clock", "monotonic-ns", "$elapsed", "(result i64)"),
     (
         "kv",
         "increment",

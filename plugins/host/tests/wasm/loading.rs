@@ -1,6 +1,8 @@
 //! What is no plugin is refused, with a sentence that helps.
 
-use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
+use wit_component::{
+    ComponentEncoder, StringEncoding, WitPrinter, dummy_module, embed_component_metadata, metadata,
+};
 use wit_parser::{ManglingAndAbi, Resolve};
 
 use super::guest::{FOR_EVER, Guest, WIT, answer_words};
@@ -202,4 +204,32 @@ async fn the_types_of_the_host_are_those_of_the_contract() {
         refused.contains("lifetime-s") && refused.contains("u32"),
         "{refused}"
     );
+}
+
+/// What `plugin new --lang c` writes is generated and committed; its object file says of which contract.
+#[test]
+fn a_plugin_in_c_begins_with_this_contract() {
+    const OBJECT: &[u8] = include_bytes!(
+        "../../../../lwm2m-server/crates/daemon/templates/plugin/c/bindings/\
+         registration_plugin_component_type.o"
+    );
+    let mut resolve = Resolve::default();
+    let package = resolve.push_str("plugin.wit", WIT).expect("a contract");
+    let world = resolve.select_world(&[package], Some("registration-plugin"));
+    let world = world.expect("its world");
+    let mut module = wat::parse_str("(module)").expect("a module");
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
+        .expect("the types are embedded");
+    let types = |module: &[u8]| {
+        let (_, bindgen) = metadata::decode(module).expect("types");
+        let mut printer = WitPrinter::default();
+        for (package, _) in &bindgen.resolve.packages {
+            let printed = printer.print(&bindgen.resolve, package, &[]);
+            printed.expect("a package");
+        }
+        printer.output.to_string()
+    };
+    let (committed, current) = (types(OBJECT), types(&module));
+    assert!(current.contains("interface registration"), "{current}");
+    assert_eq!(committed, current, "run `cargo xtask codegen`");
 }

@@ -2,12 +2,14 @@
 //! text and the contract, so that no toolchain is needed.
 
 mod cache;
+mod clock;
 mod contained;
 mod examples;
 #[allow(dead_code)] // tests of other crates use all of it
 mod guest;
 mod hooks;
 mod loading;
+mod passing;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -24,6 +24,9 @@ pub(super) enum Form {
     Text,
 }
 
+/// The case of a component that is asked about registrations and nothing else.
+pub(super) const ALONE: &str = "alone";
+
 const SCRIPT: &str = r#"
 fn on_register(registration) {
     if registration.endpoint.starts_with("loop") { loop {} }
@@ -106,9 +109,9 @@ fn text(case: &str) -> Guest {
          (local.set $l (i64.const 0))
          (block $end (loop $next
            (br_if $end (i32.eqz (local.get $b)))
-           (if (i32.eq (i32.load16_u (local.get $a)) (i32.const 3303))
+           (if (i32.eq (i32.load16_u offset=2 (local.get $a)) (i32.const 3303))
              (then (local.set $l (i64.add (local.get $l) (i64.const 1)))))
-           (local.set $a (i32.add (local.get $a) (i32.const 14)))
+           (local.set $a (i32.add (local.get $a) (i32.const 4)))
            (local.set $b (i32.sub (local.get $b) (i32.const 1)))
            (br $next)))
          (call $number (local.get $l))
@@ -133,11 +136,14 @@ fn text(case: &str) -> Guest {
          {}",
         answer_words(&replace)
     );
-    Guest::of("plugin")
-        .helpers(HELPERS)
-        .does("on-register", counts)
-        .does("transform", converts)
-        .data(data.bytes())
+    let registers = |world| {
+        let guest = Guest::of(world).helpers(HELPERS);
+        guest.does("on-register", counts).data(data.bytes())
+    };
+    match case {
+        ALONE => registers("registration-plugin"),
+        _ => registers("plugin").does("transform", converts),
+    }
 }
 
 /// A folder with the plugin, and settings for it.

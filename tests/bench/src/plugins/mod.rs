@@ -11,7 +11,7 @@ use anyhow::ensure;
 
 use crate::report::{Cell, Report};
 use crate::storm;
-use guests::{Form, Hosted};
+use guests::{ALONE, Form, Hosted};
 
 /// How much of it.
 #[derive(Debug, clap::Args)]
@@ -52,11 +52,23 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Vec<Report>> {
 fn storms(forms: &[Form], arguments: &Arguments) -> anyhow::Result<Report> {
     let columns = ["plugin", "requests", "lost", "per_s", "cpu_us", "to_none"];
     let mut report = Report::new("A storm of registrations through a plugin", &columns);
-    let mut best: Vec<Option<storm::Registering>> = vec![None; 1 + forms.len()];
+    let mut kinds: Vec<(&str, Option<(&Form, &str)>)> = vec![("none", None)];
+    for form in forms {
+        match form {
+            Form::Text => {
+                kinds.push(("wasm, text, on_register alone", Some((form, ALONE))));
+                kinds.push(("wasm, text, all hooks", Some((form, "bench"))));
+            }
+            Form::Source(_) => kinds.push(("wasm, Rust, all hooks", Some((form, "bench")))),
+            Form::Script => kinds.push(("rhai", Some((form, "bench")))),
+        }
+    }
+    let mut best: Vec<Option<storm::Registering>> = vec![None; kinds.len()];
     for _ in 0..arguments.storms {
-        for (at, best) in best.iter_mut().enumerate() {
-            let hosted = at.checked_sub(1).and_then(|form| forms.get(form));
-            let hosted = hosted.map(|form| Hosted::new(form, "bench")).transpose()?;
+        for ((_, hosted), best) in kinds.iter().zip(&mut best) {
+            let hosted = hosted
+                .map(|(form, case)| Hosted::new(form, case))
+                .transpose()?;
             let settings = hosted.as_ref().map(Hosted::settings);
             let measured = storm::registering(arguments.devices, settings.as_deref())?;
             if hosted.is_some() {
@@ -75,10 +87,9 @@ fn storms(forms: &[Form], arguments: &Arguments) -> anyhow::Result<Report> {
         .first()
         .and_then(Option::as_ref)
         .map(|best| best.cpu_us);
-    let names = ["none"].into_iter().chain(forms.iter().map(Form::name));
-    for (name, measured) in names.zip(best.into_iter().flatten()) {
+    for ((name, _), measured) in kinds.iter().zip(best.into_iter().flatten()) {
         report.row(vec![
-            Cell::Text(name.to_owned()),
+            Cell::Text((*name).to_owned()),
             Cell::Number(measured.requests as f64, 0),
             Cell::Number(measured.lost as f64, 0),
             Cell::Number(measured.per_s, 0),
@@ -88,7 +99,8 @@ fn storms(forms: &[Form], arguments: &Arguments) -> anyhow::Result<Report> {
     }
     report.note(
         "cpu_us: CPU time of the server process for each registration with 20 links, of which a \
-         plugin counts some and annotates the sum; to_none: the ratio to a server without plugins",
+         plugin counts some and annotates the sum; to_none: the ratio to a server without plugins; all \
+         hooks: it is told of each registration and asked for a plan of observations as well",
     );
     Ok(report)
 }

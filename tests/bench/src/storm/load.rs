@@ -420,37 +420,49 @@ mod tests {
     use super::*;
     use crate::storm::echo::EchoTraffic;
 
-    /// Takes datagrams and answers them as the echo does, except the first; gives the sources.
-    fn echo(socket: UdpSocket, datagrams: usize) -> Vec<SocketAddr> {
+    /// Takes datagrams and answers them as the echo does, except the first, until an empty one comes;
+    /// gives the sources.
+    fn echo(socket: UdpSocket) -> Vec<SocketAddr> {
         let mut buffer = [0; 64];
-        let receive = |index| {
-            let (_, peer) = socket.recv_from(&mut buffer).unwrap();
+        let mut sources = Vec::new();
+        loop {
+            let (length, peer) = socket.recv_from(&mut buffer).unwrap();
+            if length == 0 {
+                return sources;
+            }
             let answer = usize::from(u16::from_be_bytes([buffer[0], buffer[1]]));
-            if answer > 0 && index > 0 {
+            if answer > 0 && !sources.is_empty() {
                 socket.send_to(&buffer[..answer], peer).unwrap();
             }
-            peer
-        };
-        (0..datagrams).map(receive).collect()
+            sources.push(peer);
+        }
+    }
+
+    fn stop(server: SocketAddr) {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        socket.send_to(&[], server).unwrap();
     }
 
     #[test]
     fn every_device_has_its_address_and_a_lost_message_is_sent_again() {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let server = socket.local_addr().unwrap();
-        let echo = std::thread::spawn(move || echo(socket, 201));
+        let echo = std::thread::spawn(move || echo(socket));
         let mut traffic = EchoTraffic {
             message_bytes: 20,
             answer_bytes: 8,
         };
         let mut generator = Generator::new(300, 200).unwrap();
         let outcome = generator.run(server, &mut traffic, 16).unwrap();
-        assert_eq!(
-            (outcome.requests, outcome.retries, outcome.lost),
-            (200, 1, 0)
-        );
-        assert_eq!((outcome.sent_bytes, outcome.received_bytes), (4000, 1600));
+        stop(server);
         let peers = echo.join().unwrap();
+        // On a busy machine others may have seemed lost as well.
+        let again = outcome.retries as usize;
+        assert!(again >= 1 && peers.len() == 200 + again, "{outcome:?}");
+        assert_eq!((outcome.requests, outcome.lost), (200, 0));
+        assert_eq!(outcome.sent_bytes, 4000);
+        let answers = 1600..=1600 + 8 * (outcome.retries - 1);
+        assert!(answers.contains(&outcome.received_bytes), "{outcome:?}");
         let expected: HashSet<_> = (300..500).map(address).map(IpAddr::V4).collect();
         assert_eq!(
             peers.iter().map(SocketAddr::ip).collect::<HashSet<_>>(),
@@ -462,16 +474,20 @@ mod tests {
     fn messages_without_answer_are_followed_by_one_that_has_one() {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let server = socket.local_addr().unwrap();
-        // A sync after 16, after 32, and after the last.
-        let echo = std::thread::spawn(move || echo(socket, 40 + 3));
+        let echo = std::thread::spawn(move || echo(socket));
         let mut traffic = EchoTraffic {
             message_bytes: 20,
             answer_bytes: 0,
         };
         let mut generator = Generator::new(0, 40).unwrap();
         let outcome = generator.run(server, &mut traffic, 32).unwrap();
-        assert_eq!((outcome.requests, outcome.retries), (40, 0));
-        assert_eq!((outcome.sent_bytes, outcome.received_bytes), (800, 12));
-        assert_eq!(echo.join().unwrap().len(), 43);
+        stop(server);
+        assert_eq!((outcome.requests, outcome.lost), (40, 0));
+        assert_eq!(outcome.sent_bytes, 800);
+        // A sync after 16, after 32, and after the last; each again where a busy machine is late.
+        let again = outcome.retries;
+        let answers = 12..=12 + 4 * again;
+        assert!(answers.contains(&outcome.received_bytes), "{outcome:?}");
+        assert_eq!(echo.join().unwrap().len() as u64, 43 + again);
     }
 }

@@ -41,6 +41,18 @@ pub struct BootstrapAccount {
     pub pack: bool,
     /// Tells its endpoint name; true.
     pub names_itself: bool,
+    /// What stands for the servers of the accounts that are given; none to go where they say.
+    pub stand_in: Option<StandIn>,
+}
+
+/// A server that stands for all others: a device that is given an account of any server goes to
+/// this one, with the security of its account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StandIn {
+    /// For accounts without security.
+    pub coap: SocketAddr,
+    /// For accounts with DTLS.
+    pub coaps: SocketAddr,
 }
 
 impl BootstrapAccount {
@@ -54,6 +66,7 @@ impl BootstrapAccount {
             format: Some(ContentFormat::SenmlCbor),
             pack: false,
             names_itself: true,
+            stand_in: None,
         }
     }
 
@@ -66,6 +79,12 @@ impl BootstrapAccount {
     /// The account with OSCORE.
     pub fn oscore(mut self, account: OscoreAccount) -> BootstrapAccount {
         self.oscore = Some(account);
+        self
+    }
+
+    /// The account, with a server that stands for those of the accounts that it gives.
+    pub fn stand_in(mut self, server: StandIn) -> BootstrapAccount {
+        self.stand_in = Some(server);
         self
     }
 
@@ -219,7 +238,7 @@ impl Client {
             (Code::CONTENT, true) => {
                 let format = response.message.content_format();
                 let taken = self.take_pack(format, &response.body);
-                match taken.and_then(|()| Provisioned::of(&self.tree)) {
+                match taken.and_then(|()| self.account_given()) {
                     Ok(account) => self.given(now, account),
                     Err(_) => self.ask_for_account(now, false),
                 }
@@ -326,9 +345,14 @@ impl Client {
 
     /// Bootstrap-Finish: from here on the client judges.
     fn finish(&mut self, now: Instant) -> Result<Response, Refusal> {
-        let account = Provisioned::of(&self.tree)?;
+        let account = self.account_given()?;
         self.given(now, account);
         Ok(Response::new(Code::CHANGED))
+    }
+
+    fn account_given(&self) -> Result<Provisioned, Refusal> {
+        let account = self.config.bootstrap.as_ref();
+        Provisioned::of(&self.tree, account.and_then(|account| account.stand_in))
     }
 
     /// The account is taken up when the answer is out.

@@ -39,7 +39,7 @@ use crate::reporting::AttributeTable;
 use crate::{Effect, Object, ObjectTree, ResourceValue};
 
 pub use account::DtlsAccount;
-pub use bootstrap::BootstrapAccount;
+pub use bootstrap::{BootstrapAccount, StandIn};
 pub use config::{ClientConfig, Retry};
 pub use event::{DeviceEvent, ObservationId, RegistrationError, SendError, SendId};
 pub use oscore::OscoreAccount;
@@ -245,6 +245,11 @@ impl Client {
         let result = self.tree.object_mut(object).ok().map(change);
         self.settle(now);
         result
+    }
+
+    /// Shows other deviations from now on.
+    pub fn set_quirks(&mut self, quirks: Quirks) {
+        self.config.quirks = quirks;
     }
 
     /// Switches the network off or on. While it is off nothing is sent or received; when it comes

@@ -11,7 +11,7 @@ use lwm2m_dtls::{
 };
 use lwm2m_oscore::{IdContext, KeyId, Parameters};
 
-use super::{DtlsAccount, OscoreAccount};
+use super::{DtlsAccount, OscoreAccount, StandIn};
 use crate::tree::bytes_of;
 use crate::{ObjectTree, Refusal};
 
@@ -30,11 +30,12 @@ const COAP_PORT: u16 = 5683;
 const COAPS_PORT: u16 = 5684;
 
 impl Provisioned {
-    /// The first account that is complete.
+    /// The first account that is complete; its server is the one that stands for all, if there is
+    /// one.
     ///
     /// # Errors
     /// 4.06 says what is missing.
-    pub(super) fn of(tree: &ObjectTree) -> Result<Provisioned, Refusal> {
+    pub(super) fn of(tree: &ObjectTree, stand_in: Option<StandIn>) -> Result<Provisioned, Refusal> {
         let security = tree.store(0).ok_or(MISSING)?;
         let is_server = |instance: &u16| {
             let bootstrap = tree.stored(&Path::resource(0, *instance, 1));
@@ -42,7 +43,7 @@ impl Provisioned {
         };
         let mut refusal = MISSING;
         for instance in security.instances().filter(is_server) {
-            match Provisioned::in_instance(tree, instance) {
+            match Provisioned::in_instance(tree, instance, stand_in) {
                 Ok(account) => return Ok(account),
                 Err(error) => refusal = error,
             }
@@ -50,7 +51,11 @@ impl Provisioned {
         Err(refusal)
     }
 
-    fn in_instance(tree: &ObjectTree, instance: u16) -> Result<Provisioned, Refusal> {
+    fn in_instance(
+        tree: &ObjectTree,
+        instance: u16,
+        stand_in: Option<StandIn>,
+    ) -> Result<Provisioned, Refusal> {
         let at = |resource| tree.stored(&Path::resource(0, instance, resource));
         let number = |resource| match at(resource) {
             Some(Value::Integer(number)) => Some(*number),
@@ -61,7 +66,13 @@ impl Provisioned {
         let Some(Value::String(uri)) = at(0) else {
             return Err(inconsistent("the account has no URI"));
         };
-        let (server, is_secure) = address(uri)?;
+        let (server, is_secure) = match stand_in {
+            None => address(uri)?,
+            Some(server) => match scheme(uri)? {
+                (_, _, false) => (server.coap, false),
+                (_, _, true) => (server.coaps, true),
+            },
+        };
         let mode = number(2).ok_or(inconsistent("the account has no security mode"))?;
         if is_secure != (mode != 3) {
             return Err(inconsistent("the URI and the security mode contradict"));
@@ -110,15 +121,22 @@ fn server_instance(tree: &ObjectTree, id: i64) -> Result<u16, Refusal> {
         .ok_or(inconsistent("the instance of object 1 is incomplete"))
 }
 
+const URI: Refusal = inconsistent("the URI is not coap:// or coaps:// and an address");
+
+/// What is behind the scheme of a URI, the port that goes without saying, and whether it is a secure
+/// one.
+fn scheme(uri: &str) -> Result<(&str, u16, bool), Refusal> {
+    let (scheme, authority) = uri.split_once("://").ok_or(URI)?;
+    match scheme {
+        "coap" => Ok((authority, COAP_PORT, false)),
+        "coaps" => Ok((authority, COAPS_PORT, true)),
+        _ => Err(URI),
+    }
+}
+
 /// The address behind a URI, and whether it is a secure one. Names are not looked up.
 fn address(uri: &str) -> Result<(SocketAddr, bool), Refusal> {
-    const URI: Refusal = inconsistent("the URI is not coap:// or coaps:// and an address");
-    let (scheme, authority) = uri.split_once("://").ok_or(URI)?;
-    let (port, is_secure) = match scheme {
-        "coap" => (COAP_PORT, false),
-        "coaps" => (COAPS_PORT, true),
-        _ => return Err(URI),
-    };
+    let (authority, port, is_secure) = scheme(uri)?;
     let authority = authority.trim_end_matches('/');
     if let Ok(address) = authority.parse() {
         return Ok((address, is_secure));

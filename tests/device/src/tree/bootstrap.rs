@@ -35,7 +35,7 @@ impl ObjectTree {
     }
 
     /// The single value of a resource, of a closed object too.
-    pub(crate) fn stored(&self, path: &Path) -> Option<&Value<'static>> {
+    pub fn stored(&self, path: &Path) -> Option<&Value<'static>> {
         let [object, instance, resource] = path.ids() else {
             return None;
         };

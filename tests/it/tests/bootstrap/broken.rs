@@ -12,7 +12,7 @@ use crate::peer::Peer;
 use crate::site::in_time;
 
 /// A server that soon finds that nobody answers.
-async fn site() -> Site {
+async fn impatient() -> Site {
     Site::configured(|config| {
         config.coap.transmission.ack_timeout = Duration::from_millis(200);
         config.coap.transmission.max_retransmit = 2;
@@ -34,7 +34,7 @@ fn device(site: &Site, pass: &Pass) -> DeviceBuilder {
 #[tokio::test]
 async fn one_that_never_answers() {
     for how in [How::Psk, How::Oscore] {
-        let mut site = site().await;
+        let mut site = impatient().await;
         let pass = site.pass(how, "a", "bootstrap").await;
         let own = site.pass(How::Psk, "a", "own").await;
         site.plan("a", &own);
@@ -52,7 +52,7 @@ async fn one_that_never_answers() {
 
 #[tokio::test]
 async fn one_that_vanishes() {
-    let mut site = site().await;
+    let mut site = impatient().await;
     let pass = site.pass(How::NoSec, "a", "own").await;
     site.plan("a", &pass);
     let mut peer = Peer::new(&site.server).await;
@@ -66,7 +66,7 @@ async fn one_that_vanishes() {
 
 #[tokio::test]
 async fn one_that_refuses_everything_is_asked_to_judge() {
-    let mut site = site().await;
+    let mut site = Site::open().await;
     site.plans.set(
         "a",
         BootstrapPlan::replacing_accounts()
@@ -114,7 +114,7 @@ async fn one_that_refuses_everything_is_asked_to_judge() {
 
 #[tokio::test]
 async fn one_whose_plan_is_not_enough() {
-    let mut site = site().await;
+    let mut site = Site::open().await;
     let pass = site.pass(How::Psk, "a", "bootstrap").await;
     let plan = BootstrapPlan::new().write([Record::new(Path::resource(1, 0, 5), 86400)]);
     site.plans.set("a", plan);
@@ -133,7 +133,7 @@ async fn one_whose_plan_is_not_enough() {
 
 #[tokio::test]
 async fn one_that_asks_again_and_again() {
-    let mut site = site().await;
+    let mut site = Site::open().await;
     let pass = site.pass(How::NoSec, "a", "own").await;
     site.plan("a", &pass);
     let mut peer = Peer::new(&site.server).await;

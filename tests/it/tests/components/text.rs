@@ -5,7 +5,7 @@ use super::guest::DATA;
 /// Where functions write text, from `$begin` on.
 pub(crate) const OUT: u32 = 32_768;
 
-/// `$begin`, `$text`, `$byte`, `$number` and `$path` write; `$length` says how much; `$is` compares;
+/// `$begin`, `$text`, `$byte`, `$number`, `$path` and `$link` write; `$length` says how much; `$is` compares;
 /// `$annotate` is a decision with what was written under a name.
 pub(crate) const HELPERS: &str = "
     (global $out (mut i32) (i32.const 32768))
@@ -35,6 +35,12 @@ pub(crate) const HELPERS: &str = "
           (local.set $at (i32.add (local.get $at) (i32.const 4)))
           (local.set $level (i32.add (local.get $level) (i32.const 1)))
           (br_if $next (i32.lt_u (local.get $level) (i32.const 3)))))))
+    (func $link (param $at i32)
+      (call $byte (i32.const 47))
+      (call $number (i64.load16_u offset=2 (local.get $at)))
+      (if (i32.ne (i32.load16_u (local.get $at)) (i32.const 65535)) (then
+        (call $byte (i32.const 47))
+        (call $number (i64.load16_u (local.get $at))))))
     (func $is (param $at i32) (param $len i32) (param $other i32) (param $other-len i32)
       (result i32) (local $n i32)
       (if (i32.ne (local.get $len) (local.get $other-len)) (then (return (i32.const 0))))

@@ -22,14 +22,7 @@ async fn site(version: Version, fault: Option<FirmwareFault>) -> Site {
     if let Some(fault) = fault {
         firmware = firmware.fault(fault);
     }
-    Site::open(version, |device| {
-        device.object(firmware).configure(|config| {
-            // A file server that is gone is noticed soon.
-            config.coap.transmission.ack_timeout = Duration::from_millis(50);
-            config.coap.transmission.max_retransmit = 1;
-        })
-    })
-    .await
+    Site::open(version, |device| device.object(firmware)).await
 }
 
 impl Site {
@@ -183,7 +176,15 @@ async fn int_773_774_776_777_package_is_refused() {
 #[tokio::test]
 async fn int_775_link_is_lost() {
     across(&[V1_0, V1_1, V1_2], async |version| {
-        let site = site(version, None).await;
+        let firmware = Firmware::new("1.0.0");
+        let site = Site::open(version, |device| {
+            device.object(firmware).configure(|config| {
+                // A file server that is gone is noticed soon; one that is there is not slower.
+                config.coap.transmission.ack_timeout = Duration::from_millis(500);
+                config.coap.transmission.max_retransmit = 1;
+            })
+        })
+        .await;
         // Nobody answers there.
         let silent = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
         let address = silent.local_addr().expect("an address");

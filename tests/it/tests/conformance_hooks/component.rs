@@ -110,8 +110,8 @@ fn registration(guest: Guest, case: &str, data: &mut Data) -> Guest {
                  (block $end (loop $next
                    (br_if $end (i32.eqz (local.get $b)))
                    (call $byte (i32.const 32))
-                   (call $path (local.get $a))
-                   (local.set $a (i32.add (local.get $a) (i32.const 14)))
+                   (call $link (local.get $a))
+                   (local.set $a (i32.add (local.get $a) (i32.const 4)))
                    (local.set $b (i32.sub (local.get $b) (i32.const 1)))
                    (br $next)))
                  (call $annotate {name} {len})"

@@ -20,7 +20,7 @@ async fn next(events: &mut Receiver<(String, Json)>, name: &str) -> Json {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), search)
+    tokio::time::timeout(Duration::from_secs(60), search)
         .await
         .expect("the event comes")
 }

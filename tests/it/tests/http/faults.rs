@@ -401,7 +401,7 @@ async fn a_request_ends_with_its_caller() {
                 }
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), search)
+        tokio::time::timeout(Duration::from_secs(60), search)
             .await
             .expect("it comes to that")
     };

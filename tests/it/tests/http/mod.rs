@@ -7,5 +7,6 @@ mod credentials;
 mod events;
 mod faults;
 mod limits;
+mod observe;
 mod operations;
 mod registrations;

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use lwm2m_coap::{Code, Message, OptionNumber};
 use lwm2m_oscore::{OscoreOption, PARTIAL_IV_MAX, ReplayState, SecurityContext};
@@ -170,7 +171,8 @@ async fn after_a_crash_what_was_taken_is_not_taken_again_and_no_number_comes_twi
 
     // And now that the window is known, replays are refused by name.
     assert_eq!(device.replay(1).await, (Code::UNAUTHORIZED, None));
-    assert_eq!(refused(&mut events).await, "oscore-replay");
+    // Challenges that were not answered are told of, too: before.
+    while refused(&mut events).await != "oscore-replay" {}
     let many = used.len();
     used.sort_unstable();
     used.dedup();
@@ -202,12 +204,13 @@ async fn after_an_orderly_end_nobody_is_challenged_and_replays_are_refused() {
 }
 
 #[tokio::test]
-async fn keys_that_are_added_while_the_server_runs_are_new() {
+async fn keys_that_nobody_has_used_are_new() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("sequences");
     let store = Arc::new(MemoryCredentials::default());
     let server = serve(&file, &store).await;
-    store.add(vec![credential()]).await.expect("taken");
+    let added = credential().never_used();
+    store.add(vec![added]).await.expect("taken");
     // What is new is on the disk before it counts.
     while !file.exists() {
         tokio::task::yield_now().await;
@@ -219,4 +222,49 @@ async fn keys_that_are_added_while_the_server_runs_are_new() {
     device.peer = Peer::new(&server).await;
     assert_eq!(device.replay(0).await, (Code::UNAUTHORIZED, None));
     server.shutdown().await;
+}
+
+#[tokio::test]
+async fn keys_that_are_added_again_after_the_file_was_lost_are_challenged() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("sequences");
+    let store = Arc::new(MemoryCredentials::default());
+    let first = serve(&file, &store).await;
+    let added = credential().never_used();
+    store.add(vec![added]).await.expect("taken");
+    while !file.exists() {
+        tokio::task::yield_now().await;
+    }
+    let mut device = Device::new(&first).await;
+    let registered = device.register(None).await;
+    assert_eq!(registered.code, Code::CREATED);
+    first.shutdown().await;
+    std::fs::remove_file(&file).expect("lost");
+
+    let store = Arc::new(MemoryCredentials::default());
+    let second = serve(&file, &store).await;
+    store.add(vec![credential()]).await.expect("taken");
+    device.peer = Peer::new(&second).await;
+    // Somebody who has listened repeats the Register.
+    let (code, number) = device.replay(0).await;
+    assert_eq!(
+        code,
+        Code::CHANGED,
+        "a challenge, which shows nothing outside"
+    );
+    assert!(second.registration("a").await.is_none(), "it was taken");
+    // No number comes again: they go on by the clock, far ahead of what new keys start with.
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).expect("after");
+    let since_2026 = unix.as_secs().saturating_sub(1_767_225_600);
+    let new = since_2026 * FileSequences::NEW_PER_SECOND;
+    assert!(number.expect("of the server") > 100 * new);
+    // Who does not answer at all is told of.
+    let mut events = second.events();
+    let challenge = device.register(None).await;
+    assert_eq!(challenge.code, Code::UNAUTHORIZED);
+    assert_eq!(device.register(None).await.code, Code::UNAUTHORIZED);
+    assert_eq!(refused(&mut events).await, "oscore-echo-missing");
+    let echo = challenge.echo.expect("a challenge");
+    assert_eq!(device.register(Some(&echo)).await.code, Code::CREATED);
+    second.shutdown().await;
 }

@@ -122,23 +122,6 @@ async fn a_device_without_composites_is_observed_path_by_path() {
 }
 
 #[tokio::test]
-async fn a_device_that_never_answers_a_composite_is_observed_path_by_path() {
-    let mut quirks = Quirks::default();
-    quirks.composite_without_answer = true;
-    let configure = |server: lwm2m_server::ServerBuilder| {
-        let mut config = lwm2m_server::ServerConfig::default();
-        config.request_timeout = std::time::Duration::from_secs(1);
-        server.config(config).observe(all(CompositeAll, PATHS))
-    };
-    let mut stand = Stand::of(configure, V1_1, |device| device.quirks(quirks)).await;
-    assert_eq!(
-        stand.failure().await,
-        ("observe-composite", None, "composite-unsupported")
-    );
-    assert_eq!(stand.established().await, (3, 0, 0));
-}
-
-#[tokio::test]
 async fn what_is_not_registered_is_left_out_and_told() {
     let paths = ["/3303/0/5700", "/3303/7/5700", "/6/0/0", "/5"];
     let mut stand = Stand::new(all(CompositeAll, &paths), V1_1).await;

@@ -19,7 +19,7 @@ const PATHS: &[&str] = &["/3/0/16", "/3303/0/5700"];
 async fn the_plan_of_a_sleeping_device_waits_until_it_is_awake() {
     let configure = |server: ServerBuilder| {
         let mut config = ServerConfig::default();
-        config.awake_time = Duration::from_millis(300);
+        config.awake_time = Duration::from_secs(2);
         server.config(config).observe(all(Single, PATHS))
     };
     let mut stand = Stand::of(configure, V1_1, |device| device.queue_mode(true)).await;
@@ -43,7 +43,7 @@ async fn the_plan_of_a_sleeping_device_waits_until_it_is_awake() {
 async fn the_plan_of_a_device_that_does_not_answer_goes_on_when_it_is_heard_of() {
     let configure = |server: ServerBuilder| {
         let mut config = ServerConfig::default();
-        config.coap.transmission.ack_timeout = Duration::from_millis(100);
+        config.coap.transmission.ack_timeout = Duration::from_secs(1);
         config.coap.transmission.max_retransmit = 0;
         server.config(config).observe(all(Single, PATHS))
     };
@@ -67,7 +67,7 @@ async fn the_plan_of_a_device_that_does_not_answer_goes_on_when_it_is_heard_of()
 #[tokio::test]
 async fn a_new_registration_ends_the_plan_of_the_older_one() {
     let mut quirks = Quirks::default();
-    quirks.answer_delay = Duration::from_millis(200);
+    quirks.answer_delay = Duration::from_secs(1);
     let strategies = all(Single, PATHS);
     let mut stand = Stand::of(
         |server| server.observe(strategies),

@@ -28,13 +28,13 @@ const SCRIPTS: [Way; 10] = [
     (
         "loops",
         "loop {}",
-        "limits = { operations_max = 0 }",
-        Some(("plugin-timeout", "within 300 ms")),
+        "timeout_ms = { on_register = 1000 }\nlimits = { operations_max = 0 }",
+        Some(("plugin-timeout", "within 1000 ms")),
     ),
     (
         "computes",
         "loop {}",
-        "timeout_ms = { on_register = 60000 }",
+        "",
         Some(("plugin-limit", "operations_max")),
     ),
     (
@@ -52,13 +52,13 @@ const SCRIPTS: [Way; 10] = [
     (
         "gathers",
         "let all = []; loop { all.push(all.len()); }",
-        "timeout_ms = { on_register = 60000 }\nlimits = { operations_max = 0, memory_kib_max = 64 }",
+        "limits = { operations_max = 0, memory_kib_max = 64 }",
         Some(("plugin-limit", "memory_kib_max")),
     ),
     (
         "grows",
         "let text = \"x\"; loop { text += text; }",
-        "timeout_ms = { on_register = 60000 }\nlimits = { operations_max = 0, memory_kib_max = 64 }",
+        "limits = { operations_max = 0, memory_kib_max = 64 }",
         Some(("plugin-limit", "memory_kib_max")),
     ),
     (
@@ -82,7 +82,7 @@ const SCRIPTS: [Way; 10] = [
     (
         "floods the log",
         "for n in 0..5000 { log_error(\"glug\"); }",
-        "timeout_ms = { on_register = 60000 }",
+        "",
         None,
     ),
 ];
@@ -107,13 +107,12 @@ fn components() -> Vec<Broken> {
           (drop (call $now))
           (local.set $a (i32.add (local.get $a) (i32.const 1)))
           (br_if $again (i32.lt_u (local.get $a) (i32.const 60))))";
-    let patient = "timeout_ms = { on_register = 60000 }";
     let ways: [(_, &str, _, _); 9] = [
         (
             "loops",
             "(loop $again (br $again))",
-            "",
-            Some(("plugin-timeout", "within 300 ms")),
+            "timeout_ms = { on_register = 1000 }",
+            Some(("plugin-timeout", "within 1000 ms")),
         ),
         (
             "traps",
@@ -127,16 +126,11 @@ fn components() -> Vec<Broken> {
             "",
             Some(("plugin-failed", "out of luck")),
         ),
-        (
-            "grows",
-            grows,
-            patient,
-            Some(("plugin-limit", "memory_kib_max")),
-        ),
+        ("grows", grows, "", Some(("plugin-limit", "memory_kib_max"))),
         (
             "descends",
             "(drop (call $deeper (i32.const 0)))",
-            patient,
+            "",
             Some(("plugin-limit", "stack")),
         ),
         (
@@ -161,7 +155,7 @@ fn components() -> Vec<Broken> {
             "limits = { host_calls_max = 50 }",
             Some(("plugin-limit", "host_calls_max")),
         ),
-        ("floods the log", &often, patient, None),
+        ("floods the log", &often, "", None),
     ];
     let broken = ways.map(|(name, body, settings, told)| Broken {
         name,

@@ -38,6 +38,8 @@ impl Hosting {
         }
         let mut config = ServerConfig::default();
         config.shards = 2;
+        // Above what plugins may take in these tests.
+        config.limits.hook_timeout = std::time::Duration::from_secs(60);
         let server = Server::builder()
             .config(config)
             .listen(Listener::coap(([127, 0, 0, 1], 0).into()))
@@ -73,6 +75,18 @@ fn write(folder: &TempDir, name: &str, content: &[u8]) {
     let parent = file.parent().expect("a folder");
     std::fs::create_dir_all(parent).expect("a folder");
     std::fs::write(file, content).expect("a file");
+}
+
+/// What has become of a plugin that was switched off or on, and why.
+fn switched(event: &Event, plugin: &str) -> Option<(&'static str, String)> {
+    match &event.kind {
+        EventKind::ExtensionSwitched {
+            extension,
+            state,
+            reason,
+        } if extension == plugin => Some((*state, reason.message.to_string())),
+        _ => None,
+    }
 }
 
 /// The word and the message of a failure of this plugin.

@@ -197,3 +197,42 @@ async fn a_component_that_may_not_publish_is_told_so() {
     let (code, message) = event(&mut hosting.events, |e| failure(e, "greeter")).await;
     assert_eq!(code, "plugin-failed", "{message}");
 }
+
+#[tokio::test]
+async fn a_script_that_a_device_waits_for_looks_up_others_and_asks_no_device() {
+    let script = r#"
+        fn on_register(registration) {
+            let first = registry_get("first");
+            let lifetime = if first == () { 0 } else { first.lifetime };
+            let told = "";
+            try { device_read("first", "/3/0/0"); } catch (why) { told = why; }
+            annotate(#{ first: lifetime, names: registry_names("", 9).len, told: told })
+        }"#;
+    let manifest = "name = 'looks'\nsource = 'looks.rhai'\n\
+                    permissions = ['registry', 'device:read:/3/**']";
+    let files = [
+        ("looks/plugin.toml".to_owned(), manifest.as_bytes().to_vec()),
+        ("looks/looks.rhai".to_owned(), script.as_bytes().to_vec()),
+    ];
+    let settings = format!(
+        "[[plugin]]\nname = 'looks'\ngrant = ['registry', 'device:read:/3/**']\n\
+         timeout_ms = {{ {PATIENT} }}"
+    );
+    let hosting = Hosting::new(&files, &settings).await;
+    for (endpoint, lifetime, names) in [("first", "0", "0"), ("second", "777", "1")] {
+        let mut device = Peer::new(&hosting.server).await;
+        let query = format!("rd?ep={endpoint}&lwm2m=1.1&lt=777");
+        let request = device.request(Code::POST, &query);
+        let request = request.format(40).payload(OBJECTS);
+        device.send(&request.encode()).await;
+        assert_eq!(device.receive().await.code, Code::CREATED);
+        let annotation = |key| hosting.annotation(endpoint, key);
+        assert_eq!(annotation("first").await.as_deref(), Some(lifetime));
+        assert_eq!(annotation("names").await.as_deref(), Some(names));
+        let told = annotation("told").await.expect("a sentence");
+        assert!(
+            told.starts_with("this hook answers a device that waits"),
+            "{told}"
+        );
+    }
+}

@@ -129,6 +129,11 @@ async fn a_device_registers_with_its_certificate() {
 
 /// A list in which this serial number is taken back.
 fn revocations(authority: &Authority, serial: &[u8]) -> RevocationLists {
+    revocation_list(&authority.issuer, serial)
+}
+
+/// The same of an issuer.
+pub(crate) fn revocation_list(issuer: &Issuer<'static, KeyPair>, serial: &[u8]) -> RevocationLists {
     let revoked = rcgen::RevokedCertParams {
         serial_number: rcgen::SerialNumber::from_slice(serial),
         revocation_time: rcgen::date_time_ymd(2026, 1, 1),
@@ -143,7 +148,7 @@ fn revocations(authority: &Authority, serial: &[u8]) -> RevocationLists {
         revoked_certs: vec![revoked],
         key_identifier_method: rcgen::KeyIdMethod::Sha256,
     };
-    let list = list.signed_by(&authority.issuer).expect("signed");
+    let list = list.signed_by(issuer).expect("signed");
     RevocationLists::parse(list.der()).expect("a list")
 }
 
@@ -181,6 +186,98 @@ async fn a_certificate_that_is_revoked_while_the_server_runs_is_refused_from_the
     assert!(reason.hint.is_some());
     let mut peer = SecurePeer::new(&server).await;
     peer.connect_with(good.client(&own)).await.expect("another");
+}
+
+#[tokio::test]
+async fn a_session_ends_when_its_certificate_is_revoked_and_is_not_continued() {
+    let authority = Authority::new();
+    let own = authority.issue(&params("server"));
+    let keys = Keys::new(own.material(&authority));
+    let server = server(keys.clone(), Proof::X509(CertificateRule::default())).await;
+    let mut events = server.events();
+    // One with the highest bit: a zero stands before it in DER.
+    let [gone, good] = [("urn:gone", 0x87), ("urn:good", 0x88)].map(|(name, serial)| {
+        let mut params = params(name);
+        params.serial_number = Some(rcgen::SerialNumber::from_slice(&[serial]));
+        authority.issue(&params)
+    });
+    let mut lost = SecurePeer::new(&server).await;
+    lost.connect_with(gone.client(&own)).await.expect("before");
+    lost.register("ep=urn:gone&lwm2m=1.1&lt=60").await;
+    let mut kept = SecurePeer::new(&server).await;
+    kept.connect_with(good.client(&own)).await.expect("before");
+    let location = kept.register("ep=urn:good&lwm2m=1.1&lt=60").await;
+
+    let mut material = own.material(&authority);
+    material
+        .trust_store
+        .revoke(revocations(&authority, &[0x87]));
+    keys.replace(material);
+    let (identity, reason) = event(&mut events, |event| match &event.kind {
+        EventKind::Refused {
+            operation: "session",
+            identity,
+            reason,
+            ..
+        } => Some((identity.to_string(), reason.clone())),
+        _ => None,
+    })
+    .await;
+    assert_eq!(identity, "x509 CN=urn:gone");
+    assert_eq!(reason.code, "certificate-revoked");
+    assert!(reason.hint.is_some(), "{reason:?}");
+    event(&mut events, |event| {
+        matches!(event.kind, EventKind::Deregistered { .. }).then_some(())
+    })
+    .await;
+    assert!(server.registration("urn:gone").await.is_none());
+
+    // Instead of going on with the old session, it has to show its certificate.
+    let refused = lost.resume_with(gone.client(&own)).await;
+    refused.expect_err("revoked");
+    let reason = event(&mut events, |event| match &event.kind {
+        EventKind::Refused {
+            operation: "handshake",
+            reason,
+            ..
+        } => Some(reason.code),
+        _ => None,
+    });
+    assert_eq!(reason.await, "certificate-revoked");
+
+    // Nothing has happened to its neighbour.
+    assert!(kept.post(&location).await.is_success());
+    let continued = kept.resume_with(good.client(&own)).await;
+    assert!(continued.expect("a session"), "it was not continued");
+    assert!(kept.post(&location).await.is_success());
+}
+
+#[tokio::test]
+async fn a_certificate_of_the_trust_store_is_believed_whatever_the_lists_say() {
+    let authority = Authority::new();
+    let own = authority.issue(&params("server"));
+    let mut pinned = params("urn:pinned");
+    pinned.serial_number = Some(rcgen::SerialNumber::from_slice(&[7]));
+    let pinned = authority.issue(&pinned);
+    let material = |revoked: &[u8]| {
+        let mut material = own.material(&authority);
+        let store = &mut material.trust_store;
+        store.add(pinned.certificate.clone()).expect("pinned");
+        store.revoke(revocations(&authority, revoked));
+        material
+    };
+    let keys = Keys::new(material(&[9]));
+    let server = server(keys.clone(), Proof::X509(CertificateRule::default())).await;
+    let mut peer = SecurePeer::new(&server).await;
+    peer.connect_with(pinned.client(&own)).await.expect("in");
+    let location = peer.register("ep=urn:pinned&lwm2m=1.1&lt=60").await;
+    keys.replace(material(&[7]));
+    // With the keys of now, and after all shards have heard of them.
+    let mut late = SecurePeer::new(&server).await;
+    late.connect_with(pinned.client(&own)).await.expect("in");
+    assert!(peer.post(&location).await.is_success());
+    let continued = peer.resume_with(pinned.client(&own)).await;
+    assert!(continued.expect("a session"), "it was not continued");
 }
 
 #[tokio::test]

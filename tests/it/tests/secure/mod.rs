@@ -3,7 +3,7 @@
 mod credentials;
 mod device;
 mod ends;
-mod keys;
+pub(crate) mod keys;
 pub(crate) mod peer;
 mod visiting;
 mod waiting;
@@ -16,9 +16,10 @@ use lwm2m_dtls::Failure;
 use lwm2m_server::credentials::{
     Credential, CredentialId, CredentialStore, MemoryCredentials, NamePattern, Proof, SecretKey,
 };
-use lwm2m_server::{EventKind, Listener, RequestError, Server, ServerConfig};
+use lwm2m_server::{EventKind, Listener, RequestError, Server, ServerConfig, StartError};
 
 use crate::peer::{event, refusal};
+use crate::site::in_time;
 use peer::SecurePeer;
 
 pub(crate) const KEY: &[u8] = b"sixteen bytes ok";
@@ -52,15 +53,22 @@ async fn server_at(
     let mut config = ServerConfig::default();
     config.shards = 2;
     configure(&mut config);
-    let server = Server::builder()
-        .config(config)
-        .listen(Listener::coaps(([127, 0, 0, 1], port).into()))
-        .listen(Listener::coap(([127, 0, 0, 1], 0).into()))
-        .credentials(store.clone())
-        .start()
-        .await
-        .expect("the server starts");
-    (server, store)
+    let starting = async {
+        loop {
+            let started = Server::builder()
+                .config(config.clone())
+                .listen(Listener::coaps(([127, 0, 0, 1], port).into()))
+                .listen(Listener::coap(([127, 0, 0, 1], 0).into()))
+                .credentials(store.clone())
+                .start();
+            match started.await {
+                // A port that was ours before may be that of another test for a while.
+                Err(StartError::Bind { .. }) if port != 0 => tokio::task::yield_now().await,
+                started => return started.expect("the server starts"),
+            }
+        }
+    };
+    (in_time(starting).await, store)
 }
 
 pub(crate) fn psk(id: &str, identity: &[u8], key: &[u8]) -> Credential {

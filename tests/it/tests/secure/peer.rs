@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::peer::{Incoming, OBJECTS, Outgoing, Peer};
 
 /// How long a test waits for what has to come.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct SecurePeer {
     /// Writes requests; its socket is ours.
@@ -66,8 +66,13 @@ impl SecurePeer {
 
     /// Continues the session from another port; true when the server knew it.
     pub(crate) async fn resume(&mut self, identity: &[u8], key: &[u8]) -> Result<bool, Failure> {
+        let config = ClientConfig::psk(identity, Psk::new(key).expect("a key"));
+        self.resume_with(config).await
+    }
+
+    /// The same with other credentials.
+    pub(crate) async fn resume_with(&mut self, mut config: ClientConfig) -> Result<bool, Failure> {
         let session = self.session.expect("connected");
-        let mut config = ClientConfig::psk(identity, Psk::new(key).expect("a key"));
         config.resume = self.dtls.resumption(session);
         self.move_to_another_port().await;
         self.handshake(config).await
@@ -95,7 +100,7 @@ impl SecurePeer {
                 }
                 self.flush().await;
                 let mut buffer = [0; 2048];
-                let length = self.datagram(&mut buffer).await;
+                let length = self.plain.datagram(&mut buffer).await;
                 self.dtls
                     .handle(Instant::now(), server, &mut buffer[..length]);
             }
@@ -129,7 +134,7 @@ impl SecurePeer {
         let search = async {
             loop {
                 let mut buffer = [0; 2048];
-                let length = self.datagram(&mut buffer).await;
+                let length = self.plain.datagram(&mut buffer).await;
                 let datagram = &mut buffer[..length];
                 self.dtls.handle(Instant::now(), server, datagram);
                 while let Some(event) = self.dtls.poll_event() {
@@ -156,7 +161,7 @@ impl SecurePeer {
         let search = async {
             loop {
                 let mut buffer = [0; 2048];
-                let length = self.datagram(&mut buffer).await;
+                let length = self.plain.datagram(&mut buffer).await;
                 self.dtls
                     .handle(Instant::now(), server, &mut buffer[..length]);
                 while let Some(event) = self.dtls.poll_event() {
@@ -200,13 +205,6 @@ impl SecurePeer {
     pub(crate) async fn post(&mut self, path: &str) -> Code {
         let request = self.plain.request(Code::POST, path);
         self.exchange(request).await.code
-    }
-
-    async fn datagram(&self, buffer: &mut [u8]) -> usize {
-        let received = self.plain.socket.recv_from(buffer).await;
-        let (length, from) = received.expect("received");
-        assert_eq!(from, self.plain.server);
-        length
     }
 
     /// Sends what waits to be sent.

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::peer::OBJECTS;
 
 /// How long a test waits for what has to come.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The longest message that the device takes, in bytes.
 pub(crate) const MESSAGE_MAX: usize = 4096;

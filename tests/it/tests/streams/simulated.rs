@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lwm2m_core::Path;
 use lwm2m_device::{Device, DeviceBuilder, DeviceEvent, DeviceHandle, Retry};
-use lwm2m_server::Server;
+use lwm2m_server::{Server, StartError};
 use tokio::sync::broadcast;
 
 use super::peer;
@@ -89,11 +89,17 @@ async fn a_device_waits_for_a_server_that_is_not_there() {
     .await;
     assert!(reason.starts_with("no connection"), "{reason}");
     drop(taken);
-    let _server = Server::builder()
-        .listen(lwm2m_server::Listener::coap_tcp(address))
-        .start()
-        .await
-        .expect("the port is free again");
+    let starting = async {
+        loop {
+            let listener = lwm2m_server::Listener::coap_tcp(address);
+            match Server::builder().listen(listener).start().await {
+                // Another test may have the port for a moment.
+                Err(StartError::Bind { .. }) => tokio::task::yield_now().await,
+                started => return started.expect("the server starts"),
+            }
+        }
+    };
+    let _server = in_time(starting).await;
     until(&mut doings, |event| {
         matches!(event, DeviceEvent::Registered { .. }).then_some(())
     })

@@ -1,7 +1,7 @@
 //! The 1.1 device of aiocoap under OSCORE, in both directions.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, ensure};
@@ -14,8 +14,14 @@ const PEER: &str = "aiocoap";
 const ENDPOINT: &str = "aiocoap-oscore";
 const SECRET: &str = "0102030405060708090a0b0c0d0e0f10";
 const SALT: &str = "9e7ca92223786340";
-const RECIPIENT_ID: &str = "dev1";
-const SENDER_ID: &str = "srv";
+
+/// A context by which server and device know each other: its id, as in the id of the credential; how
+/// the server knows the device, and the device the server.
+struct Known {
+    id: &'static str,
+    recipient: &'static str,
+    sender: &'static str,
+}
 
 pub(super) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::Result<()> {
     let python = match super::install_oscore(root) {
@@ -26,39 +32,18 @@ pub(super) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::
         }
     };
     let folder = tempfile::tempdir()?;
-    let start = |name: &str, secret: &str| {
-        let context = folder.path().join(name);
-        fs::create_dir(&context)?;
-        let settings = serde_json::json!({
-            "secret_hex": secret, "salt_hex": SALT,
-            "sender-id_ascii": RECIPIENT_ID, "recipient-id_ascii": SENDER_ID,
-        });
-        fs::write(context.join("settings.json"), settings.to_string())?;
-        super::start(
-            root,
-            &python,
-            &server.uri("coap")?,
-            ENDPOINT,
-            Some(&context),
-        )
+    let folder = folder.path();
+    let uri = server.uri("coap")?;
+    let known = Known {
+        id: ENDPOINT,
+        recipient: "dev1",
+        sender: "srv",
     };
-    let secret = folder.path().join("secret");
-    fs::write(&secret, SECRET)?;
-    server.cli(&[
-        "credentials",
-        "add",
-        ENDPOINT,
-        "--id",
-        ENDPOINT,
-        "--recipient-id",
-        RECIPIENT_ID,
-        "--sender-id",
-        SENDER_ID,
-        "--master-salt",
-        SALT,
-        "--secret-file",
-        &secret.to_string_lossy(),
-    ])?;
+    known.add(server, folder, ENDPOINT, SECRET)?;
+    let start = |name: &str, secret: &str| {
+        let context = known.keep(folder, name, secret)?;
+        super::start(root, &python, &uri, ENDPOINT, Some(&context))
+    };
 
     report.scenario(PEER, "oscore: another secret, refused", || {
         let events = server.events()?;
@@ -72,22 +57,38 @@ pub(super) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::
         Ok(())
     });
     let mut device = start("good", SECRET)?;
-    report.scenario(PEER, "oscore: register", || {
+    live(server, report, &mut device, ENDPOINT, "oscore");
+    report.scenario(PEER, "oscore: without it, refused", || {
+        let device = super::start(root, &python, &uri, ENDPOINT, None)?;
+        device.hear("refused").context("it was let in")?;
+        Ok(())
+    });
+    over_tcp(root, &python, server, folder, report)?;
+    report.scenario(PEER, "oscore: bootstrap, then register", || {
+        bootstrap(root, &python, server, folder)
+    });
+    Ok(())
+}
+
+/// The device that registers under OSCORE, in both directions until it goes.
+fn live(server: &Server, report: &mut Report, device: &mut Peer, endpoint: &str, how: &str) {
+    let named = |what: &str| format!("{how}: {what}");
+    report.scenario(PEER, &named("register"), || {
         device.hear("registered /rd/")?;
-        let client = server.cli(&["client", ENDPOINT])?;
+        let client = server.cli(&["client", endpoint])?;
         ensure!(client.to_string().contains("oscore"), "{client}");
         Ok(())
     });
-    report.scenario(PEER, "oscore: read, write, execute", || {
-        let value = server.read(ENDPOINT, "/3/0/0", &["--format", "text"])?;
+    report.scenario(PEER, &named("read, write, execute"), || {
+        let value = server.read(endpoint, "/3/0/0", &["--format", "text"])?;
         expect("/3/0/0", &value, "aiocoap")?;
-        server.cli(&["write", ENDPOINT, "/3/0/14", "+03:00", "--format", "text"])?;
+        server.cli(&["write", endpoint, "/3/0/14", "+03:00", "--format", "text"])?;
         device.hear("written /3/0/14 +03:00")?;
-        server.cli(&["exec", ENDPOINT, "/3/0/4", "0='now'"])?;
+        server.cli(&["exec", endpoint, "/3/0/4", "0='now'"])?;
         device.hear("executed 0='now'")?;
         let paths = [
             "read",
-            ENDPOINT,
+            endpoint,
             "/3/0/0",
             "/3303/0/5700",
             "--format",
@@ -99,51 +100,101 @@ pub(super) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::
             "21.5",
         )
     });
-    report.scenario(PEER, "oscore: observe, notify, cancel", || {
-        super::observe(server, &mut device, ENDPOINT)
+    report.scenario(PEER, &named("observe, notify, cancel"), || {
+        super::observe(server, device, endpoint)
     });
-    report.scenario(PEER, "oscore: send, update, de-register", || {
+    report.scenario(PEER, &named("send, update, de-register"), || {
         device.tell("send")?;
         device.hear("sent 2.04")?;
         device.tell("update")?;
         device.hear("updated 2.04")?;
         device.tell("stop")?;
         device.hear("deregistered 2.02")?;
-        server.wait_registered(ENDPOINT, false)
+        server.wait_registered(endpoint, false)
     });
-    report.scenario(PEER, "oscore: without it, refused", || {
-        let device = super::start(root, &python, &server.uri("coap")?, ENDPOINT, None)?;
-        device.hear("refused").context("it was let in")?;
-        Ok(())
-    });
-    report.scenario(PEER, "oscore: bootstrap, then register", || {
-        bootstrap(root, &python, server, folder.path())
-    });
+}
+
+/// The same over the connection that the device makes.
+fn over_tcp(
+    root: &Path,
+    python: &Path,
+    server: &Server,
+    folder: &Path,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    const ENDPOINT: &str = "aiocoap-oscore-tcp";
+    const SECRET: &str = "c102030405060708090a0b0c0d0e0f10";
+    let known = Known {
+        id: ENDPOINT,
+        recipient: "dev2",
+        sender: "srv2",
+    };
+    known.add(server, folder, ENDPOINT, SECRET)?;
+    let context = known.keep(folder, "tcp", SECRET)?;
+    let uri = server.uri("coap+tcp")?;
+    let mut device = super::start(root, python, &uri, ENDPOINT, Some(&context))?;
+    live(server, report, &mut device, ENDPOINT, "oscore over tcp");
     Ok(())
+}
+
+impl Known {
+    /// Adds the context at the server.
+    fn add(
+        &self,
+        server: &Server,
+        folder: &Path,
+        endpoint: &str,
+        secret: &str,
+    ) -> anyhow::Result<()> {
+        let file = folder.join(format!("{}.hex", self.id));
+        fs::write(&file, secret)?;
+        let file = file.to_string_lossy();
+        let ids = ["--recipient-id", self.recipient, "--sender-id", self.sender];
+        let rest = ["--master-salt", SALT, "--secret-file", &file];
+        let add = ["credentials", "add", endpoint, "--id", self.id];
+        server.cli(&[&add[..], &ids, &rest].concat())?;
+        Ok(())
+    }
+
+    /// Writes the context for the device, in a folder of its own.
+    fn keep(&self, folder: &Path, name: &str, secret: &str) -> anyhow::Result<PathBuf> {
+        let context = folder.join(name);
+        fs::create_dir(&context)?;
+        let settings = serde_json::json!({
+            "secret_hex": secret, "salt_hex": SALT,
+            "sender-id_ascii": self.recipient, "recipient-id_ascii": self.sender,
+        });
+        fs::write(context.join("settings.json"), settings.to_string())?;
+        Ok(context)
+    }
 }
 
 /// A device bootstraps under one context, and registers under the other that it is given.
 fn bootstrap(root: &Path, python: &Path, server: &Server, folder: &Path) -> anyhow::Result<()> {
     const ENDPOINT: &str = "boot-oscore";
-    let contexts = [
-        ("first", "b1", "s1", "a102030405060708090a0b0c0d0e0f10"),
-        ("given", "b2", "s2", "b102030405060708090a0b0c0d0e0f10"),
-    ];
-    for (name, recipient, sender, secret) in contexts {
-        let file = folder.join(format!("{name}.hex"));
-        fs::write(&file, secret)?;
-        let id = format!("{ENDPOINT}-{name}");
-        let ids = ["--recipient-id", recipient, "--sender-id", sender];
-        let rest = ["--secret-file", &file.to_string_lossy()];
-        let add = ["credentials", "add", ENDPOINT, "--id", &id];
-        server.cli(&[&add[..], &ids, &rest].concat())?;
-        let settings = serde_json::json!({
-            "secret_hex": secret,
-            "sender-id_ascii": recipient, "recipient-id_ascii": sender,
-        });
-        let context = folder.join(name);
-        fs::create_dir(&context)?;
-        fs::write(context.join("settings.json"), settings.to_string())?;
+    for (name, id, recipient, sender, secret) in [
+        (
+            "first",
+            "boot-oscore-first",
+            "b1",
+            "s1",
+            "a102030405060708090a0b0c0d0e0f10",
+        ),
+        (
+            "given",
+            "boot-oscore-given",
+            "b2",
+            "s2",
+            "b102030405060708090a0b0c0d0e0f10",
+        ),
+    ] {
+        let known = Known {
+            id,
+            recipient,
+            sender,
+        };
+        known.add(server, folder, ENDPOINT, secret)?;
+        known.keep(folder, name, secret)?;
     }
     let plan = format!(
         "[[device]]\nendpoint = \"{ENDPOINT}\"\n[[device.server]]\nshort_server_id = 101\n\

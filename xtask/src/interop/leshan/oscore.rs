@@ -8,7 +8,7 @@ use anyhow::ensure;
 
 use super::super::peer::Peer;
 use super::super::report::Report;
-use super::super::server::Server;
+use super::super::server::{Server, expect};
 use super::{PEER, life, package};
 
 const ENDPOINT: &str = "leshan-oscore";
@@ -28,19 +28,23 @@ pub(super) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::
         folder.join("target/leshan-oscore-device-1.jar").display(),
         folder.join("target/lib").display()
     );
-    let start = |secret: &str| {
+    let start_with = |uri: &str, endpoint: &str, ids: [&str; 2], secret: &str, more: &[&str]| {
         let mut command = Command::new("java");
         command
             .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=error")
             .args(["-cp", &class_path, "interop.OscoreDevice"])
-            .arg(server.uri("coap")?)
-            .args([ENDPOINT, "300", "awake"])
+            .args([uri, endpoint, "300", "awake"])
             .arg(root.join("object-registry/objects/3303.xml"))
             .args(["mode=oscore", &format!("secret={secret}")])
             .arg(format!("salt={SALT}"))
-            .arg(format!("sender={RECIPIENT_ID}"))
-            .arg(format!("recipient={SENDER_ID}"));
+            .arg(format!("sender={}", ids[0]))
+            .arg(format!("recipient={}", ids[1]))
+            .args(more);
         Peer::start(command)
+    };
+    let start = |secret: &str| {
+        let ids = [RECIPIENT_ID, SENDER_ID];
+        start_with(&server.uri("coap")?, ENDPOINT, ids, secret, &[])
     };
     let secrets = tempfile::tempdir()?;
     let secret = secrets.path().join("secret");
@@ -56,8 +60,10 @@ pub(super) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::
         SALT,
         "--secret-file",
         &secret,
+        "--never-used",
     ];
     server.cli(&[&add[..], &context[..]].concat())?;
+    add_bootstrap(server, secrets.path())?;
 
     report.scenario(PEER, "oscore: another secret, refused", || {
         let events = server.events()?;
@@ -70,10 +76,61 @@ pub(super) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::
         );
         Ok(())
     });
-    // A context that was never used: the device, which does not repeat a request with an Echo, is not
+    // A context that is said to be new: the device, which does not repeat a request with an Echo, is not
     // challenged, and the server's numbers are no longer than it takes.
     report.scenario(PEER, "oscore: register, read, observe, update", || {
         life(server, ENDPOINT, start(SECRET)?, "oscore")
     });
+    report.scenario(
+        PEER,
+        "oscore: bootstrap, register, read, observe, update",
+        || {
+            let events = server.events()?;
+            let uri = server.bootstrap_uri("coap")?;
+            let [(_, ids, secret), _] = BOOTSTRAP;
+            let device = start_with(&uri, BOOTS, ids, secret, &["bootstrap=yes"])?;
+            device.hear("bootstrapped")?;
+            let finished = events.next("bootstrap_finished")?;
+            let found = finished["endpoint"].as_str().unwrap_or_default();
+            expect("the endpoint", found, BOOTS)?;
+            life(server, BOOTS, device, "oscore")
+        },
+    );
+    Ok(())
+}
+
+/// The device that bootstraps.
+const BOOTS: &str = "leshan-oscore-boots";
+
+/// Its context for the bootstrap server, and the one that it is given: name, ids, secret.
+const BOOTSTRAP: [(&str, [&str; 2], &str); 2] = [
+    ("first", ["lb1", "sb1"], "a112030405060708090a0b0c0d0e0f10"),
+    ("given", ["lb2", "sb2"], "b112030405060708090a0b0c0d0e0f10"),
+];
+
+/// Gives the server both contexts, and a plan with the other one.
+fn add_bootstrap(server: &Server, folder: &Path) -> anyhow::Result<()> {
+    for (name, [recipient, sender], secret) in BOOTSTRAP {
+        let file = folder.join(name);
+        fs::write(&file, secret)?;
+        let id = format!("{BOOTS}-{name}");
+        let add = ["credentials", "add", BOOTS, "--id", &id];
+        let ids = ["--recipient-id", recipient, "--sender-id", sender];
+        let rest = [
+            "--master-salt",
+            SALT,
+            "--secret-file",
+            &file.to_string_lossy(),
+            "--never-used",
+        ];
+        server.cli(&[&add[..], &ids, &rest].concat())?;
+    }
+    let plan = format!(
+        "[[device]]\nendpoint = \"{BOOTS}\"\n[[device.server]]\nshort_server_id = 101\n\
+         uri = \"{}\"\ncredential = \"oscore\"\n",
+        server.uri("coap")?
+    );
+    let plan = server.material.write("leshan-oscore-plan.toml", &plan)?;
+    server.cli(&["bootstrap", "import", &plan])?;
     Ok(())
 }

@@ -77,6 +77,17 @@ impl Exchange {
         anyhow::bail!("no answer, only: {}", self.said())
     }
 
+    /// Waits for as many bytes, and takes them.
+    pub(super) fn take(&mut self, count: usize) -> anyhow::Result<Vec<u8>> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.heard.len() < count {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let more = self.output.recv_timeout(left);
+            self.heard.extend(more.context("no further bytes")?);
+        }
+        Ok(self.heard.drain(..count).collect())
+    }
+
     /// True when these bytes came.
     pub(super) fn heard(&mut self, bytes: &[u8]) -> bool {
         self.heard.extend(self.output.try_iter().flatten());

@@ -15,6 +15,7 @@ mod running;
 mod scandium;
 mod servers;
 mod stacks;
+mod streams;
 mod target;
 mod tls;
 
@@ -30,7 +31,9 @@ use programs::{KEY, Program};
 use rows::Rows;
 use servers::Server;
 use stacks::Stack;
+pub(super) use streams::{bootstrap as bootstrap_over_tls, registered as register_over_tls};
 use target::Target;
+pub(super) use tls::{gnutls as gnutls_over_tls, openssl as openssl_over_tls};
 
 const GOOD: Credential = Credential::Psk("dev1", KEY);
 
@@ -65,6 +68,15 @@ pub(crate) fn run_binary(root: &Path, server: &Binary, report: &mut Report) -> a
     tls::aiocoap(root, server, report);
     binary::leshan(root, server, report);
     Ok(())
+}
+
+/// The binary without OpenSSL: pre-shared keys over TLS are its own engine's.
+pub(crate) fn run_plain_binary(root: &Path, report: &mut Report) -> anyhow::Result<()> {
+    Program::OpenSsl.install(root)?;
+    Program::GnuTls.install(root)?;
+    let server = Binary::start_plain(root, tls::OWN_SUITES)?;
+    binary::add_credentials(&server)?;
+    tls::own_engine(&server, report)
 }
 
 /// The engine of `lwm2m-dtls` by itself: as a server, then as a client.

@@ -11,6 +11,7 @@ use super::binary::{ENDPOINT, identified, refused};
 use super::exchange::Exchange;
 use super::material::Material;
 use super::programs::{Credential, hex, libcoap};
+use super::streams::{CREATED, register};
 use super::{BAD_CERTIFICATES, BAD_KEYS, GOOD};
 
 /// What a program is told to agree on: version, suite of certificates, suite of keys.
@@ -40,6 +41,51 @@ const GNUTLS: [Agreement; 2] = [
         suites: &["AES-128-GCM", "AES-128-CCM"],
     },
 ];
+
+/// The suites of [`own_engine`], as the configuration names them.
+pub(super) const OWN_SUITES: &str = r#"suites = [
+    "TLS_PSK_WITH_AES_128_CCM_8", "TLS_PSK_WITH_AES_128_CCM", "TLS_PSK_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8",
+]
+"#;
+
+/// Pre-shared keys of TLS 1.2 at a binary without OpenSSL: registered, refused, bootstrapped.
+pub(super) fn own_engine(server: &Server, report: &mut Report) -> anyhow::Result<()> {
+    let port = server.port("coaps+tcp")?;
+    let material = &server.material;
+    let [by_openssl, by_gnutls] = [&OPENSSL[0], &GNUTLS[0]];
+    report.scenario("openssl", "own engine of tls 1.2: psk", || {
+        each_key(server, by_openssl, |credential, suite| {
+            openssl(material, port, by_openssl.version, credential, suite)
+        })
+    });
+    report.scenario("gnutls", "own engine of tls 1.2: psk", || {
+        each_key(server, by_gnutls, |credential, suite| {
+            gnutls(material, port, by_gnutls.version, credential, suite)
+        })
+    });
+    report.scenario("gnutls", "own engine of tls 1.2: rpk", || {
+        let credential = Credential::Rpk("client");
+        let command = gnutls(material, port, "TLS1.2", credential, "AES-128-CCM-8");
+        Exchange::start(command, &register(ENDPOINT))?.hear(CREATED)?;
+        identified(server, "rpk")?;
+        let stranger = Credential::Rpk("strange");
+        let command = gnutls(material, port, "TLS1.2", stranger, "AES-128-CCM-8");
+        refused(server, command, &register(ENDPOINT), "rpk-unknown")
+    });
+    let plan = material.write("plan.toml", &super::streams::plan(ENDPOINT, server)?)?;
+    server.cli(&["bootstrap", "import", &plan])?;
+    let port = server.bootstrap_port("coaps+tcp")?;
+    report.scenario("openssl", "own engine of tls 1.2: bootstrap psk", || {
+        let command = openssl(material, port, "-tls1_2", GOOD, "PSK-AES128-CCM8");
+        super::streams::bootstrap(server, command, ENDPOINT).map(drop)
+    });
+    report.scenario("gnutls", "own engine of tls 1.2: bootstrap psk", || {
+        let command = gnutls(material, port, "TLS1.2", GOOD, "AES-128-CCM-8");
+        super::streams::bootstrap(server, command, ENDPOINT).map(drop)
+    });
+    Ok(())
+}
 
 /// Every program in every mode that it has, and what is refused.
 pub(super) fn programs(server: &Server, report: &mut Report) -> anyhow::Result<()> {
@@ -75,7 +121,7 @@ pub(super) fn programs(server: &Server, report: &mut Report) -> anyhow::Result<(
         keys(server, report, "openssl", &name, |report, name| {
             report.scenario("openssl", name, || {
                 each_key(server, agreement, |credential, suite| {
-                    openssl(port, agreement.version, credential, suite)
+                    openssl(material, port, agreement.version, credential, suite)
                 })
             });
         });
@@ -92,17 +138,18 @@ pub(super) fn programs(server: &Server, report: &mut Report) -> anyhow::Result<(
         let command =
             |credential| gnutls(material, port, agreement.version, credential, "AES-128-GCM");
         report.scenario("gnutls", &name("x509"), || {
-            let mut good = Exchange::start(command(Credential::X509("client")), &register())?;
+            let mut good =
+                Exchange::start(command(Credential::X509("client")), &register(ENDPOINT))?;
             good.hear(CREATED)?;
             identified(server, "x509")?;
             for (credential, reason) in BAD_CERTIFICATES {
-                refused(server, command(credential), &register(), reason)?;
+                refused(server, command(credential), &register(ENDPOINT), reason)?;
             }
             Ok(())
         });
         let raw = command(Credential::Rpk("client"));
         report.scenario("gnutls", &name("rpk"), || {
-            Exchange::start(raw, &register())?.hear(CREATED)?;
+            Exchange::start(raw, &register(ENDPOINT))?.hear(CREATED)?;
             identified(server, "rpk")
         });
     }
@@ -170,25 +217,45 @@ fn each_key(
     command: impl Fn(Credential, &str) -> Command,
 ) -> anyhow::Result<()> {
     for suite in agreement.suites {
-        let mut good = Exchange::start(command(GOOD, suite), &register())?;
+        let mut good = Exchange::start(command(GOOD, suite), &register(ENDPOINT))?;
         good.hear(CREATED).with_context(|| suite.to_string())?;
         identified(server, "psk")?;
     }
     for (credential, reason) in BAD_KEYS {
         let suite = agreement.suites.first().context("a suite")?;
-        refused(server, command(credential, suite), &register(), reason)?;
+        refused(
+            server,
+            command(credential, suite),
+            &register(ENDPOINT),
+            reason,
+        )?;
     }
     Ok(())
 }
 
-fn openssl(port: u16, version: &str, credential: Credential, suite: &str) -> Command {
+pub(crate) fn openssl(
+    material: &Material,
+    port: u16,
+    version: &str,
+    credential: Credential,
+    suite: &str,
+) -> Command {
     let mut command = Command::new("openssl");
     command
         .args(["s_client", version, "-quiet", "-no_ign_eof", "-connect"])
         .arg(format!("127.0.0.1:{port}"))
         .args(["-alpn", "coap"]);
-    if let Credential::Psk(identity, key) = credential {
-        command.args(["-psk_identity", identity, "-psk", &hex(key)]);
+    match credential {
+        Credential::Psk(identity, key) => {
+            command.args(["-psk_identity", identity, "-psk", &hex(key)]);
+        }
+        Credential::X509(name) => {
+            command
+                .args(["-cert", &material.file(&format!("{name}.pem"))])
+                .args(["-key", &material.file(&format!("{name}.key"))])
+                .args(["-CAfile", &material.file("ca.pem"), "-verify_return_error"]);
+        }
+        Credential::Rpk(_) | Credential::NoCertificate => {}
     }
     match suite.starts_with("TLS_") {
         true => command.args(["-ciphersuites", suite]),
@@ -197,7 +264,7 @@ fn openssl(port: u16, version: &str, credential: Credential, suite: &str) -> Com
     command
 }
 
-fn gnutls(
+pub(crate) fn gnutls(
     material: &Material,
     port: u16,
     version: &str,
@@ -232,30 +299,4 @@ fn gnutls(
     };
     command.arg("localhost");
     command
-}
-
-/// The code and the token of a 2.01 to [`register`].
-const CREATED: &[u8] = b"\x41tokn";
-
-/// A CSM and a Register, without a line feed but at the end.
-fn register() -> Vec<u8> {
-    const EXTENDED: usize = 13;
-    let mut options = b"\xb2rd\x11\x28".to_vec();
-    let items = [
-        format!("ep={ENDPOINT}"),
-        "lt=120".into(),
-        "lwm2m=1.1".into(),
-        "b=T".into(),
-    ];
-    for (index, item) in items.iter().enumerate() {
-        let delta = if index == 0 { 3 } else { 0 };
-        options.push(delta << 4 | item.len() as u8);
-        options.extend(item.as_bytes());
-    }
-    options.extend(b"\xff</1/0>,</3/0>\n");
-    let mut bytes = vec![0, 0xe1];
-    bytes.extend([0xd4, (options.len() - EXTENDED) as u8, 0x02]);
-    bytes.extend(b"tokn");
-    bytes.extend(options);
-    bytes
 }

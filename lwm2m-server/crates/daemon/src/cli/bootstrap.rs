@@ -105,7 +105,7 @@ pub(crate) fn run(api: &Api, command: &Command, json: bool) -> anyhow::Result<()
             match json {
                 true => as_json(&json!({ "removed": endpoints })),
                 false => {
-                    println!("removed; devices that have their accounts keep them");
+                    say!("removed; devices that have their accounts keep them");
                     Ok(())
                 }
             }
@@ -116,7 +116,7 @@ pub(crate) fn run(api: &Api, command: &Command, json: bool) -> anyhow::Result<()
             if json {
                 return as_json(&answer);
             }
-            println!("{} plans added", text(&answer, "added"));
+            say!("{} plans added", text(&answer, "added"));
             Ok(())
         }
     }

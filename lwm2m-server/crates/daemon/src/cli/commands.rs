@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::api::{Api, Method};
 use super::bodies::{at, composite_to_object, object, observe_body, pairs_to_object, write_body};
-use super::{bootstrap, credentials, follow, show};
+use super::{bootstrap, credentials, follow, observe_rules, show};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -128,6 +128,9 @@ pub(crate) enum Command {
         #[arg(long)]
         passive: bool,
     },
+    /// What the server observes on devices by itself.
+    #[command(subcommand)]
+    ObserveRules(observe_rules::Command),
     /// What is written into devices that bootstrap.
     #[command(subcommand)]
     Bootstrap(bootstrap::Command),
@@ -340,6 +343,7 @@ pub(crate) fn run(api: &Api, command: &Command, json: bool) -> anyhow::Result<()
                 json,
             )
         }
+        Command::ObserveRules(command) => observe_rules::run(api, command, json),
         Command::Bootstrap(command) => bootstrap::run(api, command, json),
         Command::Credentials(command) => credentials::run(api, command, json),
         Command::Events { endpoint } => follow::everything(api, endpoint.as_deref(), json),

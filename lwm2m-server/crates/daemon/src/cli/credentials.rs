@@ -119,6 +119,10 @@ pub(crate) struct Add {
     /// The ID Context.
     #[arg(long, value_name = "HEX")]
     id_context: Option<String>,
+    /// Nobody has ever protected a message with this OSCORE context, on this server or another: its
+    /// device is not challenged with an Echo when it first comes, which some cannot answer.
+    #[arg(long)]
+    never_used: bool,
 }
 
 pub(crate) fn run(api: &Api, command: &Command, json: bool) -> anyhow::Result<()> {
@@ -142,7 +146,7 @@ pub(crate) fn run(api: &Api, command: &Command, json: bool) -> anyhow::Result<()
             match json {
                 true => as_json(&json!({ "removed": ids })),
                 false => {
-                    println!("removed; its sessions and registrations have ended");
+                    say!("removed; its sessions and registrations have ended");
                     Ok(())
                 }
             }
@@ -168,7 +172,7 @@ pub(crate) fn run(api: &Api, command: &Command, json: bool) -> anyhow::Result<()
             let generated = api.call(body, "/credentials/generate", &[])?;
             one(&generated, json)?;
             if !json {
-                println!("The key is shown this once: give it to the device now.");
+                say!("The key is shown this once: give it to the device now.");
             }
             Ok(())
         }
@@ -204,6 +208,9 @@ impl Add {
         ] {
             document.extend(value.map(|value| (field.to_owned(), value.into())));
         }
+        if self.never_used {
+            document.insert("never_used".to_owned(), true.into());
+        }
         document.insert("endpoints".to_owned(), json!(self.endpoints));
         Ok(Value::Object(document))
     }
@@ -227,10 +234,10 @@ fn import(api: &Api, file: &Path, format: Option<&str>, json: bool) -> anyhow::R
     if json {
         return as_json(&answer);
     }
-    println!("{} credentials added", text(&answer, "added"));
+    say!("{} credentials added", text(&answer, "added"));
     for warning in array(answer.get("warnings").unwrap_or(&Value::Null)) {
         let of = |key| text(warning, key);
-        println!("warning: {}: {}", of("id"), of("message"));
+        say!("warning: {}: {}", of("id"), of("message"));
     }
     Ok(())
 }
@@ -314,10 +321,10 @@ fn one(credential: &Value, json: bool) -> anyhow::Result<()> {
             .collect(),
     );
     for warning in array(credential.get("warnings").unwrap_or(&Value::Null)) {
-        println!("warning: {}", text(warning, "message"));
+        say!("warning: {}", text(warning, "message"));
         match text(warning, "hint").as_str() {
             "" => {}
-            hint => println!("hint: {hint}"),
+            hint => say!("hint: {hint}"),
         }
     }
     Ok(())

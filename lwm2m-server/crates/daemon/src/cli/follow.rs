@@ -44,10 +44,10 @@ pub(crate) fn observation(
                 show::values(&data, json)?;
             }
             "observation_ended" if of_this => {
-                eprintln!("the observation ended: {}", reason(&data));
+                remark!("the observation ended: {}", reason(&data));
                 return Ok(());
             }
-            "lagged" => eprintln!("some notifications were lost: this terminal is too slow"),
+            "lagged" => remark!("some notifications were lost: this terminal is too slow"),
             _ => {}
         }
     }
@@ -61,7 +61,7 @@ pub(crate) fn begun(started: &Value, json: bool) -> anyhow::Result<Option<u64>> 
     show::values(started, json)?;
     let id = started.get("observation").and_then(Value::as_u64);
     if id.is_none() {
-        eprintln!("the device answered with its value but does not observe this path");
+        remark!("the device answered with its value but does not observe this path");
     }
     Ok(id)
 }
@@ -103,7 +103,7 @@ pub(crate) fn everything(api: &Api, endpoint: Option<&str>, json: bool) -> anyho
         if json {
             show::as_json(&json!({ "event": event.name, "data": event.data }))?;
         } else {
-            println!(
+            say!(
                 "{}  {:<20} {:<24} {}",
                 text(&event.data, "at"),
                 event.name.replace('_', " "),

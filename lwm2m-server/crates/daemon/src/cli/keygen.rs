@@ -67,8 +67,8 @@ pub(crate) fn run(arguments: &Arguments, as_json: bool) -> anyhow::Result<()> {
         server(arguments)?
     };
     match as_json {
-        true => println!("{}", made.document()),
-        false => print!("{}", made.text()),
+        true => say!("{}", made.document()),
+        false => crate::output::text(&made.text()),
     }
     Ok(())
 }
@@ -373,11 +373,17 @@ fn write_file(path: &Path, content: &[u8], mode: u32) -> std::io::Result<()> {
     std::fs::rename(&unfinished, path)
 }
 
-fn new_key() -> anyhow::Result<KeyPair> {
+/// A key for certificates and raw public keys.
+pub(super) fn new_key() -> anyhow::Result<KeyPair> {
     Ok(KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?)
 }
 
-fn parameters(common_name: &str, names: &[String], days: u32) -> anyhow::Result<CertificateParams> {
+/// What certificates of a name begin with.
+pub(super) fn parameters(
+    common_name: &str,
+    names: &[String],
+    days: u32,
+) -> anyhow::Result<CertificateParams> {
     if common_name.is_empty() || common_name.chars().any(char::is_control) {
         bail!("a name is at least one character, and none of them a control character");
     }

@@ -8,6 +8,7 @@ mod credentials;
 mod events;
 mod follow;
 pub(crate) mod keygen;
+mod observe_rules;
 pub(crate) mod plugin;
 mod show;
 mod table;
@@ -42,9 +43,12 @@ pub(crate) fn run(arguments: &ApiArguments, command: &Command) -> anyhow::Result
 
 /// Says what went wrong: a sentence for people, the problem document for programs.
 pub(crate) fn print_error(error: &anyhow::Error, json: bool) {
-    match error.downcast_ref::<api::Problem>() {
-        Some(problem) if json => println!("{}", table::printable_json(&problem.document)),
-        _ if json => println!("{}", serde_json::json!({ "title": format!("{error:#}") })),
-        _ => eprintln!("error: {error:#}"),
+    let problem = error.downcast_ref::<api::Problem>();
+    let problem = problem.map(|problem| problem.document.clone());
+    let refused = error.downcast_ref::<plugin::Refused>();
+    match problem.or_else(|| refused.map(plugin::Refused::document)) {
+        Some(document) if json => say!("{}", table::printable_json(&document)),
+        _ if json => say!("{}", serde_json::json!({ "title": format!("{error:#}") })),
+        _ => remark!("error: {error:#}"),
     }
 }

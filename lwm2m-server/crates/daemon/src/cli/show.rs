@@ -128,7 +128,7 @@ pub(crate) fn values(answer: &Value, json: bool) -> anyhow::Result<()> {
         "The device has no value there.",
     );
     for fault in array(answer.get("faults").unwrap_or(&Value::Null)) {
-        eprintln!(
+        remark!(
             "not decoded: {} {}",
             text(fault, "path"),
             text(fault, "error")
@@ -174,25 +174,29 @@ pub(crate) fn observations(answer: &Value, json: bool) -> anyhow::Result<()> {
     if json {
         return as_json(answer);
     }
-    let rows = array(answer.get("observations").unwrap_or(&Value::Null))
-        .iter()
-        .map(|observation| {
-            let paths = array(observation.get("paths").unwrap_or(&Value::Null))
-                .iter()
-                .filter_map(Value::as_str)
-                .collect::<Vec<&str>>()
-                .join(" ");
-            vec![
-                text(observation, "id"),
-                paths,
-                text(observation, "notifications"),
-                match observation.get("planned").and_then(Value::as_bool) {
-                    Some(true) => "plan".to_owned(),
-                    _ => "request".to_owned(),
-                },
-            ]
-        })
-        .collect();
+    let paths = |observation: &Value| {
+        let paths = array(observation.get("paths").unwrap_or(&Value::Null)).iter();
+        let paths: Vec<&str> = paths.filter_map(Value::as_str).collect();
+        paths.join(" ")
+    };
+    let standing = array(answer.get("observations").unwrap_or(&Value::Null)).iter();
+    let standing = standing.map(|observation| {
+        vec![
+            text(observation, "id"),
+            paths(observation),
+            text(observation, "notifications"),
+            match observation.get("planned").and_then(Value::as_bool) {
+                Some(true) => "plan".to_owned(),
+                _ => "request".to_owned(),
+            },
+        ]
+    });
+    let withdrawn = array(answer.get("withdrawn").unwrap_or(&Value::Null)).iter();
+    let withdrawn = withdrawn.map(|observation| {
+        let made_by = "plan, and cancelled by hand".to_owned();
+        vec![String::new(), paths(observation), String::new(), made_by]
+    });
+    let rows = standing.chain(withdrawn).collect();
     print(
         &["id", "paths", "notifications", "made by"],
         rows,
@@ -220,21 +224,21 @@ pub(crate) fn models(answer: &Value, json: bool) -> anyhow::Result<()> {
 
 fn models_directory(directory: &Value) {
     let of = |key| text(directory, key);
-    println!("\n{} at {}", of("path"), of("loaded_at"));
+    say!("\n{} at {}", of("path"), of("loaded_at"));
     for change in ["added", "changed", "removed", "kept"] {
         let objects = directory.get(change).map(fact).unwrap_or_default();
         if !objects.is_empty() {
-            println!("{change}: {objects}");
+            say!("{change}: {objects}");
         }
     }
     if let Some(reason) = directory.get("reason") {
-        println!("{}; {}", text(reason, "message"), text(reason, "hint"));
+        say!("{}; {}", text(reason, "message"), text(reason, "hint"));
     }
     for finding in array(directory.get("findings").unwrap_or(&Value::Null)) {
         let of = |key| text(finding, key);
         let (file, line, severity) = (of("file"), of("line"), of("severity"));
         let advice = of("advice");
-        println!("{file}:{line}: {severity}: {}; {advice}", of("message"));
+        say!("{file}:{line}: {severity}: {}; {advice}", of("message"));
     }
 }
 
@@ -245,7 +249,7 @@ pub(crate) fn object_model(answer: &Value, json: bool) -> anyhow::Result<()> {
     }
     let of = |key| text(answer, key);
     let (id, version) = (of("id"), of("version"));
-    println!("/{id} {} {version}: {}", of("name"), of("description"));
+    say!("/{id} {} {version}: {}", of("name"), of("description"));
     let rows = array(answer.get("resources").unwrap_or(&Value::Null)).iter();
     let columns = ["id", "name", "operations", "type", "range", "unit"];
     let rows = rows
@@ -288,16 +292,16 @@ pub(crate) fn done(answer: &Value, json: bool) -> anyhow::Result<()> {
     let code = text(answer, "code");
     let created = text(answer, "created");
     match (code.is_empty(), created.is_empty()) {
-        (true, _) => println!("done"),
-        (false, true) => println!("{code}"),
-        (false, false) => println!("{code} {created}"),
+        (true, _) => say!("done"),
+        (false, true) => say!("{code}"),
+        (false, false) => say!("{code} {created}"),
     }
     Ok(())
 }
 
 /// One line of JSON.
 pub(crate) fn as_json(value: &Value) -> anyhow::Result<()> {
-    println!("{}", printable_json(value));
+    say!("{}", printable_json(value));
     Ok(())
 }
 

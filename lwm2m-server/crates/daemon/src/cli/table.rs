@@ -8,7 +8,7 @@ use serde_json::Value;
 /// there is no row.
 pub(crate) fn print(header: &[&str], rows: Vec<Vec<String>>, nothing: &str) {
     if rows.is_empty() {
-        println!("{nothing}");
+        say!("{nothing}");
         return;
     }
     let filled = |column: usize| {
@@ -21,7 +21,7 @@ pub(crate) fn print(header: &[&str], rows: Vec<Vec<String>>, nothing: &str) {
     for row in &rows {
         table.add_row(kept.iter().filter_map(|column| row.get(*column)));
     }
-    println!("{table}");
+    say!("{table}");
 }
 
 /// Prints facts, one a row, name and value.
@@ -30,7 +30,7 @@ pub(crate) fn print_facts(facts: Vec<(String, String)>) {
     for (name, value) in facts {
         table.add_row(vec![name, value]);
     }
-    println!("{table}");
+    say!("{table}");
 }
 
 fn empty_table() -> Table {

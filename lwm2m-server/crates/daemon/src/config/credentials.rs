@@ -15,6 +15,7 @@ pub(crate) struct CredentialsSection {
     poll_interval_s: u64,
     credentials_max: usize,
     patterns_max: usize,
+    file_bytes_max: u64,
 }
 
 impl Default for CredentialsSection {
@@ -25,6 +26,7 @@ impl Default for CredentialsSection {
             poll_interval_s: 1,
             credentials_max: limits.credentials_max,
             patterns_max: limits.patterns_max,
+            file_bytes_max: limits.file_bytes_max,
         }
     }
 }
@@ -47,6 +49,7 @@ impl CredentialsSection {
         let mut limits = CredentialLimits::default();
         limits.credentials_max = self.credentials_max;
         limits.patterns_max = self.patterns_max;
+        limits.file_bytes_max = self.file_bytes_max;
         let store = FileCredentials::open(&self.file, limits)?;
         if store.is_exposed() {
             let path = self.file.display();

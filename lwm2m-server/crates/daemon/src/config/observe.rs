@@ -1,12 +1,12 @@
 //! `[observe]`: what the server observes on devices by itself.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use lwm2m_core::Attributes;
+use anyhow::{anyhow, bail};
 use lwm2m_server::Limits;
-use lwm2m_server::observe::{ObserveRule, ObserveStrategies, ObserveStrategy};
+use lwm2m_server::observe::{ObserveRuleDocument, ObserveStrategies, ObserveStrategy, line_of};
 use serde::Deserialize;
 
 use super::set;
@@ -14,121 +14,122 @@ use super::set;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ObserveSection {
-    strategy: Strategy,
+    strategy: ObserveStrategy,
     paths: Vec<String>,
-    attributes: BTreeMap<String, toml::Table>,
+    attributes: BTreeMap<String, BTreeMap<String, toml::Value>>,
     format: Option<String>,
     delay_s: u64,
-    rule: Vec<RuleSection>,
+    pub(super) file: PathBuf,
+    poll_interval_s: u64,
+    rule: Vec<ObserveRuleDocument>,
     plans_parallel_max: Option<usize>,
     plans_waiting_max: Option<usize>,
     targets_max: Option<usize>,
+    rules_max: Option<usize>,
+    file_bytes_max: Option<u64>,
+    replans_per_second: Option<u32>,
     repairs_max: Option<usize>,
+    retries_max: Option<u32>,
+    retry_s: Option<u64>,
+    retry_longest_s: Option<u64>,
+    unanswered_max: Option<usize>,
+    unanswered_s: Option<u64>,
     looks_max: Option<usize>,
 }
 
 impl Default for ObserveSection {
     fn default() -> ObserveSection {
         ObserveSection {
-            strategy: Strategy::Plugin,
+            strategy: ObserveStrategy::Plugin,
             paths: Vec::new(),
             attributes: BTreeMap::new(),
             format: None,
             delay_s: 0,
+            file: PathBuf::from("observe.toml"),
+            poll_interval_s: 1,
             rule: Vec::new(),
             plans_parallel_max: None,
             plans_waiting_max: None,
             targets_max: None,
+            rules_max: None,
+            file_bytes_max: None,
+            replans_per_second: None,
             repairs_max: None,
+            retries_max: None,
+            retry_s: None,
+            retry_longest_s: None,
+            unanswered_max: None,
+            unanswered_s: None,
             looks_max: None,
         }
     }
 }
 
-/// The same for some devices.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RuleSection {
-    endpoint: String,
-    strategy: Strategy,
-    #[serde(default)]
-    paths: Vec<String>,
-    #[serde(default)]
-    attributes: BTreeMap<String, toml::Table>,
-    format: Option<String>,
-    #[serde(default)]
-    delay_s: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-enum Strategy {
-    #[serde(rename = "SINGLE")]
-    Single,
-    #[serde(rename = "COMPOSITE_ALL")]
-    CompositeAll,
-    #[serde(rename = "COMPOSITE_BY_OBJECT")]
-    CompositeByObject,
-    #[serde(rename = "plugin")]
-    Plugin,
-}
-
-impl Strategy {
-    fn strategy(self) -> ObserveStrategy {
-        match self {
-            Strategy::Single => ObserveStrategy::Single,
-            Strategy::CompositeAll => ObserveStrategy::CompositeAll,
-            Strategy::CompositeByObject => ObserveStrategy::CompositeByObject,
-            Strategy::Plugin => ObserveStrategy::Plugin,
-        }
-    }
-}
-
 impl ObserveSection {
-    /// The rules, checked as a whole; the section itself is the last one, for all devices.
-    pub(super) fn strategies(self) -> anyhow::Result<ObserveStrategies> {
+    /// The rules, checked as a whole; the section itself is the last one, for all devices. An error
+    /// names the line in `text`, which is what the section was read from.
+    pub(super) fn strategies(&self, text: &str) -> anyhow::Result<ObserveStrategies> {
         let mut limits = Limits::default();
         self.apply(&mut limits)?;
-        let mut strategies = ObserveStrategies::default();
-        let mut names = Vec::new();
-        for (at, rule) in self.rule.into_iter().enumerate() {
-            let name = format!(
-                "[[observe.rule]] {}, endpoint = \"{}\"",
-                at + 1,
-                rule.endpoint
-            );
-            let pattern = rule.endpoint.parse();
-            let pattern = pattern.map_err(|error| anyhow::anyhow!("{name}: {error}"))?;
-            let wish = Wish {
-                strategy: rule.strategy,
-                paths: rule.paths,
-                attributes: rule.attributes,
-                format: rule.format,
-                delay_s: rule.delay_s,
-            };
-            let rule = wish.rule().with_context(|| name.clone())?;
-            strategies = strategies.rule(rule.endpoint(pattern));
-            names.push(name);
-        }
-        let wish = Wish {
-            strategy: self.strategy,
-            paths: self.paths,
-            attributes: self.attributes,
-            format: self.format,
-            delay_s: self.delay_s,
-        };
+        let mut documents: Vec<(Option<usize>, &ObserveRuleDocument)> = self
+            .rule
+            .iter()
+            .enumerate()
+            .map(|(at, rule)| (Some(at), rule))
+            .collect();
+        let own = self.own();
         // Rules may be for all endpoints themselves.
-        if wish.says_something() {
-            strategies = strategies.rule(wish.rule().context("[observe]")?);
-            names.push("[observe]".to_owned());
+        if own != ObserveSection::default().own() {
+            documents.push((None, &own));
         }
-        match strategies.check(limits.observe_targets_max) {
-            Ok(()) => Ok(strategies),
-            Err(error) => {
-                let name = names
-                    .get(error.rule - 1)
-                    .map_or("[observe]", String::as_str);
-                bail!("{name}: {}", error.fault)
+        let place = |at: Option<usize>, endpoint: &str, key: &str| {
+            let section = match at {
+                Some(at) => format!("[[observe.rule]] {}, endpoint = \"{endpoint}\"", at + 1),
+                None => "[observe]".to_owned(),
+            };
+            match line_of(text, at, key) {
+                Some(line) => format!("line {line}: {section}"),
+                None => section,
             }
+        };
+        let mut strategies = ObserveStrategies::default();
+        for (at, document) in &documents {
+            let rule = document.rule();
+            let rule = rule.map_err(|error| {
+                let place = place(*at, &document.endpoint, error.key);
+                anyhow!("{place}: {error}")
+            })?;
+            strategies = strategies.rule(rule);
+        }
+        strategies.check(&limits).map_err(|error| {
+            let at = documents.get(error.rule - 1).and_then(|(at, _)| *at);
+            let place = place(at, &error.endpoint, error.fault.key());
+            anyhow!("{place}: {}", error.fault)
+        })?;
+        Ok(strategies)
+    }
+
+    /// Where rules that are set at run time are kept.
+    pub(super) fn file(&self) -> anyhow::Result<PathBuf> {
+        if self.file.as_os_str().is_empty() {
+            bail!("[observe] file = \"\": name a file, as in \"observe.toml\"");
+        }
+        Ok(self.file.clone())
+    }
+
+    pub(super) fn poll_interval(&self) -> Duration {
+        Duration::from_secs(self.poll_interval_s)
+    }
+
+    /// What the section says of devices that no rule is for.
+    fn own(&self) -> ObserveRuleDocument {
+        ObserveRuleDocument {
+            endpoint: "*".to_owned(),
+            strategy: self.strategy,
+            paths: self.paths.clone(),
+            format: self.format.clone(),
+            delay_s: self.delay_s,
+            attributes: self.attributes.clone(),
         }
     }
 
@@ -137,6 +138,11 @@ impl ObserveSection {
             ("plans_parallel_max", self.plans_parallel_max),
             ("plans_waiting_max", self.plans_waiting_max),
             ("targets_max", self.targets_max),
+            ("rules_max", self.rules_max),
+            (
+                "replans_per_second",
+                self.replans_per_second.map(|rate| rate as usize),
+            ),
             ("looks_max", self.looks_max),
         ] {
             if value == Some(0) {
@@ -152,63 +158,40 @@ impl ObserveSection {
             self.plans_waiting_max,
         );
         set(&mut limits.observe_targets_max, self.targets_max);
+        set(&mut limits.observe_rules_max, self.rules_max);
+        set(&mut limits.observe_file_bytes_max, self.file_bytes_max);
+        set(
+            &mut limits.observe_replans_per_second,
+            self.replans_per_second,
+        );
         set(&mut limits.observe_repairs_max, self.repairs_max);
         set(&mut limits.observe_looks_max, self.looks_max);
+        for (key, value) in [
+            ("retry_s", self.retry_s),
+            ("retry_longest_s", self.retry_longest_s),
+            ("unanswered_s", self.unanswered_s),
+            ("poll_interval_s", Some(self.poll_interval_s)),
+        ] {
+            if value.is_some_and(|seconds| !(1..=86_400).contains(&seconds)) {
+                bail!("[observe] {key}: use 1 to 86400");
+            }
+        }
+        set(&mut limits.observe_retries_max, self.retries_max);
+        set(
+            &mut limits.observe_retry_delay,
+            self.retry_s.map(Duration::from_secs),
+        );
+        set(
+            &mut limits.observe_retry_delay_max,
+            self.retry_longest_s.map(Duration::from_secs),
+        );
+        set(&mut limits.observe_unanswered_max, self.unanswered_max);
+        set(
+            &mut limits.observe_unanswered_time,
+            self.unanswered_s.map(Duration::from_secs),
+        );
         Ok(())
     }
-}
-
-/// What a rule says, wherever it stands.
-struct Wish {
-    strategy: Strategy,
-    paths: Vec<String>,
-    attributes: BTreeMap<String, toml::Table>,
-    format: Option<String>,
-    delay_s: u64,
-}
-
-impl Wish {
-    /// False for what the section says by default.
-    fn says_something(&self) -> bool {
-        let wants = !(self.paths.is_empty() && self.attributes.is_empty());
-        wants || self.strategy != Strategy::Plugin || self.format.is_some()
-    }
-
-    fn rule(self) -> anyhow::Result<ObserveRule> {
-        let mut rule = ObserveRule::new(self.strategy.strategy());
-        for text in &self.paths {
-            let path = text.parse();
-            let path =
-                path.with_context(|| format!("paths: {text:?}: write it as in \"/3/0/9\""))?;
-            rule = rule.path(path);
-        }
-        for (text, given) in &self.attributes {
-            let at = || format!("attributes for {text:?}");
-            let path = text.parse().with_context(at)?;
-            rule = rule.attributes(path, attributes(given).with_context(at)?);
-        }
-        if let Some(name) = &self.format {
-            let format = name.parse();
-            rule = rule.format(format.with_context(|| format!("format = {name:?}"))?);
-        }
-        Ok(rule.delay(Duration::from_secs(self.delay_s)))
-    }
-}
-
-/// `{ pmin = 10, gt = 30.0, con = true }`
-fn attributes(given: &toml::Table) -> anyhow::Result<Attributes> {
-    let mut attributes = Attributes::default();
-    for (name, value) in given {
-        let value = match value {
-            toml::Value::Boolean(truth) => u8::from(*truth).to_string(),
-            toml::Value::Integer(number) => number.to_string(),
-            toml::Value::Float(number) => number.to_string(),
-            toml::Value::String(text) => text.clone(),
-            other => bail!("{name} = {other}: use a number, true or false"),
-        };
-        attributes.set(name, Some(&value))?;
-    }
-    Ok(attributes)
 }
 
 #[cfg(test)]
@@ -217,7 +200,9 @@ mod tests {
     use super::*;
 
     fn strategies(text: &str) -> anyhow::Result<ObserveStrategies> {
-        Ok(toml::from_str::<Config>(text)?.settings()?.observe)
+        let mut config = toml::from_str::<Config>(text)?;
+        config.text = text.to_owned();
+        Ok(config.settings()?.observe.strategies)
     }
 
     #[test]
@@ -268,7 +253,8 @@ mod tests {
     #[test]
     fn limits_are_taken_over() {
         let text = "[observe]\nplans_parallel_max = 3\nplans_waiting_max = 4\ntargets_max = 5\n\
-                    repairs_max = 0\nlooks_max = 7\n";
+                    repairs_max = 0\nlooks_max = 7\nrules_max = 6\nreplans_per_second = 2\nretries_max = 0\nretry_s = 8\n\
+                    retry_longest_s = 9\nunanswered_max = 10\nunanswered_s = 11\n";
         let limits = toml::from_str::<Config>(text)
             .unwrap()
             .settings()
@@ -280,6 +266,13 @@ mod tests {
         assert_eq!(limits.observe_targets_max, 5);
         assert_eq!(limits.observe_repairs_max, 0);
         assert_eq!(limits.observe_looks_max, 7);
+        assert_eq!(limits.observe_rules_max, 6);
+        assert_eq!(limits.observe_replans_per_second, 2);
+        assert_eq!(limits.observe_retries_max, 0);
+        assert_eq!(limits.observe_retry_delay, Duration::from_secs(8));
+        assert_eq!(limits.observe_retry_delay_max, Duration::from_secs(9));
+        assert_eq!(limits.observe_unanswered_max, 10);
+        assert_eq!(limits.observe_unanswered_time, Duration::from_secs(11));
     }
 
     #[test]
@@ -337,6 +330,20 @@ mod tests {
             (
                 "[observe]\nplans_parallel_max = 0\n",
                 &["[observe] plans_parallel_max = 0", "1 or more"],
+            ),
+            ("[observe]\nretry_s = 0\n", &["retry_s", "1 to 86400"]),
+            (
+                "[observe]\nfile = \"\"\n",
+                &["[observe] file", "observe.toml"],
+            ),
+            (
+                "[server]\n\n[[observe.rule]]\nendpoint = \"a\"\nstrategy = \"plugin\"\n\n[[observe.rule]]\n\
+                 endpoint = \"b\"\nstrategy = \"SINGLE\"\npaths = [\n  \"/3\",\n]\ndelay_s = 90000\n",
+                &["line 13: [[observe.rule]] 2, endpoint = \"b\"", "a day"],
+            ),
+            (
+                "[observe]\nstrategy = \"SINGLE\"\npaths = [\"/3\"]\n[observe.attributes]\n\"/4\" = { pmin = 1 }\n",
+                &["line 4: [observe]", "not among the paths"],
             ),
         ] {
             let error = strategies(text).expect_err(text);

@@ -126,7 +126,12 @@ fn the_reference_has_every_key_with_its_default() {
     assert_eq!(reference.bootstrap, defaults.bootstrap);
     assert_eq!(reference.oscore, defaults.oscore);
     assert_eq!(reference.plugins, defaults.plugins);
-    assert_eq!(reference.observe, defaults.observe);
+    assert_eq!(reference.observe.strategies, defaults.observe.strategies);
+    assert_eq!(reference.observe.file, defaults.observe.file);
+    assert_eq!(
+        reference.observe.poll_interval,
+        defaults.observe.poll_interval
+    );
     assert_eq!(reference.http_limits, defaults.http_limits);
     let keys = [
         include_str!("dtls.rs"),

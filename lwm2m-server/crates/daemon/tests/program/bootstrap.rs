@@ -24,12 +24,19 @@ struct Running {
 
 impl Running {
     /// Starts one with a key for each of its two servers; `plans` are given the port.
-    fn start(plans: impl FnOnce(u16) -> Option<String>) -> Running {
+    fn start(plans: impl Fn(u16) -> Option<String>) -> Running {
+        // A port that was free may be somebody else's by the time that the server is there.
+        let mut ports = (0..10).map(|_| free_port());
+        let started = ports.find_map(|port| Running::at(port, plans(port)));
+        started.expect("the server starts; if not, it says why above")
+    }
+
+    /// The same at a port; none when it ends at once.
+    fn at(port: u16, plans: Option<String>) -> Option<Running> {
         let folder = tempfile::tempdir().expect("a folder");
         let write = |name: &str, text: String| {
             fs::write(folder.path().join(name), text).expect("written");
         };
-        let port = free_port();
         write(
             "lwm2m-server.toml",
             format!(
@@ -47,7 +54,7 @@ impl Running {
                  \"endpoints\":[\"meter-7\"]}}]"
             ),
         );
-        if let Some(plans) = plans(port) {
+        if let Some(plans) = plans {
             write("bootstrap.toml", plans);
         }
         let child = Command::new(BINARY)
@@ -61,20 +68,24 @@ impl Running {
         let mut lines = BufReader::new(output)
             .lines()
             .map(|line| line.expect("text"));
-        assert_eq!(lines.next(), Some(format!("coaps://127.0.0.1:{port}")));
+        let Some(line) = lines.next() else {
+            child.wait().expect("it has ended");
+            return None;
+        };
+        assert_eq!(line, format!("coaps://127.0.0.1:{port}"));
         let line = lines.next().expect("a line");
         let address = line
             .strip_prefix("coaps://")
             .and_then(|line| line.strip_suffix(" (bootstrap)"))
             .expect(&line);
         let http = lines.next().expect("a line");
-        Running {
+        Some(Running {
             folder,
             child,
             port,
             bootstrap: address.parse().expect("an address"),
             http: http.trim_end_matches("/api/v1").to_owned(),
-        }
+        })
     }
 
     fn cli(&self, arguments: &[&str]) -> Output {

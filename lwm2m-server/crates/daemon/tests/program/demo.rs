@@ -67,7 +67,7 @@ impl Demo {
     }
 
     fn wait_for_devices(&self) {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let output = self.cli(&["clients", "--json"]);
             let text = String::from_utf8_lossy(&output.stdout).into_owned();

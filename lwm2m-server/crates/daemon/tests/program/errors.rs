@@ -75,9 +75,10 @@ fn a_port_that_is_taken_is_named() {
 
 #[test]
 fn no_server_is_a_sentence() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}", free.local_addr().expect("an address"));
-    drop(free);
+    // A port that is taken, and where nobody listens.
+    let taken = tokio::net::TcpSocket::new_v4().expect("a socket");
+    taken.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    let url = format!("http://{}", taken.local_addr().expect("an address"));
     fails_with(&run(&["--server", &url, "clients"]), "no server answers");
     fails_with(
         &run(&["--server", "https://x", "clients"]),

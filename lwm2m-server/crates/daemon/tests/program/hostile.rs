@@ -40,7 +40,7 @@ fn device(server: &str) {
 fn no_device_takes_over_the_terminal() {
     let demo = Demo::start();
     device(demo.coap.trim_start_matches("coap://"));
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(60);
     let registered = || {
         let output = demo.cli(&["clients", "--json"]);
         String::from_utf8_lossy(&output.stdout).contains("u001b")

@@ -7,5 +7,7 @@ mod errors;
 mod hostile;
 mod keygen;
 mod models;
+mod observe;
+mod pipe;
 mod plugin;
 mod readme;

@@ -101,7 +101,10 @@ fn the_server_follows_its_models_directory() {
     fs::write(&file, XML.replace(">Water Meter<", ">Flow Meter<")).expect("written");
     running.models(|models| name(models) == Some("Flow Meter"));
 
-    fs::write(&file, XML.replace("</Object>", "")).expect("written");
+    // In one step: what is wrong with half a file is something else.
+    let draft = folder.path().join("draft");
+    fs::write(&draft, XML.replace("</Object>", "")).expect("written");
+    fs::rename(&draft, &file).expect("renamed");
     let models = running.models(|models| models["directory"]["errors"] == 1);
     assert_eq!(name(&models), Some("Flow Meter"), "the old one serves");
     let finding = &models["directory"]["findings"][0];

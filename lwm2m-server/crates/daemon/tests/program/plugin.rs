@@ -12,6 +12,7 @@ use crate::demo::BINARY;
 fn plugin(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(BINARY)
         .current_dir(folder)
+        .env("XDG_CACHE_HOME", folder.join("caches"))
         .arg("plugin")
         .args(arguments)
         .output()
@@ -38,7 +39,8 @@ fn a_plugin_is_begun_and_looked_over() {
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!(json["language"], "rhai");
     let text = done(&plugin(folder.path(), &["test", "plugins/first"]));
-    assert!(text.contains("All as expected: 2 calls"), "{text}");
+    let told = "All as expected: 2 calls in 1 fixture, 1 test.";
+    assert!(text.contains(told), "{text}");
     for (arguments, part) in [
         (["new", "first"], "is there already"),
         (["new", "../up"], "1 to 64 letters"),
@@ -62,10 +64,143 @@ fn what_is_wrong_is_told_with_its_place() {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
     assert!(
-        errors.contains("a.rhai:2: fn on_registr is no hook"),
+        errors.contains("a.rhai:2:4: fn on_registr is no hook"),
         "{errors}"
     );
     assert!(errors.contains("did you mean on_register?"), "{errors}");
+
+    // What loads and will fail is noted.
+    let script = "fn on_register(r) {\n    log_inf(r.endpoint);\n    kv_get(\"plugin\", \"a\");\n}";
+    std::fs::write(folder.path().join("a.rhai"), script).expect("a file");
+    let text = done(&plugin(folder.path(), &["check", "a.rhai"]));
+    for note in [
+        "note         a.rhai:2:5: there is no function log_inf; did you mean log_info?",
+        "note         a.rhai:3:5: kv_get fails without a permission: permissions = [\"kv\"]",
+    ] {
+        assert!(text.contains(note), "{text}");
+    }
+    let json = done(&plugin(folder.path(), &["check", "a.rhai", "--json"]));
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["notes"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn what_a_newcomer_gets_wrong_is_told_with_what_to_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &[u8]| {
+        let file = folder.path().join(name);
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+        std::fs::write(file, text).expect("a file");
+    };
+    let good = b"fn on_register(r) { pass() }";
+    write("empty/x", b"");
+    write("broken.rhai", b"fn on_register(r) { pass( }");
+    write("bytes.rhai", b"// a\n\xff");
+    write("my plugin.rhai", good);
+    write(
+        "outside.rhai",
+        b"const URL = \"a\";\nfn on_register(r) { URL }",
+    );
+    write("typo.rhai", b"fn on_register(registration) { registraton }");
+    write(
+        "loop.rhai",
+        b"fn init(c) { loop { } }\nfn on_register(r) { }",
+    );
+    write(
+        "m/plugin.toml",
+        b"name = \"m\"\nsource = \"m.wasm\"\npermissions = [\"kvv\"]",
+    );
+    write("n/plugin.toml", b"name = \"n\"\nsource = \"n.wasm\"");
+    write("o/plugin.toml", b"name = \"o\"");
+    for (file, parts) in [
+        (
+            "none.rhai",
+            &["none.rhai: there is no such file", "plugin new"][..],
+        ),
+        (
+            "empty",
+            &["empty/plugin.toml: there is no such file", "plugin new"],
+        ),
+        ("broken.rhai", &["broken.rhai:1:27: Unexpected '}'"]),
+        (
+            "bytes.rhai",
+            &["bytes.rhai:2: this is no text", "save it as UTF-8"],
+        ),
+        (
+            "my plugin.rhai",
+            &["1 to 64 letters", "call it something else"],
+        ),
+        (
+            "outside.rhai",
+            &[
+                "outside.rhai:2:21: Undefined variable: URL",
+                "fn url() { .. }",
+            ],
+        ),
+        (
+            "typo.rhai",
+            &["typo.rhai:1:32", "did you mean registration?"],
+        ),
+        (
+            "loop.rhai",
+            &[
+                "init: it is over limits.operations_max",
+                "loop without an end",
+            ],
+        ),
+        (
+            "m",
+            &["plugin.toml:3:16: permissions: \"kvv\" is no permission"],
+        ),
+        ("n", &["n.wasm: there is no such file", "README.md"]),
+        (
+            "o",
+            &[
+                "plugin.toml:1:1: missing field `source`",
+                "source = \"NAME.rhai\"",
+            ],
+        ),
+    ] {
+        for command in ["check", "test"] {
+            let output = plugin(folder.path(), &[command, file]);
+            assert!(!output.status.success());
+            let errors = String::from_utf8_lossy(&output.stderr);
+            for part in parts {
+                assert!(errors.contains(part), "{command} {file}: {part}: {errors}");
+            }
+        }
+    }
+    let output = plugin(folder.path(), &["check", "m", "--json"]);
+    let error: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&error["line"], &error["column"]), (&3.into(), &16.into()));
+    let output = plugin(folder.path(), &["check", "n", "--json"]);
+    let error: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!(
+        error["file"].as_str().expect("a file").ends_with("n.wasm"),
+        "{error}"
+    );
+    assert!(error["hint"].is_string(), "{error}");
+
+    // What is not run is noted; and what is not loaded is not tested.
+    write(
+        "note.rhai",
+        b"log_info(\"a\");\nfn on_register(r) { Fn(\"anotate\").call() }",
+    );
+    let text = done(&plugin(folder.path(), &["check", "note.rhai"]));
+    for part in [
+        "note (rhai)",
+        "note.rhai:1:1: what stands outside of functions is not run",
+        "note.rhai:2:21: there is no function anotate; did you mean annotate?",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    write("t.rhai", b"fn on_register(r) { URL }\nfn test_it() { }");
+    let output = plugin(folder.path(), &["test", "t.rhai"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        !output.status.success() && text.contains("the tests are not run"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -88,7 +223,7 @@ fn fixtures_say_what_differs() {
     std::fs::write(folder.path().join("tests/good.toml"), good).expect("a file");
     let text = done(&plugin(folder.path(), &["test", "gate.rhai"]));
     assert!(
-        text.contains("All as expected: 2 calls in 1 fixtures."),
+        text.contains("All as expected: 2 calls in 1 fixture."),
         "{text}"
     );
 
@@ -103,7 +238,7 @@ fn fixtures_say_what_differs() {
         "answer.reject.code",
         "expected  \"not-found\"",
         "got       \"forbidden\"",
-        "1 of 1 fixtures differ; 1 calls.",
+        "1 of 1 fixtures differ; 1 call.",
     ] {
         assert!(text.contains(part), "{text}\n{part}");
     }
@@ -126,6 +261,34 @@ fn fixtures_say_what_differs() {
     );
     assert!(String::from_utf8_lossy(&output.stderr).contains("none.toml"));
     std::fs::remove_file(folder.path().join("tests/good.toml")).expect("a file");
+    // Functions do as well.
+    let tests = "\nfn test_b() {\n    assert(false, \"never\");\n}\nfn test_a() { assert(true); }";
+    let file = folder.path().join("gate.rhai");
+    std::fs::write(&file, format!("{script}{tests}")).expect("a file");
+    let output = plugin(folder.path(), &["test", "gate.rhai"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(!output.status.success(), "{text}");
+    for part in [
+        "FAILS    line 2    test_b",
+        "gate.rhai:3:5: never",
+        "ok       line 5    test_a",
+        "\n1 of 2 tests fail.",
+    ] {
+        assert!(text.contains(part), "{text}\n{part}");
+    }
+    let output = plugin(folder.path(), &["test", "gate.rhai", "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(json["passed"], false);
+    let call = &json["tests"]["calls"][0];
+    assert_eq!(
+        (&call["test"], &call["passed"]),
+        (&"test_b".into(), &false.into())
+    );
+    assert_eq!(
+        (&call["error"]["line"], &call["error"]["column"]),
+        (&3.into(), &5.into())
+    );
+    std::fs::write(&file, script).expect("a file");
     let output = plugin(folder.path(), &["test", "gate.rhai"]);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(errors.contains("gate.rhai has no fixture"), "{errors}");
@@ -163,6 +326,23 @@ impl Running {
             assert!(Instant::now() < deadline, "the last line is {line}");
         }
     }
+
+    /// The next call of a hook, whatever came of it. Where others have the machine for longer than the
+    /// call has, there is no answer, and the device comes again.
+    fn call(&mut self, hook: &str) -> Value {
+        let out_of_time = |line: &Value| {
+            let fails = line["fails"].as_str();
+            fails.is_some_and(|fails| fails.contains("did not answer within"))
+        };
+        self.next(|line| line["call"] == hook && !out_of_time(line))
+    }
+}
+
+/// Writes a file in one step, as it is read while it is written.
+fn save(file: &Path, text: &str) {
+    let draft = file.with_extension("draft");
+    std::fs::write(&draft, text).expect("a file");
+    std::fs::rename(&draft, file).expect("renamed");
 }
 
 impl Drop for Running {
@@ -188,10 +368,10 @@ fn a_plugin_is_run_and_loaded_again_when_it_is_saved() {
     std::fs::write(&file, script("first")).expect("a file");
     let place = folder.path().to_str().expect("text");
     let mut running = Running::start(folder.path(), &["plugin", "run", place, "--json"]);
-    let call = running.next(|line| line["call"] == "on_register");
+    let call = running.call("on_register");
     assert_eq!(call["answer"]["annotate"]["set"]["seen"], "first");
     assert_eq!(call["input"]["registration"]["endpoint"], "simulated-meter");
-    let call = running.next(|line| line["call"] == "transform");
+    let call = running.call("transform");
     assert_eq!(
         call["input"]["batch"]["measurements"][0]["path"],
         "/3303/0/5700"
@@ -200,17 +380,137 @@ fn a_plugin_is_run_and_loaded_again_when_it_is_saved() {
     let event = running.next(|line| line["event"] == "told");
     assert_eq!(event["told"], "{\"n\":1}");
 
-    std::fs::write(&file, "fn on_registr(r) { }").expect("a file");
+    save(&file, "fn on_registr(r) { }");
     let refused = running.next(|line| line["error"].is_string());
     assert_eq!(refused["generation"], 1, "the one before stays");
     assert_eq!(
         refused["hint"],
         "did you mean on_register? Else give it another name"
     );
-    std::fs::write(&file, script("second")).expect("a file");
+    save(&file, &script("second"));
     running.next(|line| line["generation"] == 2);
-    let call = running.next(|line| line["call"] == "on_register");
+    let call = running.call("on_register");
     assert_eq!(call["answer"]["annotate"]["set"]["seen"], "second");
+}
+
+#[test]
+fn the_simulated_device_does_what_the_plugin_has_hooks_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("fleet.rhai");
+    let keys = "fn credentials(r) {
+            if r.name == \"meter-7\" { psk(from_hex(\"000102030405060708090a0b0c0d0e0f\")) }
+        }
+        fn on_register(r) { annotate(#{ mode: r.identity.mode, by: r.identity.name }) }
+        fn firmware(job) { object5_push() }\n";
+    std::fs::write(&file, keys).expect("a file");
+    let run = ["plugin", "run", "fleet.rhai", "--json"];
+    let mut running = Running::start(
+        folder.path(),
+        &[&run[..], &["--endpoint", "meter-7"]].concat(),
+    );
+    let loaded = running.next(|line| line["generation"] == 1);
+    let note = loaded["note"].as_str().expect("firmware is not asked");
+    assert!(
+        note.contains("not called here: firmware.") && note.contains("plugin test"),
+        "{note}"
+    );
+    let given = running.next(|line| line["call"] == "credentials");
+    assert_eq!(given["for_the_device"], true);
+    assert_eq!(given["answer"]["psk"]["key"], "(hidden)");
+    let asked = running.next(|line| line["call"] == "credentials");
+    assert_eq!(asked["input"]["request"]["scheme"], "coaps");
+    let call = running.call("on_register");
+    let set = serde_json::json!({ "mode": "psk", "by": "meter-7" });
+    assert_eq!(call["answer"]["annotate"]["set"], set);
+
+    // What is written names a server far away, with a key that the plugin does not know.
+    let bootstrap = r#"fn bootstrap(request) {
+            configure([
+                delete("/0"), delete("/1"),
+                write("/0/1", #{ "0": "coaps://far.example.com", "1": false, "2": 0,
+                    "3": to_blob("written"), "4": to_blob(""), "5": to_blob("sixteen bytes ok"),
+                    "10": 5 }),
+                write("/1/0", #{ "0": 5, "1": 60, "6": false, "7": "U" }),
+            ])
+        }
+        fn on_bootstrapped(endpoint, success, detail) { }"#;
+    save(&file, &format!("{keys}{bootstrap}"));
+    running.next(|line| line["generation"] == 2);
+    let call = running.call("bootstrap");
+    assert_eq!(call["input"]["bootstrap"]["identity"]["psk"], "meter-7");
+    let call = running.call("on_bootstrapped");
+    assert_eq!(call["input"]["end"]["failure"], Value::Null);
+    let call = running.call("on_register");
+    assert_eq!(call["answer"]["annotate"]["set"]["by"], "written");
+    assert_eq!(call["endpoint"], "meter-7");
+
+    // Without an opinion about keys, the device stays outside, and it is said why.
+    let nobody = ["--endpoint", "meter-7", "--identity", "nobody"];
+    let mut running = Running::start(folder.path(), &[&run[..], &nobody].concat());
+    let device = running.next(|line| line["device"].is_string());
+    let told = device["device"].as_str().expect("text");
+    assert!(
+        told.contains("the plugin has none for \"nobody\""),
+        "{told}"
+    );
+    let event = running.next(|line| line["event"] == "handshake");
+    let told = event["told"].as_str().expect("text");
+    assert!(told.contains("identity nobody is not known"), "{told}");
+}
+
+#[test]
+fn a_plugin_that_has_a_key_later_is_asked_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // It knows no key when it is asked first, like one whose key server is down.
+    let script = "fn credentials(r) {
+            if kv_increment(\"plugin\", \"asked\", 1) > 1 { psk(to_blob(\"sixteen bytes ok\")) }
+        }
+        fn on_register(r) { annotate(#{ mode: r.identity.mode }) }";
+    std::fs::write(folder.path().join("late.rhai"), script).expect("a file");
+    let manifest = "name = \"late\"\nversion = \"1.0.0\"\nsource = \"late.rhai\"\n\
+                    permissions = [\"kv\"]\n";
+    std::fs::write(folder.path().join("plugin.toml"), manifest).expect("a file");
+    let mut running = Running::start(folder.path(), &["plugin", "run", ".", "--json"]);
+    let told = |running: &mut Running| {
+        let line = running.next(|line| line["device"].is_string());
+        line["device"].as_str().expect("text").to_owned()
+    };
+    let first = told(&mut running);
+    assert!(first.contains("with a key of its own"), "{first}");
+    let second = told(&mut running);
+    assert!(
+        second.contains("with the key that the plugin has"),
+        "{second}"
+    );
+    let call = running.call("on_register");
+    assert_eq!(call["answer"]["annotate"]["set"]["mode"], "psk");
+}
+
+#[test]
+fn the_simulated_device_proves_itself_with_keys_of_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = "fn credentials(r) {
+            switch r.mode { \"rpk\" => accept_rpk(), \"x509\" => accept_x509() }
+        }
+        fn on_register(r) { annotate(#{ mode: r.identity.mode, by: r.identity.common_name ?? \"\" }) }";
+    std::fs::write(folder.path().join("keys.rhai"), script).expect("a file");
+    for (security, by) in [("rpk", ""), ("x509", "meter-7")] {
+        let run = [
+            "plugin",
+            "run",
+            "keys.rhai",
+            "--json",
+            "--endpoint",
+            "meter-7",
+        ];
+        let arguments = [&run[..], &["--security", security]].concat();
+        let mut running = Running::start(folder.path(), &arguments);
+        let asked = running.next(|line| line["call"] == "credentials");
+        assert_eq!(asked["for_the_device"], false);
+        let call = running.call("on_register");
+        let set = serde_json::json!({ "mode": security, "by": by });
+        assert_eq!(call["answer"]["annotate"]["set"], set);
+    }
 }
 
 #[test]
@@ -221,13 +521,17 @@ fn the_plugins_of_a_running_server_are_listed() {
         std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
         std::fs::write(file, text).expect("a file");
     };
-    let script = "fn on_register(r) { metric_add(\"seen\", 1); pass() }";
+    let script = "fn on_register(r) { metric_add(\"seen\", 1); pass() }
+fn on_registered(r) { throw \"no sense\"; }
+fn transform(b) { }";
     write("plugins/gate.rhai", script);
     write("plugins/broken.rhai", "\nfn on_registr(r) { }");
     write(
         "server.toml",
         "[server]\nbind_address = \"127.0.0.1\"\nbind_port = 0\nsecurity_mode = \"nosec\"\n\
-         [http]\nbind = \"127.0.0.1:0\"",
+         [http]\nbind = \"127.0.0.1:0\"\n\
+         [[plugins.plugin]]\nname = \"gate\"\n\
+         # Time enough on a busy machine.\ntimeout_ms = { on_register = 60000 }",
     );
     let mut running = Running::start(folder.path(), &["--config", "server.toml"]);
     let mut address = |scheme: &str| {
@@ -256,7 +560,15 @@ fn the_plugins_of_a_running_server_are_listed() {
         device.wait_registered().await.expect("registered");
         device
     });
-    let answer: Value = serde_json::from_str(&list(&["--json"])).expect("JSON");
+    // It hears of the device a little later.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let answer = loop {
+        let answer: Value = serde_json::from_str(&list(&["--json"])).expect("JSON");
+        if answer["plugins"][1]["breaker"]["last_failure"].is_object() {
+            break answer;
+        }
+        assert!(Instant::now() < deadline, "{answer}");
+    };
     let plugins = answer["plugins"].as_array().expect("a list");
     assert_eq!(plugins.len(), 2, "{answer}");
     let (broken, gate) = (&plugins[0], &plugins[1]);
@@ -266,13 +578,38 @@ fn the_plugins_of_a_running_server_are_listed() {
     assert_eq!(gate["figures"][0]["hook"], "on_register");
     assert_eq!(gate["figures"][0]["calls"], 1);
     assert_eq!(gate["figures"][0]["fuel"], 0, "a script has none");
+    assert_eq!(gate["memory_bytes"], Value::Null, "nor one of its memory");
+    assert_eq!(gate["figures"][0]["memory_max_bytes"], Value::Null);
+    assert!(gate["figures"][0]["max_us"].is_u64(), "{gate}");
+    let transform = &gate["figures"][2];
+    assert_eq!(transform["hook"], "transform");
+    assert_eq!(transform["calls"], 0, "a row for each hook");
+    assert_eq!(
+        (&transform["p99_us"], &transform["max_us"]),
+        (&Value::Null, &Value::Null)
+    );
+    let breaker = &gate["breaker"];
+    assert_eq!(
+        (&breaker["state"], &breaker["until"]),
+        (&"closed".into(), &Value::Null)
+    );
+    assert_eq!(breaker["failures_in_a_row"], 1);
+    let last = &breaker["last_failure"];
+    assert_eq!(
+        (&last["hook"], &last["code"]),
+        (&"on_registered".into(), &"plugin-failed".into())
+    );
+    assert_eq!(last["message"], "no sense (gate.rhai:2:23)");
     assert_eq!(gate["waiting"], 0);
     assert_eq!(gate["metrics"][0]["name"], "seen");
     let table = list(&[]);
     for part in [
         "gate",
         "on_register",
-        "broken.rhai:2: fn on_registr is no hook",
+        "broken.rhai:2:4: fn on_registr is no hook",
+        "transform",
+        "gate: failed on_registered at 20",
+        "no sense (gate.rhai:2:23)\n  1 failures in a row",
         "did you mean",
     ] {
         assert!(table.contains(part), "{table}");
@@ -348,26 +685,32 @@ fn there_is_a_beginning_in_every_language() {
         let fixture = place.join("tests/registration.toml");
         lwm2m_plugins::Fixture::read(&fixture).unwrap_or_else(|error| panic!("{error}"));
         let readme = read("README.md");
-        assert!(
-            readme.contains(&format!("plugin test plugins/{name}")),
-            "{readme}"
-        );
+        assert!(readme.contains("plugin test ."), "{readme}");
+        let generated = place.join("bindings");
         for file in walk(&place) {
+            if file.starts_with(&generated) {
+                continue;
+            }
             let text = std::fs::read_to_string(&file).expect("text");
-            for left in ["{name}", "{snake}", "{lower}", "{ending}", "{folder}"] {
+            for left in ["{name}", "{snake}", "{lower}", "{ending}"] {
                 assert!(!text.contains(left), "{}: {left}", file.display());
             }
         }
         if language != "rhai" {
             assert_eq!(read("wit/lwm2m-plugin.wit"), contract);
+            let output = plugin(folder.path(), &["check", &format!("plugins/{name}")]);
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert!(errors.contains("build it first"), "{errors}");
         }
         match language {
-            "rust" => drop(toml::from_str::<toml::Table>(&read("Cargo.toml")).expect("TOML")),
+            "rust" => {
+                drop(toml::from_str::<toml::Table>(&read("Cargo.toml")).expect("TOML"));
+                let sdk = include_str!("../../../../../plugins/sdk/src/lib.rs");
+                assert_eq!(read("sdk/src/lib.rs"), sdk);
+            }
             "js" => {
                 drop(serde_json::from_str::<Value>(&read("package.json")).expect("JSON"));
-                for file in ["plugin.js", "build.mjs"] {
-                    looked_at_by("node", &["--check"], &place.join(file));
-                }
+                looked_at_by("node", &["--check"], &place.join("plugin.js"));
             }
             "python" => {
                 let parse = "import ast, sys; ast.parse(open(sys.argv[1]).read())";
@@ -392,6 +735,44 @@ fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
     paths.flat_map(below).collect()
 }
 
+/// Tells the time in each way that a component has, in seconds.
+const CLOCKS: &str = r#"
+use std::sync::OnceLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use lwm2m_plugin::registration::{Annotations, Decision, Guest, Registration, Update};
+use lwm2m_plugin::{Attribute, Plugin, clock};
+
+struct Clocks;
+
+static BEGUN: OnceLock<Instant> = OnceLock::new();
+
+impl Plugin for Clocks {}
+
+impl Guest for Clocks {
+    fn on_register(_: Registration) -> Decision {
+        let system = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let passed = BEGUN.get_or_init(Instant::now).elapsed().as_secs();
+        let told = [("system", system), ("host", clock::now_ms() / 1000), ("passed", passed)];
+        let attribute = |(name, value): (&str, u64)| Attribute {
+            name: name.to_owned(),
+            value: value.to_string(),
+        };
+        Decision::Annotate(Annotations {
+            set: told.map(attribute).into(),
+            remove: Vec::new(),
+            lifetime_s: None,
+        })
+    }
+
+    fn on_update(_: Registration, _: Update) -> Decision {
+        Decision::Pass
+    }
+}
+
+lwm2m_plugin::export!(Clocks: registration);
+"#;
+
 #[test]
 fn the_beginning_in_rust_is_built_and_tested() {
     const TARGET: &str = "wasm32-wasip2";
@@ -412,17 +793,11 @@ fn the_beginning_in_rust_is_built_and_tested() {
         &["new", "in-rust", "--lang", "rust"],
     ));
     let place = folder.path().join("plugins/in-rust");
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
-    // The versions that the examples are built with, and the crate of this source tree.
-    let lock = root.join("plugins/examples/threshold-alarm/Cargo.lock");
-    std::fs::copy(lock, place.join("Cargo.lock")).expect("a lock");
-    let sdk = root.join("plugins/sdk");
-    let patch = format!("patch.crates-io.lwm2m-plugin.path={:?}", sdk);
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
     let build = || {
         let cargo = |network: &[&str]| {
             let status = Command::new(env!("CARGO"))
-                .args(["build", "--release", "--target", TARGET, "--config", &patch])
+                .args(["build", "--release", "--target", TARGET])
                 .args(network)
                 .arg("--manifest-path")
                 .arg(place.join("Cargo.toml"))
@@ -438,6 +813,33 @@ fn the_beginning_in_rust_is_built_and_tested() {
         let component = target.join(TARGET).join("release/in_rust.wasm");
         std::fs::copy(component, place.join("in-rust.wasm")).expect("a component");
     };
+    build();
+    let text = done(&plugin(folder.path(), &["test", "plugins/in-rust"]));
+    assert!(text.contains("All as expected: 2 calls"), "{text}");
+    // Nothing but what was written is needed: what cargo has resolved is what was locked.
+    let lock = std::fs::read_to_string(place.join("Cargo.lock")).expect("a lock");
+    let locked = include_str!("../../templates/plugin/rust/Cargo.lock");
+    let packages = |lock: &str| -> Vec<String> {
+        let names = lock.split("[[package]]").skip(1);
+        let mut names: Vec<String> = names
+            .map(|package| package.replace("{name}", "in-rust").trim().to_owned())
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(packages(&lock), packages(locked));
+    // The clocks of a system are those of the fixture.
+    std::fs::write(place.join("src/lib.rs"), CLOCKS).expect("a file");
+    let fixture = "clock = '2026-01-02T03:04:05Z'
+        registration = { endpoint = 'a' }
+        [[call]]
+        hook = 'on_register'
+        expect.answer.annotate.set = { system = '1767323045', host = '1767323045', passed = '0' }
+        [[call]]
+        hook = 'on_register'
+        after_s = 90
+        expect.answer.annotate.set = { system = '1767323135', host = '1767323135', passed = '90' }";
+    std::fs::write(place.join("tests/registration.toml"), fixture).expect("a file");
     build();
     let text = done(&plugin(folder.path(), &["test", "plugins/in-rust"]));
     assert!(text.contains("All as expected: 2 calls"), "{text}");

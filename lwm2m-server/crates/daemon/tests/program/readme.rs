@@ -105,7 +105,7 @@ fn run(demo: &Demo, command: &str) -> bool {
 }
 
 /// Does what these curl arguments ask for.
-fn curl(arguments: &str) -> String {
+pub(crate) fn curl(arguments: &str) -> String {
     let url = arguments
         .split(' ')
         .find(|word| word.starts_with("http://"))

@@ -26,6 +26,8 @@ pub struct X509Identity {
     pub serial: Vec<u8>,
     /// The issuer, for people.
     pub issuer: String,
+    /// The name of the issuer, in DER.
+    pub issuer_name: Vec<u8>,
     /// SHA-256 of the certificate.
     pub fingerprint: [u8; 32],
     /// The key.
@@ -49,6 +51,7 @@ impl X509Identity {
             emails: Vec::new(),
             serial: serial(&parsed),
             issuer: certificate.issuer(),
+            issuer_name: parsed.issuer().as_raw().to_vec(),
             fingerprint: certificate.fingerprint(),
             public_key: certificate.public_key()?,
             not_after_unix_s: certificate.not_after_unix_s(),

@@ -86,10 +86,19 @@ impl RevocationLists {
     /// Whether a list of the issuer's name has a certificate.
     pub(super) fn have(&self, certificate: &Certificate) -> bool {
         let parsed = certificate.parsed();
-        let issuer = parsed.issuer().as_raw();
+        self.have_number(parsed.issuer().as_raw(), parsed.raw_serial())
+    }
+
+    /// Whether a list of an issuer, whose name is in DER, has a serial number: big-endian, with or
+    /// without the zero that only says it is positive.
+    pub(super) fn have_number(&self, issuer: &[u8], serial: &[u8]) -> bool {
+        let signed = [&[0], serial].concat();
         let of_issuer = |list: &&Arc<_>| issuer.ends_with(CertRevocationList::issuer(list));
+        let has = |list: &Arc<CertRevocationList<'_>>, serial: &[u8]| {
+            matches!(list.find_serial(serial), Ok(Some(_)))
+        };
         let mut lists = self.lists.iter().filter(of_issuer);
-        lists.any(|list| matches!(list.find_serial(parsed.raw_serial()), Ok(Some(_))))
+        lists.any(|list| has(list, serial) || has(list, &signed))
     }
 
     /// The lists as path building takes them.

@@ -80,6 +80,16 @@ impl TrustStore {
         &self.revocations
     }
 
+    /// True when the lists have taken back a certificate: that of this issuer, whose name is in DER,
+    /// with this serial number and SHA-256. One that is itself in the store never is.
+    ///
+    /// Only the certificate itself is looked for, not the intermediate ones above it.
+    pub fn has_revoked(&self, issuer_name: &[u8], serial: &[u8], fingerprint: &[u8; 32]) -> bool {
+        !self.revocations.is_empty()
+            && !self.fingerprints.contains(fingerprint)
+            && self.revocations.have_number(issuer_name, serial)
+    }
+
     /// True when exactly this certificate is in the store.
     pub fn has(&self, certificate: &Certificate) -> bool {
         self.fingerprints.contains(&certificate.fingerprint())

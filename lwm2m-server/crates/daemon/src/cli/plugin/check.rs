@@ -1,5 +1,6 @@
 //! `plugin check`: loads a plugin as the server does.
 
+use std::fmt;
 use std::path::Path;
 
 use anyhow::Context;
@@ -7,11 +8,12 @@ use lwm2m_plugins::{LoadError, check};
 use lwm2m_server::Hook;
 use serde_json::json;
 
+use super::cache;
 use crate::cli::table;
 
 pub(super) fn run(plugin: &Path, config: Option<&Path>, json: bool) -> anyhow::Result<()> {
     let settings = settings(config)?;
-    let checked = check(plugin, &settings).map_err(with_hint)?;
+    let checked = check(plugin, &settings, cache().as_deref()).map_err(with_hint)?;
     let hooks: Vec<&str> = checked.hooks.iter().copied().map(Hook::name).collect();
     let manifest = &checked.manifest;
     if json {
@@ -21,18 +23,21 @@ pub(super) fn run(plugin: &Path, config: Option<&Path>, json: bool) -> anyhow::R
             "language": checked.language,
             "hooks": hooks,
             "permissions": manifest.permissions,
+            "notes": checked.doubts.iter().map(ToString::to_string).collect::<Vec<_>>(),
         });
-        println!("{}", table::printable_json(&answer));
+        say!("{}", table::printable_json(&answer));
         return Ok(());
     }
-    println!(
-        "{} {} ({})",
-        manifest.name, manifest.version, checked.language
-    );
-    println!("  hooks        {}", hooks.join(", "));
+    let name = [manifest.name.as_str(), manifest.version.as_str()];
+    let name: Vec<&str> = name.into_iter().filter(|it| !it.is_empty()).collect();
+    say!("{} ({})", name.join(" "), checked.language);
+    say!("  hooks        {}", hooks.join(", "));
     match manifest.permissions.is_empty() {
-        true => println!("  permissions  none"),
-        false => println!("  permissions  {}", manifest.permissions.join(", ")),
+        true => say!("  permissions  none"),
+        false => say!("  permissions  {}", manifest.permissions.join(", ")),
+    }
+    for doubt in &checked.doubts {
+        say!("  note         {}", table::printable(&doubt.to_string()));
     }
     Ok(())
 }
@@ -47,10 +52,38 @@ pub(super) fn settings(file: Option<&Path>) -> anyhow::Result<toml::Table> {
     toml::from_str(&text).with_context(|| format!("in {}", file.display()))
 }
 
-/// The error, and below it how to mend it.
-pub(super) fn with_hint(error: LoadError) -> anyhow::Error {
-    match &error.hint {
-        Some(hint) => anyhow::anyhow!("{error}\n{hint}"),
-        None => error.into(),
+/// A plugin or a fixture that is refused: the error, and below it how to mend it.
+#[derive(Debug)]
+pub(crate) struct Refused(LoadError);
+
+impl Refused {
+    /// For programs.
+    pub(crate) fn document(&self) -> serde_json::Value {
+        let Refused(error) = self;
+        json!({
+            "title": error.to_string(),
+            "file": error.file,
+            "line": error.line,
+            "column": error.column,
+            "message": error.message,
+            "hint": error.hint,
+        })
     }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Refused(error) = self;
+        write!(f, "{}", table::printable(&error.to_string()))?;
+        match &error.hint {
+            Some(hint) => write!(f, "\n{}", table::printable(hint)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+pub(super) fn with_hint(error: LoadError) -> anyhow::Error {
+    Refused(error).into()
 }

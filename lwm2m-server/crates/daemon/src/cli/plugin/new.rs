@@ -15,7 +15,7 @@ pub(crate) enum Language {
     Rust,
     /// A component, built by clang.
     C,
-    /// A component, built by componentize-js.
+    /// A component, built by componentize-qjs.
     Js,
     /// A component, built by componentize-py.
     Python,
@@ -30,8 +30,36 @@ macro_rules! template {
     };
 }
 
+macro_rules! sdk {
+    ($file:literal) => {
+        include_str!(concat!("../../../../../../plugins/sdk/", $file))
+    };
+}
+
 /// The contract that components are built with.
 const WIT: &str = include_str!("../../../../../../plugins/wit/lwm2m-plugin.wit");
+
+/// The crate that Rust is written with: it is not published, so each plugin has it beside itself.
+const SDK: Files = &[
+    ("sdk/Cargo.toml", sdk!("Cargo.toml")),
+    ("sdk/src/lib.rs", sdk!("src/lib.rs")),
+];
+
+/// What is generated of the contract for C (`cargo xtask codegen`), one of them an object file.
+const BINDINGS: &[(&str, &[u8])] = &[
+    (
+        "bindings/registration_plugin.h",
+        include_bytes!("../../../templates/plugin/c/bindings/registration_plugin.h"),
+    ),
+    (
+        "bindings/registration_plugin.c",
+        include_bytes!("../../../templates/plugin/c/bindings/registration_plugin.c"),
+    ),
+    (
+        "bindings/registration_plugin_component_type.o",
+        include_bytes!("../../../templates/plugin/c/bindings/registration_plugin_component_type.o"),
+    ),
+];
 
 const COMMON: Files = &[
     ("plugin.toml", template!("plugin.toml")),
@@ -47,6 +75,7 @@ impl Language {
             ],
             Language::Rust => &[
                 ("Cargo.toml", template!("rust/Cargo.toml")),
+                ("Cargo.lock", template!("rust/Cargo.lock")),
                 ("src/lib.rs", template!("rust/lib.rs")),
                 ("README.md", template!("rust/README.md")),
             ],
@@ -57,12 +86,12 @@ impl Language {
             ],
             Language::Js => &[
                 ("plugin.js", template!("js/plugin.js")),
-                ("build.mjs", template!("js/build.mjs")),
                 ("package.json", template!("js/package.json")),
                 ("README.md", template!("js/README.md")),
             ],
             Language::Python => &[
                 ("app.py", template!("python/app.py")),
+                ("requirements.txt", template!("python/requirements.txt")),
                 ("README.md", template!("python/README.md")),
             ],
         }
@@ -95,22 +124,31 @@ pub(super) fn run(
             .replace("{snake}", &name.replace('-', "_"))
             .replace("{lower}", &name.to_ascii_lowercase())
             .replace("{ending}", ending)
-            .replace("{folder}", &folder.to_string_lossy())
     };
-    let write = |file: &str, text: &str| {
+    let write = |file: &str, content: &[u8]| {
         let path = folder.join(file);
         let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
-        made.and_then(|()| std::fs::write(&path, text))
+        made.and_then(|()| std::fs::write(&path, content))
             .with_context(|| format!("cannot write {}", path.display()))
     };
     for (file, text) in COMMON.iter().chain(language.files()) {
-        write(&filled(file), &filled(text))?;
+        write(&filled(file), filled(text).as_bytes())?;
+    }
+    if language == Language::Rust {
+        for (file, text) in SDK {
+            write(file, text.as_bytes())?;
+        }
+    }
+    if language == Language::C {
+        for (file, content) in BINDINGS {
+            write(file, content)?;
+        }
     }
     if language != Language::Rhai {
-        write("wit/lwm2m-plugin.wit", WIT)?;
+        write("wit/lwm2m-plugin.wit", WIT.as_bytes())?;
     }
     if json {
-        println!("{}", json!({ "folder": folder }));
+        say!("{}", json!({ "folder": folder }));
         return Ok(());
     }
     let place = folder.display();
@@ -118,7 +156,7 @@ pub(super) fn run(
         Language::Rhai => String::new(),
         _ => format!("  (build it as {place}/README.md says)\n"),
     };
-    println!(
+    say!(
         "{place} is a plugin. Next:\n\n{build}  lwm2m-server plugin check {place}\n  lwm2m-server \
          plugin test {place}\n  lwm2m-server plugin run {place}\n\nA server whose folder of plugins \
          is {} loads it at once, and again whenever it is saved.",

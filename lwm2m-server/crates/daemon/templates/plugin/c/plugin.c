@@ -1,5 +1,5 @@
 // The hooks of a plugin are functions with the names that wit-bindgen gives them: see
-// bindings/registration_plugin.h, which the Makefile makes of the contract in wit.
+// bindings/registration_plugin.h, which was made of the contract in wit.
 
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +26,12 @@ bool exports_lwm2m_plugin_lifecycle_init(registration_plugin_string_t *config,
 void exports_lwm2m_plugin_registration_on_register(registration_t *registration, decision_t *answer) {
   memset(answer, 0, sizeof *answer);
   if (is(&registration->endpoint, "unwanted")) {
+    registration_plugin_string_t message;
+    registration_plugin_string_set(&message, "turned away");
+    registration_plugin_tuple2_string_string_t field = {.f1 = registration->endpoint};
+    registration_plugin_string_set(&field.f0, "endpoint");
+    registration_plugin_list_tuple2_string_string_t fields = {.ptr = &field, .len = 1};
+    lwm2m_plugin_log_write(LWM2M_PLUGIN_LOG_LEVEL_INFO, &message, &fields);
     answer->tag = EXPORTS_LWM2M_PLUGIN_REGISTRATION_DECISION_REJECT;
     answer->val.reject.code = LWM2M_PLUGIN_TYPES_REFUSAL_FORBIDDEN;
     registration_plugin_string_dup(&answer->val.reject.reason, "this device is not wanted here");

@@ -8,6 +8,7 @@ from wit_world.exports.registration import (
     Decision_Reject,
     Rejection,
 )
+from wit_world.imports import log
 from wit_world.imports.types import Attribute, Refusal
 
 
@@ -19,6 +20,7 @@ class Lifecycle(exports.Lifecycle):
 class Registration(exports.Registration):
     def on_register(self, reg):
         if reg.endpoint == "unwanted":
+            log.write(log.Level.INFO, "turned away", [("endpoint", reg.endpoint)])
             reason = "this device is not wanted here"
             return Decision_Reject(Rejection(Refusal.FORBIDDEN, reason))
         return Decision_Annotate(Annotations([Attribute("seen_by", "{name}")], [], None))

@@ -1,7 +1,7 @@
 //! Says what the plugin is for.
 
 use lwm2m_plugin::registration::{Annotations, Decision, Guest, Registration, Rejection, Update};
-use lwm2m_plugin::{Attribute, Plugin, Refusal};
+use lwm2m_plugin::{Attribute, Plugin, Refusal, log};
 
 struct ThisPlugin;
 
@@ -15,6 +15,8 @@ impl Plugin for ThisPlugin {
 impl Guest for ThisPlugin {
     fn on_register(registration: Registration) -> Decision {
         if registration.endpoint == "unwanted" {
+            let endpoint = ("endpoint".to_owned(), registration.endpoint);
+            log::write(log::Level::Info, "turned away", &[endpoint]);
             return Decision::Reject(Rejection {
                 code: Refusal::Forbidden,
                 reason: "this device is not wanted here".to_owned(),

@@ -68,6 +68,10 @@ public final class Device {
     @FunctionalInterface
     public interface Transport {
         LwM2mClientEndpointsProvider of(Map<String, String> options) throws Exception;
+
+        /** Says which observations a server begins and ends, where the release lets us see that. */
+        default void watch(LeshanClient client, LwM2mServer server) {
+        }
     }
 
     private static final int TEMPERATURE = 3303;
@@ -89,6 +93,12 @@ public final class Device {
         Temperature temperature = new Temperature();
         LeshanClient client = client(server, endpoint, lifetime, queueMode, arguments[4], options,
                 temperature, transport);
+        client.addObserver(new LwM2mClientObserverAdapter() {
+            @Override
+            public void onRegistrationSuccess(LwM2mServer account, RegisterRequest request, String location) {
+                transport.watch(client, account);
+            }
+        });
         client.addObserver(new Narrator());
         client.start();
 
@@ -220,7 +230,7 @@ public final class Device {
         }
     }
 
-    private static synchronized void say(String fact) {
+    static synchronized void say(String fact) {
         System.out.println(fact);
         System.out.flush();
     }
