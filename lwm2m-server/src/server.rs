@@ -16,8 +16,8 @@ use crate::keys::KeysWatch;
 use crate::mailbox::{Command, Mailbox};
 use crate::models::Following;
 use crate::observe::{
-    ObserveProgress, ObserveRule, ObserveRuleChange, ObserveRuleError, ObserveRuleSource,
-    ObserveStrategies, ObserveStrategiesError,
+    ObserveFileError, ObserveProgress, ObserveRule, ObserveRuleChange, ObserveRuleError,
+    ObserveRuleSource, ObserveStrategies, ObserveStrategiesError,
 };
 use crate::registration::Location;
 use crate::shard::Shared;
@@ -196,7 +196,7 @@ impl Server {
         strategies.check(&shared.config.limits)?;
         let rules = strategies.rules.len();
         if shared.observer.configure(strategies) {
-            self.tell_observe_rules(ObserveRuleSource::Configuration, Ok(rules));
+            self.carry_out_observe_rules(ObserveRuleSource::Configuration, rules);
         }
         Ok(())
     }
@@ -232,19 +232,15 @@ impl Server {
         &self,
         change: ObserveRuleChange,
     ) -> Result<(), ObserveRuleError> {
-        let shared = Arc::clone(&self.handle.shared);
-        let changed = move || -> Result<usize, ObserveRuleError> {
-            let limits = &shared.config.limits;
-            shared.observer.change(change, limits)?;
-            let rules = shared.observer.rules().into_iter();
-            Ok(rules
-                .filter(|(source, _)| *source == ObserveRuleSource::Operator)
-                .count())
+        let server = self.clone();
+        let changed = move || -> Result<(), ObserveRuleError> {
+            let shared = &server.handle.shared;
+            let rules = shared.observer.change(change, &shared.config.limits)?;
+            server.carry_out_observe_rules(ObserveRuleSource::Operator, rules);
+            Ok(())
         };
         let changed = tokio::task::spawn_blocking(changed).await;
-        let changed = changed.map_err(|error| ObserveRuleError::Unavailable(error.to_string()))?;
-        self.tell_observe_rules(ObserveRuleSource::Operator, Ok(changed?));
-        Ok(())
+        changed.map_err(|error| ObserveRuleError::Unavailable(error.to_string()))?
     }
 
     /// Looks again and again at the file that [`ServerBuilder::observe_rules_file`] says, until dropped:
@@ -254,13 +250,16 @@ impl Server {
     pub async fn follow_observe_rules(&self, interval: Duration) {
         loop {
             tokio::time::sleep(interval).await;
-            let shared = Arc::clone(&self.handle.shared);
-            let look = move || shared.observer.look_at_file(&shared.config.limits);
-            match tokio::task::spawn_blocking(look).await {
-                Ok(Ok(None)) => {}
-                Ok(Ok(Some(rules))) => {
-                    self.tell_observe_rules(ObserveRuleSource::Operator, Ok(rules));
+            let server = self.clone();
+            let look = move || -> Result<(), ObserveFileError> {
+                let shared = &server.handle.shared;
+                if let Some(rules) = shared.observer.look_at_file(&shared.config.limits)? {
+                    server.carry_out_observe_rules(ObserveRuleSource::Operator, rules);
                 }
+                Ok(())
+            };
+            match tokio::task::spawn_blocking(look).await {
+                Ok(Ok(())) => {}
                 Ok(Err(error)) => {
                     let hint =
                         "mend the file; until then the server goes on with the rules that it has";
@@ -285,6 +284,12 @@ impl Server {
     /// What observe rules come to on devices.
     pub fn observe_progress(&self) -> ObserveProgress {
         self.handle.shared.observer.progress()
+    }
+
+    /// Tells of the rules before devices are asked: what comes of a change is told after it.
+    fn carry_out_observe_rules(&self, source: ObserveRuleSource, rules: usize) {
+        self.tell_observe_rules(source, Ok(rules));
+        self.plan_observations();
     }
 
     fn tell_observe_rules(&self, source: ObserveRuleSource, outcome: Result<usize, Reason>) {

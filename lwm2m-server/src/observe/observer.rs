@@ -171,7 +171,8 @@ impl Observer {
         self.0.rules.load().rules()
     }
 
-    /// Puts a configuration into service that was checked; false when it says the same.
+    /// Puts a configuration into service that was checked; false when it says the same. A sweep carries
+    /// it out.
     pub(crate) fn configure(&self, strategies: ObserveStrategies) -> bool {
         self.0.refused.store(None);
         let _one = held(&self.0.replacing);
@@ -183,13 +184,14 @@ impl Observer {
         true
     }
 
-    /// Changes the rules of operators, in the file as well, or neither. It may write to a disk. What
-    /// somebody has edited in the file meanwhile is not lost.
+    /// Changes the rules of operators, in the file as well, or neither: how many there are then. It may
+    /// write to a disk. What somebody has edited in the file meanwhile is not lost. A sweep carries it
+    /// out.
     pub(crate) fn change(
         &self,
         change: ObserveRuleChange,
         limits: &Limits,
-    ) -> Result<(), ObserveRuleError> {
+    ) -> Result<usize, ObserveRuleError> {
         let mut file = held(&self.0.file);
         let now = self.0.rules.load_full();
         let edited = match &*file {
@@ -202,12 +204,13 @@ impl Observer {
         if let Some(file) = &mut *file {
             file.write(&set, limits)?;
         }
+        let rules = set.len();
         self.put_set(set);
-        Ok(())
+        Ok(rules)
     }
 
     /// Looks whether somebody has edited the file of rules, and takes what is new in it: how many rules
-    /// there are then, none when nothing has changed. It reads from a disk.
+    /// there are then, none when nothing has changed. It reads from a disk. A sweep carries it out.
     ///
     /// # Errors
     /// A file that cannot be used, once; the rules stay as they were.
@@ -240,7 +243,6 @@ impl Observer {
     fn put(&self, rules: InService) {
         self.0.any_strategy.store(rules.any(), Ordering::Relaxed);
         self.0.rules.store(Arc::new(rules));
-        self.sweep();
     }
 
     /// Keeps why a configuration was not taken.
@@ -291,7 +293,8 @@ impl Observer {
                 self.0.sweeping.store(true, Ordering::Relaxed);
                 self.0.sweep_asked.store(false, Ordering::Release);
             }
-            // What finds no room from now on may come behind the look that follows.
+            // What finds no room from now on may come behind the look that follows. An exchange, not a
+            // store: what was noted by those who found no room before is to be seen by that look.
             Word::Missed => {
                 self.0.missed.swap(false, Ordering::AcqRel);
             }

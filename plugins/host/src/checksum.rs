@@ -6,15 +6,15 @@
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-/// XXH3 of 128 bits.
+/// XXH3 of 128 bits, which no two contents share by chance.
 pub(crate) type Checksum = u128;
 
-/// Of these bytes.
+/// The checksum of these bytes.
 pub(crate) fn checksum(bytes: &[u8]) -> Checksum {
     xxh3_128(bytes)
 }
 
-/// Of several things, in their order.
+/// The checksum of one thing and what comes with it.
 pub(crate) fn combined(first: Checksum, rest: &str) -> Checksum {
     let mut sum = Xxh3::new();
     sum.update(&first.to_be_bytes());

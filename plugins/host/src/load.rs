@@ -1,4 +1,4 @@
-//! From files to plugins: find them, read them, check what they ask for, compile them.
+//! From the files of a plugin to the plugin: read them, check what it asks for, compile it.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -97,24 +97,19 @@ mod tests {
     const US: Duration = Duration::from_micros(1);
 
     #[test]
-    fn quick_calls_stay_for_ever() {
+    fn quick_calls_stay_for_ever_also_where_the_system_runs_others_now_and_then() {
         let start = Instant::now();
-        let pace = Pace::new(start, 50 * US);
-        for n in 0..100_000 {
-            let took = if n % 10 == 0 { 300 * US } else { 5 * US };
-            pace.took(took, start);
-            assert!(pace.is_quick(start), "call {n}");
-        }
-    }
-
-    #[test]
-    fn a_moment_in_which_the_system_ran_others_changes_nothing() {
-        let start = Instant::now();
-        let pace = Pace::new(start, 50 * US);
-        for n in 0..100_000 {
-            let took = if n % 50 == 0 { 10_000 * US } else { 5 * US };
-            pace.took(took, start);
-            assert!(pace.is_quick(start), "call {n}");
+        for (one_in, took_us) in [(10, 300), (50, 10_000)] {
+            let pace = Pace::new(start, 50 * US);
+            for n in 0..100_000 {
+                let took = if n % one_in == 0 {
+                    took_us * US
+                } else {
+                    5 * US
+                };
+                pace.took(took, start);
+                assert!(pace.is_quick(start), "{took_us} us, call {n}");
+            }
         }
     }
 

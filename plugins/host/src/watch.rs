@@ -4,7 +4,7 @@ use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use notify::event::ModifyKind;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
@@ -25,6 +25,10 @@ enum Told {
 /// How long nothing may have changed before the files are read: editors and deployments write in
 /// several steps.
 const QUIET: Duration = Duration::from_millis(150);
+
+/// After how long they are read all the same: something beside them may be written all the time, as a
+/// log is.
+const QUIET_WITHIN: Duration = Duration::from_secs(2);
 
 /// How often it is looked whether a folder was taken away, made or exchanged, of which the system does
 /// not tell.
@@ -73,8 +77,11 @@ fn run(host: &Weak<Inner>, mut followed: Followed, told: &Receiver<Told>) {
             Ok(Told::Over) | Err(RecvTimeoutError::Disconnected) => return,
         };
         if is_told {
-            loop {
-                match told.recv_timeout(QUIET) {
+            let latest = Instant::now() + QUIET_WITHIN;
+            while let left = latest.saturating_duration_since(Instant::now())
+                && !left.is_zero()
+            {
+                match told.recv_timeout(QUIET.min(left)) {
                     Ok(Told::Change(change)) => followed.hear(&change),
                     Err(RecvTimeoutError::Timeout) => break,
                     Ok(Told::Over) | Err(RecvTimeoutError::Disconnected) => return,

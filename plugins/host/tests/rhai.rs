@@ -334,6 +334,27 @@ async fn a_folder_that_is_made_anew_is_followed_as_the_one_before() {
 }
 
 #[tokio::test]
+async fn a_folder_in_which_something_is_written_all_the_time_is_read_all_the_same() {
+    let directory = tempfile::tempdir().expect("a folder");
+    let host = PluginHost::open(directory.path()).await.expect("a host");
+    write(
+        &directory.path().join("a.rhai"),
+        "fn on_register(r) { pass() }",
+    );
+    let loaded = async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        for line in 0.. {
+            write(&directory.path().join("beside.log"), &line.to_string());
+            ticks.tick().await;
+            if host.list().iter().any(|it| it.generation > 0) {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, loaded).await.expect("it is loaded");
+}
+
+#[tokio::test]
 async fn what_cannot_be_loaded_is_told_and_leaves_the_old_version() {
     let good = "fn on_register(registration) { annotate(#{ version: \"1\" }) }";
     let mut site = Site::new(&[("a.rhai", good)], Vec::new()).await;

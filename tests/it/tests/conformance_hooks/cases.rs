@@ -63,7 +63,10 @@ pub(super) const CASES: &[Case] = &[
                     object list, each behind a space",
         steps: &[
             Step::Register("lt=60&b=U", Code::CREATED),
-            Step::Annotations(&[("seen", "a 1.1 60 U /1/0 /3/0 /4/0"), ("behind", "asked")]),
+            Step::Annotations(&[
+                ("seen", "a 1.1 60 U /1/0 /3/0 /4/0 /9"),
+                ("behind", "asked"),
+            ]),
         ],
     },
     Case {
@@ -74,7 +77,7 @@ pub(super) const CASES: &[Case] = &[
         steps: &[
             Step::Register("lt=60", Code::CREATED),
             Step::Update("", "", Code::CHANGED),
-            Step::Annotations(&[("behind", "asked"), ("changed", "60 3")]),
+            Step::Annotations(&[("behind", "asked"), ("changed", "60 4")]),
             Step::Update("lt=90", "</1/0>,</3/0>", Code::CHANGED),
             Step::Annotations(&[("behind", "asked"), ("changed", "lifetime objects 90 2")]),
         ],

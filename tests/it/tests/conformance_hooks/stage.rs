@@ -102,7 +102,7 @@ impl Stage {
         match step {
             Step::Register(query, code) => {
                 let path = format!("rd?ep=a&lwm2m=1.1&{query}");
-                let list = "</1/0>,</3/0>,</4/0>";
+                let list = "</1/0>,</3/0>,</4/0>,</9>";
                 let request = self.device.request(Code::POST, &path).payload(list);
                 let answer = self.device.ask(request).await;
                 assert_eq!(answer.code, code, "{what}");
