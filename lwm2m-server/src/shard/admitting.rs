@@ -1,11 +1,15 @@
 //! Whether a Register or Update is taken: interceptors in their order, then the authorizer.
 //!
 //! ```text
-//! on_register | on_update ─> admit ─> consult ─┬─> conclude ─> enrol | renew ─> answer
-//!                              │        ^      └─> park ─> question ─> loop ─┐
-//!                              └─> line │                                    │
-//!                                       └──────── decided <─ Command::Decided┘
+//! on_register | on_update ─> admit ─> ask_interceptors ─> consult ─┬─> conclude ─> enrol | renew ─> answer
+//!                                            │              ^      └─> park ─> question ─> loop ─┐
+//!                                            └─> line ──────┤                                    │
+//!                                                           └── decided <─ Command::Decided ─────┘
 //! ```
+//!
+//! Interceptors are asked when all of a batch has been read: one after the other, what an extension
+//! works with stays in the caches of the processor, as does what the server works with before and
+//! after it.
 //!
 //! A request that waits for an interceptor is parked with all that it needs: the CoAP engine has
 //! acknowledged it by the time that matters, and its answer goes out as a separate response. What
@@ -40,8 +44,8 @@ pub(crate) struct Petition {
     candidate: Option<Arc<Registration>>,
     /// What an Update changes, for interceptors.
     update: Arc<Update>,
-    /// True once it has waited.
-    parked: bool,
+    /// True when something may have changed since it was read.
+    waited: bool,
 }
 
 #[derive(Debug)]
@@ -75,7 +79,7 @@ impl Petition {
             next: 0,
             candidate: None,
             update: Arc::default(),
-            parked: false,
+            waited: false,
         }
     }
 
@@ -113,26 +117,43 @@ impl Petition {
 }
 
 impl Shard {
-    /// Takes a request in, as soon as nothing of the same device waits before it.
+    /// Takes a request in, when interceptors have been asked that have the hook.
     pub(super) fn admit(&mut self, now: Now, mut petition: Petition) {
-        if self.shared.interceptors.is_empty() {
+        let nobody_waits = self.parked.is_empty() && self.petitions.is_empty();
+        if nobody_waits && !hooks::any_with(&self.shared.interceptors, petition.hook()) {
             return self.conclude(now, petition);
         }
         petition.relayed_from = self.relayed_from;
-        if !self.parked.is_empty()
-            && let Some(line) = self.line_of(&petition)
-            && self.parked.has(&line)
-        {
-            return self.line_up(now, &line, petition);
+        petition.waited = true;
+        self.petitions.push_back(petition);
+    }
+
+    /// Asks about what the turn has brought, unless something of the same device waits before it.
+    pub(crate) fn ask_interceptors(&mut self, now: Now) {
+        while let Some(petition) = self.petitions.pop_front() {
+            match self.line_before(&petition) {
+                Some(line) => self.line_up(now, &line, petition),
+                None => self.consult(now, petition),
+            }
         }
-        self.consult(now, petition);
+        self.drain_events(now);
+    }
+
+    fn line_before(&self, petition: &Petition) -> Option<Line> {
+        if self.parked.is_empty() {
+            return None;
+        }
+        let line = self.line_of(petition);
+        line.filter(|line| self.parked.has(line))
     }
 
     /// True when an Update has to go through [`Shard::admit`] even when it changes nothing.
     pub(super) fn is_asked_about_updates(&self) -> bool {
         let interceptors = &self.shared.interceptors;
         !interceptors.is_empty()
-            && (!self.parked.is_empty() || hooks::any_with(interceptors, Hook::OnUpdate))
+            && (!self.parked.is_empty()
+                || !self.petitions.is_empty()
+                || hooks::any_with(interceptors, Hook::OnUpdate))
     }
 
     /// Takes what an interceptor says; none when it panicked.
@@ -203,11 +224,10 @@ impl Shard {
     }
 
     /// Waits for an interceptor.
-    fn park(&mut self, now: Now, mut petition: Petition, answer: Later<Decision>) {
+    fn park(&mut self, now: Now, petition: Petition, answer: Later<Decision>) {
         let Some(line) = self.line_of(&petition) else {
             return self.conclude(now, petition);
         };
-        petition.parked = true;
         let deadline = now.instant + self.shared.config.limits.hook_timeout;
         match self.parked.ask(line, petition, self.ms(deadline)) {
             Ok((ticket, waiting)) => {
@@ -219,13 +239,12 @@ impl Shard {
     }
 
     /// Waits behind another request of the same device.
-    fn line_up(&mut self, now: Now, line: &Line, mut petition: Petition) {
+    fn line_up(&mut self, now: Now, line: &Line, petition: Petition) {
         let handle = petition.handle;
         if self.parked.any(line, |other| other.handle == handle) {
             // The same message once more, and the engine has forgotten it.
             return;
         }
-        petition.parked = true;
         if let Err(petition) = self.parked.join(line, petition) {
             self.turn_down(now, &petition, no_room());
         }
@@ -267,7 +286,7 @@ impl Shard {
             relayed_from,
             mut wish,
             candidate,
-            parked,
+            waited,
             ..
         } = petition;
         if let Some(candidate) = candidate {
@@ -277,14 +296,14 @@ impl Shard {
                 Wish::Update(_, changes) => changes.take_over(candidate),
             }
         }
-        let current = match parked {
+        let current = match waited {
             true => std::mem::replace(&mut self.relayed_from, relayed_from),
             false => self.relayed_from,
         };
         match wish {
             Wish::Register(register) => {
                 let endpoint = register.endpoint.clone();
-                let still_itself = match parked {
+                let still_itself = match waited {
                     true => self.is_still(&handle, register.authenticated.as_deref()),
                     false => Ok(()),
                 };
@@ -298,7 +317,7 @@ impl Shard {
             }
             Wish::Update(location, changes) => {
                 let origin = Origin::of_handle(&handle);
-                let still_its = match (parked, self.table.get(location)) {
+                let still_its = match (waited, self.table.get(location)) {
                     (false, _) => Ok(()),
                     (true, None) => Err(has_ended()),
                     (true, Some(entry)) => self
@@ -383,6 +402,8 @@ fn note(candidate: &mut Registration, facts: Annotations, max: usize) -> Result<
 
 /// Adds facts; a key that is there already gets the new value.
 pub(super) fn annotate(annotations: &mut Vec<(String, String)>, facts: Vec<(String, String)>) {
+    // There are few, and they stay with the device.
+    annotations.reserve_exact(facts.len());
     for (key, value) in facts {
         match annotations.iter_mut().find(|(known, _)| *known == key) {
             Some((_, known)) => *known = value,

@@ -114,6 +114,8 @@ pub(crate) struct Shard {
     relayed_from: Option<u16>,
     /// What waits to be told to other shards.
     outbox: VecDeque<(u16, Relay)>,
+    /// What this turn has brought, and interceptors are to be asked about.
+    petitions: VecDeque<Petition>,
     /// What waits for interceptors.
     parked: Lines<Line, Petition>,
     /// Values of devices that wait for interceptors.
@@ -166,6 +168,7 @@ impl Shard {
             linked: HashMap::new(),
             relayed_from: None,
             outbox: VecDeque::new(),
+            petitions: VecDeque::new(),
             parked: Lines::new(limits.parked_requests_max, limits.parked_per_device_max),
             values: Lines::new(limits.transforms_max, limits.transforms_per_device_max),
             losses_told_ms: 0,

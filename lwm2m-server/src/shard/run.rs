@@ -85,6 +85,7 @@ impl Loop {
             for command in inbox.commands.drain(..) {
                 self.shard.command(now, command);
             }
+            self.shard.ask_interceptors(now);
             self.search();
             self.search_plans();
             // First the other shards: they may have to know before the device answers.

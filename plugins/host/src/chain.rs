@@ -114,10 +114,13 @@ impl Asking {
         call: impl Fn(Arc<Registration>) -> Call,
     ) -> Decision {
         let mut gathered = Annotations::default();
-        for plugin in self.chain.of(hook) {
+        let mut plugins = self.chain.of(hook).iter().peekable();
+        while let Some(plugin) = plugins.next() {
             match self.ask(plugin, call(Arc::clone(&registration))).await {
                 Ok(Reply::Decision(Decision::Annotate(facts))) => {
-                    note(Arc::make_mut(&mut registration), &facts);
+                    if plugins.peek().is_some() {
+                        note(Arc::make_mut(&mut registration), &facts);
+                    }
                     gather(&mut gathered, facts);
                 }
                 Ok(Reply::Decision(Decision::Accept(facts))) => {
@@ -333,6 +336,10 @@ fn note(registration: &mut Registration, facts: &Annotations) {
 
 /// Adds what one plugin has noted to what those before it have.
 fn gather(gathered: &mut Annotations, facts: Annotations) {
+    if *gathered == Annotations::default() && facts.set.len() <= 1 {
+        *gathered = facts;
+        return;
+    }
     gathered.set.retain(|(key, _)| !facts.remove.contains(key));
     for (key, value) in facts.set {
         gathered.remove.retain(|removed| *removed != key);

@@ -149,6 +149,11 @@ impl CallContext {
         Instant::now() >= self.begun + time
     }
 
+    /// True when it has waited for a thread until the answer was due: nobody waits for it any more.
+    pub(crate) fn has_waited_too_long(&self) -> bool {
+        !self.in_passing.load(Ordering::Relaxed) && self.is_late()
+    }
+
     /// True once the answer is due.
     pub(crate) fn is_late(&self) -> bool {
         self.is_late_at(Instant::now())

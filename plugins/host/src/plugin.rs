@@ -208,8 +208,7 @@ impl Plugin {
         let called_with = Arc::clone(&context);
         let called = Arc::clone(lease);
         let work = async move {
-            if context.is_late() {
-                // It has waited for a thread, and nobody waits for it any more.
+            if context.has_waited_too_long() {
                 return Err(context.timeout());
             }
             let answer = called.version.guest.call(&call, &context);

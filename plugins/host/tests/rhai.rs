@@ -240,17 +240,24 @@ async fn a_script_that_loops_is_stopped_and_switched_off() {
         }
     };
     timeout(PATIENCE, generations).await.expect("it is loaded");
-    let device = site.device("late").await;
-    timeout(PATIENCE, device.wait_registered())
-        .await
-        .expect("in time")
-        .expect("let in");
-    let registration = site.server.registration("late").await.expect("registered");
-    assert!(
-        registration
-            .annotations
-            .contains(&("mended".to_owned(), "true".to_owned()))
-    );
+    let annotated = ("mended".to_owned(), "true".to_owned());
+    // On a busy machine it may be late once more, and the device is let in without it.
+    let asked = async {
+        for n in 0.. {
+            let name = format!("late{n}");
+            let device = site.device(&name).await;
+            device.wait_registered().await.expect("let in");
+            let registration = site.server.registration(&name).await;
+            if registration
+                .expect("registered")
+                .annotations
+                .contains(&annotated)
+            {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, asked).await.expect("it is asked");
 }
 
 #[tokio::test]

@@ -128,6 +128,43 @@ fn a_register_waits_for_its_interceptor_and_is_answered_separately() {
 }
 
 #[test]
+fn what_a_batch_brings_is_asked_about_in_its_order() {
+    let gate = Gate::of([]);
+    let mut world = world(&[&gate], |_| {});
+    let location = registered(&mut world, &gate, 1, "ep=a&lt=60");
+    gate.have([Hook::OnRegister, Hook::OnUpdate]);
+    let post = |id, path: &str, payload: &[u8]| request(id, Code::POST, path, payload);
+    let first = post(1, &format!("{location}?lt=100"), b"");
+    let register = post(2, "rd?ep=b&lt=300", LIST);
+    let second = post(3, &format!("{location}?lt=200"), b"");
+    // Nothing that changes anything, and yet it does not overtake those before it.
+    let bare = post(4, &location, b"");
+    world.deliver_all(0, &[(1, &first), (2, &register), (1, &second), (1, &bare)]);
+    assert_eq!((gate.len(), world.asked()), (2, 2));
+    let mut decide = |lifetime_s, name: &str| {
+        let seen = gate.decide(Decision::Pass);
+        assert_eq!(
+            (seen.endpoint.as_str(), seen.lifetime_s),
+            (name, lifetime_s)
+        );
+        world.settle();
+    };
+    decide(100, "a");
+    decide(300, "b");
+    decide(200, "a");
+    decide(200, "a");
+    let answers = [1, 2, 1, 1].map(|port| world.expect(port).code);
+    let changed = Code::CHANGED;
+    assert_eq!(answers, [changed, Code::CREATED, changed, changed]);
+    let lifetime = |registration: Option<crate::Registration>| registration.map(|it| it.lifetime_s);
+    assert_eq!(lifetime(world.registration("a")), Some(200));
+    assert_eq!(
+        world.happened(),
+        ["updated", "registered", "updated", "updated"]
+    );
+}
+
+#[test]
 fn the_chain_goes_on_after_a_late_answer_until_one_is_final() {
     let (first, second, third) = (
         Gate::of([Hook::OnRegister]),

@@ -194,7 +194,14 @@ impl World {
 
     /// A datagram from the device at `port`, which the kernel gives to `shard`.
     pub(super) fn deliver(&mut self, shard: usize, port: u16, datagram: &[u8]) {
-        self.shards[shard].datagram(self.now, peer(port), &mut datagram.to_vec());
+        self.deliver_all(shard, &[(port, datagram)]);
+    }
+
+    /// Datagrams that come in one batch, each from the device at its port.
+    pub(super) fn deliver_all(&mut self, shard: usize, batch: &[(u16, &[u8])]) {
+        for (port, datagram) in batch {
+            self.shards[shard].datagram(self.now, peer(*port), &mut datagram.to_vec());
+        }
         self.settle();
     }
 
@@ -252,6 +259,7 @@ impl World {
         loop {
             let mut relays = Vec::new();
             for shard in &mut self.shards {
+                shard.ask_interceptors(self.now);
                 while let Some(transmit) = shard.poll_transmit(self.now.instant) {
                     let port = transmit.peer.address().port();
                     self.sent.push_back((port, transmit.datagram.to_vec()));

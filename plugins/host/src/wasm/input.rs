@@ -1,8 +1,9 @@
 //! From the types of the server to those of the contract.
 
+use std::fmt::{Display, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use lwm2m_core::{ObjectList, Path, Record, Value, Version};
+use lwm2m_core::{ObjectList, ObjectVersion, Path, Record, Value, Version};
 use lwm2m_server::hooks::{
     Batch, BatchSource, CredentialRequest, EndReason, FirmwareEvent, FirmwareJob, FirmwareResult,
     ObserveFailure, Update,
@@ -20,37 +21,74 @@ pub(super) const RELATIVE_BELOW_S: f64 = 268_435_456.0;
 /// In a link, the object alone; no instance has this number (Core 1.2.2 §7.2).
 const NO_INSTANCE: u16 = u16::MAX;
 
-pub(super) fn registration(registration: &Registration) -> wit::Registration {
-    let objects = &registration.objects;
-    let version = |(object, version): &(u16, lwm2m_core::ObjectVersion)| wit::ObjectVersion {
-        object: *object,
-        major: version.major,
-        minor: version.minor,
-    };
+/// A registration that says nothing yet.
+pub(super) fn blank() -> wit::Registration {
     wit::Registration {
-        id: match registration.id {
-            RegistrationId(0) => String::new(),
-            id => id.to_string(),
-        },
-        endpoint: registration.endpoint.as_str().to_owned(),
-        version: match registration.version {
-            Version::V1_0 => wit::Lwm2mVersion::V10,
-            Version::V1_1 => wit::Lwm2mVersion::V11,
-            _ => wit::Lwm2mVersion::V12,
-        },
-        lifetime_s: registration.lifetime_s,
-        binding: binding(registration.binding),
-        sms_number: registration.sms.as_deref().map(str::to_owned),
-        address: registration.peer.to_string(),
-        identity: identity(&registration.identity),
-        root: objects.alternate_path.clone(),
-        links: links(objects),
-        object_versions: objects.versions.iter().map(version).collect(),
-        annotations: attributes(&registration.annotations),
-        registered_at_ms: unix_ms(registration.registered_at),
-        updated_at_ms: unix_ms(registration.updated_at),
-        awake: registration.awake,
+        id: String::new(),
+        endpoint: String::new(),
+        version: wit::Lwm2mVersion::V10,
+        lifetime_s: 0,
+        binding: wit::Binding::empty(),
+        sms_number: None,
+        address: String::new(),
+        identity: wit::Identity::Anonymous,
+        root: String::new(),
+        links: Vec::new(),
+        object_versions: Vec::new(),
+        annotations: Vec::new(),
+        registered_at_ms: 0,
+        updated_at_ms: 0,
+        awake: false,
     }
+}
+
+pub(super) fn registration(registration: &Registration) -> wit::Registration {
+    let mut new = blank();
+    fill(&mut new, registration);
+    new
+}
+
+/// Puts a registration in the place of another one, and in the memory that it has.
+pub(super) fn fill(place: &mut wit::Registration, registration: &Registration) {
+    let objects = &registration.objects;
+    place.id.clear();
+    if registration.id != RegistrationId(0) {
+        write(&mut place.id, registration.id);
+    }
+    rewrite(&mut place.endpoint, registration.endpoint.as_str());
+    place.version = match registration.version {
+        Version::V1_0 => wit::Lwm2mVersion::V10,
+        Version::V1_1 => wit::Lwm2mVersion::V11,
+        _ => wit::Lwm2mVersion::V12,
+    };
+    place.lifetime_s = registration.lifetime_s;
+    place.binding = binding(registration.binding);
+    place.sms_number = registration.sms.as_deref().map(str::to_owned);
+    place.address.clear();
+    write(&mut place.address, registration.peer);
+    place.identity = identity(&registration.identity);
+    rewrite(&mut place.root, &objects.alternate_path);
+    place.links.clear();
+    place.links.extend(objects.paths.iter().map(link));
+    place.object_versions.clear();
+    let versions = objects.versions.iter().map(object_version);
+    place.object_versions.extend(versions);
+    place.annotations.clear();
+    let annotations = registration.annotations.iter().map(attribute);
+    place.annotations.extend(annotations);
+    place.registered_at_ms = unix_ms(registration.registered_at);
+    place.updated_at_ms = unix_ms(registration.updated_at);
+    place.awake = registration.awake;
+}
+
+fn rewrite(place: &mut String, text: &str) {
+    place.clear();
+    place.push_str(text);
+}
+
+fn write(place: &mut String, what: impl Display) {
+    // A string takes whatever is written to it.
+    let _ = write!(place, "{what}");
 }
 
 pub(super) fn update(update: &Update) -> wit::Update {
@@ -196,20 +234,32 @@ fn binding(binding: Binding) -> wit::Binding {
 }
 
 fn links(objects: &ObjectList) -> Vec<wit::Link> {
-    let link = |path: &Path| {
-        let object = path.object_id().unwrap_or_default();
-        let instance = path.instance_id().unwrap_or(NO_INSTANCE);
-        u32::from(object) << 16 | u32::from(instance)
-    };
     objects.paths.iter().map(link).collect()
 }
 
+fn link(path: &Path) -> wit::Link {
+    let object = path.object_id().unwrap_or_default();
+    let instance = path.instance_id().unwrap_or(NO_INSTANCE);
+    u32::from(object) << 16 | u32::from(instance)
+}
+
+fn object_version((object, version): &(u16, ObjectVersion)) -> wit::ObjectVersion {
+    wit::ObjectVersion {
+        object: *object,
+        major: version.major,
+        minor: version.minor,
+    }
+}
+
 pub(super) fn attributes(facts: &[(String, String)]) -> Vec<wit::Attribute> {
-    let attribute = |(name, value): &(String, String)| wit::Attribute {
+    facts.iter().map(attribute).collect()
+}
+
+fn attribute((name, value): &(String, String)) -> wit::Attribute {
+    wit::Attribute {
         name: name.clone(),
         value: value.clone(),
-    };
-    facts.iter().map(attribute).collect()
+    }
 }
 
 /// `/` has no form in the contract, and becomes `/0`; callers leave it out.

@@ -12,6 +12,7 @@ use super::bindings::exports::lwm2m::plugin::{
     bootstrap, credentials, devices, firmware, firmware_driver, lifecycle, observe, registration,
     telemetry,
 };
+use super::bindings::lwm2m::plugin::types;
 use super::ticker::TICK;
 use super::{bootstrapping, input, output};
 use crate::context::CallContext;
@@ -21,6 +22,8 @@ use crate::{Call, Failure, Reply};
 pub(super) struct Instance {
     store: Store<State>,
     functions: Functions,
+    /// The registration that it was asked about last: the next one takes its place and its memory.
+    registration: types::Registration,
     /// Calls so far.
     pub(super) calls: u32,
 }
@@ -186,6 +189,7 @@ impl Instance {
         let mut instance = Instance {
             store,
             functions,
+            registration: input::blank(),
             calls: 0,
         };
         instance.write_output();
@@ -224,7 +228,10 @@ impl Instance {
 
     async fn ask(&mut self, call: &Call) -> wasmtime::Result<Result<Reply, Failure>> {
         let Instance {
-            store, functions, ..
+            store,
+            functions,
+            registration: place,
+            ..
         } = self;
         macro_rules! call {
             ($interface:ident, $function:ident, $($argument:expr),*) => {
@@ -247,43 +254,43 @@ impl Instance {
                 output::credentials(request, answer).map(Reply::Credentials)
             }
             Call::OnRegister(registration) => {
-                let registration = input::registration(registration);
-                let answer = call!(registration, call_on_register, &registration);
+                input::fill(place, registration);
+                let answer = call!(registration, call_on_register, place);
                 Ok(Reply::Decision(output::decision(answer)))
             }
             Call::OnUpdate(registration, update) => {
-                let registration = input::registration(registration);
+                input::fill(place, registration);
                 let update = input::update(update);
-                let answer = call!(registration, call_on_update, &registration, &update);
+                let answer = call!(registration, call_on_update, place, &update);
                 Ok(Reply::Decision(output::decision(answer)))
             }
             Call::OnRegistered(registration) => {
-                let registration = input::registration(registration);
-                call!(devices, call_on_registered, &registration);
+                input::fill(place, registration);
+                call!(devices, call_on_registered, place);
                 Ok(Reply::Done)
             }
             Call::OnUpdated(registration, update) => {
-                let registration = input::registration(registration);
+                input::fill(place, registration);
                 let update = input::update(update);
-                call!(devices, call_on_updated, &registration, &update);
+                call!(devices, call_on_updated, place, &update);
                 Ok(Reply::Done)
             }
             Call::OnGone(registration, reason) => {
-                let registration = input::registration(registration);
+                input::fill(place, registration);
                 let reason = input::end_reason(*reason);
-                call!(devices, call_on_gone, &registration, reason);
+                call!(devices, call_on_gone, place, reason);
                 Ok(Reply::Done)
             }
             Call::ObservePlan(registration) => {
-                let registration = input::registration(registration);
-                let answer = call!(observe, call_plan, &registration);
+                input::fill(place, registration);
+                let answer = call!(observe, call_plan, place);
                 answer.map(output::plan).transpose().map(Reply::Plan)
             }
             Call::ObserveFailed(registration, paths, failure) => seldom!({
-                let registration = input::registration(registration);
+                input::fill(place, registration);
                 let paths: Vec<_> = paths.iter().map(input::path).collect();
                 let failure = input::observe_failure(*failure);
-                let answer = call!(observe, call_on_failure, &registration, &paths, failure);
+                let answer = call!(observe, call_on_failure, place, &paths, failure);
                 output::repair(answer).map(Reply::Repair)
             }),
             Call::Transform(batch) => {

@@ -28,8 +28,8 @@ const SCRIPTS: [Way; 10] = [
     (
         "loops",
         "loop {}",
-        "timeout_ms = { on_register = 1000 }\nlimits = { operations_max = 0 }",
-        Some(("plugin-timeout", "within 1000 ms")),
+        "timeout_ms = { on_register = 3000 }\nlimits = { operations_max = 0 }",
+        Some(("plugin-timeout", "within 3000 ms")),
     ),
     (
         "computes",
@@ -111,8 +111,8 @@ fn components() -> Vec<Broken> {
         (
             "loops",
             "(loop $again (br $again))",
-            "timeout_ms = { on_register = 1000 }",
-            Some(("plugin-timeout", "within 1000 ms")),
+            "timeout_ms = { on_register = 3000 }",
+            Some(("plugin-timeout", "within 3000 ms")),
         ),
         (
             "traps",

@@ -139,14 +139,14 @@ fn looping() -> [Broken; 2] {
             name: "loops",
             file: "broken.rhai",
             code: script("loop {}"),
-            settings: "timeout_ms = { on_register = 1000 }\nlimits = { operations_max = 0 }",
+            settings: "timeout_ms = { on_register = 3000 }\nlimits = { operations_max = 0 }",
             told,
         },
         Broken {
             name: "loops",
             file: "broken.wasm",
             code: component("(loop $again (br $again))"),
-            settings: "timeout_ms = { on_register = 1000 }",
+            settings: "timeout_ms = { on_register = 3000 }",
             told,
         },
     ]

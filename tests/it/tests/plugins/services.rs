@@ -224,8 +224,7 @@ async fn a_script_that_a_device_waits_for_looks_up_others_and_asks_no_device() {
         let query = format!("rd?ep={endpoint}&lwm2m=1.1&lt=777");
         let request = device.request(Code::POST, &query);
         let request = request.format(40).payload(OBJECTS);
-        device.send(&request.encode()).await;
-        assert_eq!(device.receive().await.code, Code::CREATED);
+        assert_eq!(device.ask(request).await.code, Code::CREATED);
         let annotation = |key| hosting.annotation(endpoint, key);
         assert_eq!(annotation("first").await.as_deref(), Some(lifetime));
         assert_eq!(annotation("names").await.as_deref(), Some(names));

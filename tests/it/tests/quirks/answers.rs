@@ -98,7 +98,7 @@ async fn separate_and_late_answers() {
 async fn fetch_is_acknowledged_and_never_answered() {
     across(&[V1_1, V1_2], async |version| {
         let soon = |config: &mut ServerConfig| {
-            config.coap.response_timeout = Duration::from_secs(1);
+            config.coap.response_timeout = Duration::from_secs(4);
         };
         let site = impatient(version, soon, |quirks| {
             quirks.composite_without_answer = true;

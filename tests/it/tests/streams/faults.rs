@@ -88,8 +88,8 @@ async fn a_message_that_never_ends_is_given_up() {
 #[tokio::test]
 async fn a_peer_that_has_gone_without_a_word_is_noticed() {
     let server = server(|config| {
-        config.tcp.idle_timeout = Duration::from_millis(500);
-        config.tcp.pong_timeout = Duration::from_secs(2);
+        config.tcp.idle_timeout = Duration::from_millis(1500);
+        config.tcp.pong_timeout = Duration::from_secs(5);
     })
     .await;
     let mut events = server.events();
