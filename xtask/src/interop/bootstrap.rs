@@ -9,7 +9,7 @@ use super::leshan::{self, life};
 use super::peer::{Peer, free_port};
 use super::report::Report;
 use super::secure::{
-    Credential, bootstrap_over_tls, gnutls_over_tls, java_options, openssl_over_tls,
+    Credential, Program, bootstrap_over_tls, gnutls_over_tls, java_options, openssl_over_tls,
     register_over_tls,
 };
 use super::server::{Server, expect};
@@ -27,6 +27,8 @@ const GIVEN_KEY: &str = "given-0123456789";
 pub(crate) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::Result<()> {
     leshan::install(root)?;
     libcoap::install(root)?;
+    Program::OpenSsl.install(root)?;
+    Program::GnuTls.install(root)?;
     provide(server)?;
     for (scheme, endpoint, credential, mode) in [
         ("coap", "boot-nosec", None, "nosec"),

@@ -24,7 +24,7 @@ pub(super) const KEY: &str = "0123456789abcdef";
 
 /// A program, and the suites that it is asked for by their names.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Program {
+pub(crate) enum Program {
     OpenSsl,
     GnuTls,
 }
@@ -38,7 +38,7 @@ impl Program {
     }
 
     /// Sees to it that the program is there.
-    pub(super) fn install(self, root: &Path) -> anyhow::Result<()> {
+    pub(crate) fn install(self, root: &Path) -> anyhow::Result<()> {
         let (program, package) = match self {
             Program::OpenSsl => ("openssl", "openssl"),
             Program::GnuTls => ("gnutls-cli", "gnutls-bin"),
