@@ -9,7 +9,8 @@
 //!
 //! Interceptors are asked when all of a batch has been read: one after the other, what an extension
 //! works with stays in the caches of the processor, as does what the server works with before and
-//! after it.
+//! after it. Registers and Updates of one device keep their order among themselves; what else it sends
+//! in the same batch, not waiting for their answers, is handled before them.
 //!
 //! A request that waits for an interceptor is parked with all that it needs: the CoAP engine has
 //! acknowledged it by the time that matters, and its answer goes out as a separate response. What
