@@ -199,6 +199,15 @@ pub struct ConfigError {
     pub(crate) why: String,
 }
 
+/// Under which a plugin is asked at a hook.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    /// How long it may take.
+    pub(crate) timeout: Duration,
+    /// What its failure means.
+    pub(crate) fail: Fail,
+}
+
 impl PluginConfig {
     /// The settings of a plugin that the configuration does not name.
     pub fn new(name: &str) -> PluginConfig {
@@ -223,14 +232,20 @@ impl PluginConfig {
         own.copied().unwrap_or(self.order)
     }
 
-    /// How long it may take at a hook.
-    pub(crate) fn timeout(&self, hook: Hook) -> Duration {
+    /// Under which it is asked at a hook.
+    pub(crate) fn terms(&self, hook: Hook) -> Terms {
+        Terms {
+            timeout: self.timeout(hook),
+            fail: self.fail(hook),
+        }
+    }
+
+    fn timeout(&self, hook: Hook) -> Duration {
         let own = self.timeout_ms.get(hook.name());
         own.map_or(facts(hook).timeout, |ms| Duration::from_millis(*ms))
     }
 
-    /// What its failure at a hook means.
-    pub(crate) fn fail(&self, hook: Hook) -> Fail {
+    fn fail(&self, hook: Hook) -> Fail {
         let own = match &self.fail {
             FailPolicy::All(fail) => Some(fail),
             FailPolicy::Each(each) => each.get(hook.name()),

@@ -381,11 +381,13 @@ impl Loader {
             limits: source.config.limits,
             services: Arc::clone(&self.services),
         });
-        let guest: Arc<dyn Guest> = match source.language {
+        let guest = match source.language {
             #[cfg(feature = "rhai")]
-            Language::Rhai => Arc::new(crate::script::Script::load(source, &allowance)?),
+            Language::Rhai => {
+                Guest::Script(Box::new(crate::script::Script::load(source, &allowance)?))
+            }
             #[cfg(feature = "wasm")]
-            Language::Wasm => self.wasm.load(source, &allowance)?,
+            Language::Wasm => Guest::Component(self.wasm.load(source, &allowance)?),
             #[allow(unreachable_patterns)]
             _ => {
                 let what = format!("this server has no {}", source.language.name());

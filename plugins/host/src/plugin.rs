@@ -1,10 +1,10 @@
 //! One plugin: whichever version of it is in service, its breaker and its figures.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -14,7 +14,7 @@ use tokio::time::timeout_at;
 
 use crate::breaker::{Admission, Breaker, BreakerStatus, LastFailure, Turn};
 use crate::checksum::Checksum;
-use crate::config::PluginConfig;
+use crate::config::{PluginConfig, Terms};
 use crate::context::{Allowance, CallContext};
 use crate::guest::Guest;
 use crate::hook::{Fail, facts};
@@ -48,7 +48,7 @@ pub(crate) struct Plugin {
 
 /// One version of a plugin, with the settings it was loaded with.
 pub(crate) struct Version {
-    pub(crate) guest: Arc<dyn Guest>,
+    pub(crate) guest: Guest,
     pub(crate) language: Language,
     pub(crate) config: PluginConfig,
     pub(crate) manifest: Manifest,
@@ -68,6 +68,8 @@ struct Lease {
     version: Arc<Version>,
     /// That of the version.
     allowance: Arc<Allowance>,
+    /// What its configuration says of each hook.
+    terms: [Terms; Hook::ALL.len()],
     waiting: Arc<AtomicU32>,
 }
 
@@ -133,24 +135,25 @@ impl Plugin {
         let version = &lease.version;
         let hook = call.hook();
         let begun = Instant::now();
-        let fail = version.config.fail(hook);
+        let Terms { timeout, fail } = lease.terms(hook);
         let watched = services
             .watcher
             .get()
             .map(|watcher| (watcher, call.clone()));
         let admitted = self.admit(begun, services);
-        let (answer, trial) = match admitted {
+        let ((answer, ended), trial) = match admitted {
             Ok(trial) => {
-                let answer = self.run(&lease, call, begun, workers).await;
-                (answer, trial)
+                let answered = self.run(&lease, call, (begun, timeout), workers).await;
+                (answered, trial)
             }
-            Err(off) => (Err(off), None),
+            Err(off) => ((Err(off), begun), None),
         };
+        let took = ended.duration_since(begun);
         if let Some((watcher, call)) = watched {
-            watcher(&CallTrace::of(&self.name, &call, &answer, begun.elapsed()));
+            watcher(&CallTrace::of(&self.name, &call, &answer, took));
         }
         let failure = answer.as_ref().err();
-        self.statistics.record(hook, begun.elapsed(), failure);
+        self.statistics.record(hook, took, failure);
         match answer {
             Ok(reply) => {
                 if self.failing.load(Ordering::Relaxed) {
@@ -187,23 +190,23 @@ impl Plugin {
         }
     }
 
+    /// The answer, and when it was there.
     async fn run(
         &self,
         lease: &Arc<Lease>,
         call: Call,
-        begun: Instant,
+        (begun, timeout): (Instant, Duration),
         workers: &Workers,
-    ) -> Result<Reply, Failure> {
+    ) -> (Result<Reply, Failure>, Instant) {
         if lease.is_full() {
-            return Err(Failure::Overloaded);
+            return (Err(Failure::Overloaded), begun);
         }
         let hook = call.hook();
-        let limit = lease.version.config.timeout(hook);
         let context = Arc::new(CallContext::new(
             &lease.allowance,
             Some(hook),
             call.endpoint(),
-            (begun, limit),
+            (begun, timeout),
         ));
         let called_with = Arc::clone(&context);
         let called = Arc::clone(lease);
@@ -215,21 +218,35 @@ impl Plugin {
             let answer = AssertUnwindSafe(answer).catch_unwind();
             answer.await.unwrap_or(Err(Failure::Defect))
         };
-        let work = Box::pin(work);
-        let answer = match (lease.version.guest.blocks(), facts(hook).waits) {
-            (false, _) => lease.begin(work, &called_with, workers).await,
-            (true, false) => {
-                let work = lease.through_turnstile(work)?;
-                self.line_up(work, &called_with, workers).await
-            }
-            (true, true) => {
-                let work = lease.through_turnstile(work)?;
-                patiently(&called_with, workers.spawn_blocking(work)).await
+        let mut work: Work = Box::pin(work);
+        let answered = match lease.begin(&mut work, &called_with) {
+            Some(answered) => answered,
+            None => {
+                // What it takes to wait is no part of each call.
+                let answer = Box::pin(self.elsewhere(lease, work, &called_with, workers)).await;
+                (answer, Instant::now())
             }
         };
         self.statistics.burn(hook, called_with.burned());
         self.statistics.hold(hook, called_with.held());
-        answer
+        answered
+    }
+
+    /// Runs a call on the threads of the host, and waits for it.
+    async fn elsewhere(
+        &self,
+        lease: &Lease,
+        work: Work,
+        context: &CallContext,
+        workers: &Workers,
+    ) -> Result<Reply, Failure> {
+        let work = lease.through_turnstile(work)?;
+        let waits = context.hook.is_some_and(|hook| facts(hook).waits);
+        match (lease.version.guest.blocks(), waits) {
+            (false, _) => patiently(context, workers.spawn(work)).await,
+            (true, false) => self.line_up(work, context, workers).await,
+            (true, true) => patiently(context, workers.spawn_blocking(work)).await,
+        }
     }
 
     /// A script, which cannot give way: it waits for one of the threads that this plugin may hold.
@@ -331,8 +348,15 @@ impl Lease {
             version: Arc::clone(version),
             // A copy: its count of references is of this thread as well.
             allowance: Arc::new(Allowance::clone(&version.allowance)),
+            terms: Hook::ALL.map(|hook| version.config.terms(hook)),
             waiting: Arc::clone(waiting),
         }
+    }
+
+    fn terms(&self, hook: Hook) -> Terms {
+        let own = self.terms.get(hook as usize);
+        own.copied()
+            .unwrap_or_else(|| self.version.config.terms(hook))
     }
 
     /// True when no more calls may wait.
@@ -357,27 +381,27 @@ impl Lease {
         }))
     }
 
-    /// A component: it begins here when it is quick, and goes on at the workers when it is not done at
-    /// once. It gives way at the next tick of its clock, or when it waits.
-    async fn begin(
+    /// A component that is quick begins here: its answer and when it was there. None when it is to go
+    /// on at the workers: it gives way at the next tick of its clock, or when it waits.
+    fn begin(
         &self,
-        mut work: Work,
+        work: &mut Work,
         context: &CallContext,
-        workers: &Workers,
-    ) -> Result<Reply, Failure> {
-        let pace = &self.version.pace;
-        if pace.is_quick(context.begun) {
-            context.begin_in_passing();
-            let polled = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
-            context.end_in_passing();
-            let now = Instant::now();
-            pace.took(now.duration_since(context.begun), now);
-            if let Poll::Ready(answer) = polled {
-                return answer;
-            }
+    ) -> Option<(Result<Reply, Failure>, Instant)> {
+        let Version { guest, pace, .. } = &*self.version;
+        if guest.blocks() || !pace.is_quick(context.begun) {
+            return None;
         }
-        let work = self.through_turnstile(work)?;
-        patiently(context, workers.spawn(work)).await
+        context.begin_in_passing();
+        // Whoever goes on with it looks at all that it waits for once more.
+        let polled = work.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        context.end_in_passing();
+        let now = Instant::now();
+        pace.took(now.duration_since(context.begun), now);
+        match polled {
+            Poll::Ready(answer) => Some((answer, now)),
+            Poll::Pending => None,
+        }
     }
 }
 

@@ -120,14 +120,19 @@ impl Statistics {
 
     /// Adds what a call has computed.
     pub(crate) fn burn(&self, hook: Hook, fuel: u64) {
-        if let (Some(counters), 1..) = (self.mine(hook), fuel) {
+        if fuel > 0
+            && let Some(counters) = self.mine(hook)
+        {
             counters.fuel.fetch_add(fuel, Ordering::Relaxed);
         }
     }
 
     /// Notes how much memory an instance held after a call.
     pub(crate) fn hold(&self, hook: Hook, memory: u64) {
-        if let (Some(counters), 1..) = (self.mine(hook), memory) {
+        // What it holds is seldom new.
+        if let Some(counters) = self.mine(hook)
+            && memory > counters.memory_max.load(Ordering::Relaxed)
+        {
             counters.memory_max.fetch_max(memory, Ordering::Relaxed);
         }
     }

@@ -68,7 +68,7 @@ impl registration::Guest for Case {
                     turns = std::hint::black_box(turns + 1);
                 }
             }
-            "bench" => {
+            "bench" | "alone" => {
                 let sensors = reg.instances(3303);
                 Decision::Annotate(fact("sensors", &sensors.count().to_string()))
             }
@@ -357,6 +357,10 @@ fn resource(object: u16, instance: u16, resource: u16) -> Path {
     }
 }
 
+#[cfg(feature = "alone")]
+lwm2m_plugin::export!(Case: registration);
+
+#[cfg(not(feature = "alone"))]
 lwm2m_plugin::export!(
     Case: registration,
     devices,

@@ -28,8 +28,6 @@ mod testing;
 mod vocabulary;
 
 use std::cell::RefCell;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -43,7 +41,7 @@ use calls::Calls;
 use resolved::Resolved;
 
 use crate::context::{Allowance, CallContext};
-use crate::guest::{Doubt, Guest};
+use crate::guest::Doubt;
 use crate::load::{Source, config_json};
 use crate::{Call, Failure, LoadError, Permission, Reply};
 
@@ -224,40 +222,26 @@ fn arguments(call: &Call) -> Vec<Dynamic> {
     }
 }
 
-impl Guest for Script {
-    fn hooks(&self) -> HookSet {
+/// As a guest.
+impl Script {
+    pub(crate) fn hooks(&self) -> HookSet {
         self.hooks
     }
 
-    fn call<'a>(
-        &'a self,
-        call: &'a Call,
-        context: &'a Arc<CallContext>,
-    ) -> Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send + 'a>> {
-        Box::pin(async move {
-            let _entered = Entered::new(context);
-            match self.answer(call) {
-                Ok(answer) => answers::reply(call, answer),
-                Err(error) => Err(failure(&self.name, &error, context)),
-            }
-        })
+    /// Calls a hook, on this thread.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub(crate) fn call(&self, call: &Call, context: &Arc<CallContext>) -> Result<Reply, Failure> {
+        let _entered = Entered::new(context);
+        match self.answer(call) {
+            Ok(answer) => answers::reply(call, answer),
+            Err(error) => Err(failure(&self.name, &error, context)),
+        }
     }
 
-    fn blocks(&self) -> bool {
-        true
-    }
-
-    fn doubts(&self, asked_for: &[Permission]) -> Vec<Doubt> {
+    pub(crate) fn doubts(&self, asked_for: &[Permission]) -> Vec<Doubt> {
         vocabulary::doubts(&Calls::of(&self.engine, &self.ast), asked_for)
-    }
-
-    fn test(&self, name: &str, context: &Arc<CallContext>) -> Result<(), LoadError> {
-        self.run_test(name, context)
-    }
-
-    fn memory(&self) -> u64 {
-        // A script keeps nothing between two calls; its code is small and not counted.
-        0
     }
 }
 

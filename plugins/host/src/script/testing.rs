@@ -126,7 +126,7 @@ impl Script {
     ///
     /// # Errors
     /// Why it has failed, with line and column.
-    pub(super) fn run_test(&self, name: &str, context: &Arc<CallContext>) -> Result<(), LoadError> {
+    pub(crate) fn run_test(&self, name: &str, context: &Arc<CallContext>) -> Result<(), LoadError> {
         let _entered = Entered::new(context);
         let outcome = self.function(name, Vec::new());
         outcome.map(drop).map_err(|error| {

@@ -16,7 +16,6 @@ use wasmtime::component::InstancePre;
 use super::instance::{Exports, Instance, StartError, State};
 use super::ticker::Ticker;
 use crate::context::{Allowance, CallContext};
-use crate::guest::Guest;
 use crate::stripes::Stripes;
 use crate::{Call, Failure, LoadError, Reply};
 
@@ -104,6 +103,15 @@ impl Component {
         }
     }
 
+    pub(crate) fn hooks(&self) -> HookSet {
+        self.hooks
+    }
+
+    /// Bytes that its instances hold now.
+    pub(crate) fn memory(&self) -> u64 {
+        self.memory.load(Ordering::Relaxed)
+    }
+
     async fn fresh(&self, slot: OwnedSemaphorePermit) -> Result<Warm, StartError> {
         let begun = Instant::now();
         let context = CallContext::new(&self.allowance, None, None, (begun, INIT_TIMEOUT));
@@ -124,7 +132,15 @@ impl Component {
         })
     }
 
-    async fn run(&self, call: &Call, context: &Arc<CallContext>) -> Result<Reply, Failure> {
+    /// Calls a hook, with an instance that nobody else uses meanwhile.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub(crate) async fn call(
+        &self,
+        call: &Call,
+        context: &Arc<CallContext>,
+    ) -> Result<Reply, Failure> {
         let mut warm = match self.take() {
             Some(warm) => warm,
             // Seldom, and most of what a call would hold: apart from it.
@@ -240,26 +256,4 @@ async fn within_time<T>(
         timeout_at((context.deadline + GRACE).into(), work).await
     };
     Box::pin(rest).await.map_err(|_| context.timeout())
-}
-
-impl Guest for Component {
-    fn hooks(&self) -> HookSet {
-        self.hooks
-    }
-
-    fn call<'a>(
-        &'a self,
-        call: &'a Call,
-        context: &'a Arc<CallContext>,
-    ) -> Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send + 'a>> {
-        Box::pin(self.run(call, context))
-    }
-
-    fn blocks(&self) -> bool {
-        false
-    }
-
-    fn memory(&self) -> u64 {
-        self.memory.load(Ordering::Relaxed)
-    }
 }

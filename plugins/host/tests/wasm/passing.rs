@@ -1,6 +1,6 @@
 //! Calls that are carried out on the thread that asks, and those that go elsewhere.
 
-use lwm2m_server::Interceptor;
+use lwm2m_server::{Hook, Interceptor};
 
 use super::contained::logged;
 use super::guest::{DATA, FOR_EVER, Guest};
@@ -84,9 +84,9 @@ async fn a_disk_is_not_waited_for_where_it_is_asked() {
 
 #[tokio::test]
 async fn one_that_loops_is_asked_elsewhere_from_then_on() {
-    // The number of the first link says whether it loops.
+    // The object of the first link, its upper half, says whether it loops.
     let body = format!(
-        "(if (i32.eq (i32.load16_u (i32.load offset=104 (local.get $0))) (i32.const 1))
+        "(if (i32.eq (i32.load16_u offset=2 (i32.load offset=104 (local.get $0))) (i32.const 1))
            (then {FOR_EVER}))"
     );
     let settings = "[[plugin]]\nname = 'loops'\ntimeout_ms = { on_register = 500 }\nfail = 'open'
@@ -98,6 +98,9 @@ async fn one_that_loops_is_asked_elsewhere_from_then_on() {
     // A thread that others hold meanwhile does not count, so it may take more than two.
     for _ in 0..50 {
         hosted.on_register().await;
+        let figures = &hosted.host.list()[0].figures;
+        let asked = figures.iter().find(|of| of.hook == Hook::OnRegister);
+        assert!(asked.is_some_and(|of| !of.failures.is_empty()), "it loops");
         let mut is_here = false;
         for _ in 0..10 {
             is_here |= was_here(&hosted, "loops", &harmless).await;

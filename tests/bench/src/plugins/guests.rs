@@ -20,7 +20,11 @@ use components::text::{Data, HELPERS};
 /// 1.8 and adds 32.
 pub(super) enum Form {
     Script,
-    Source(Vec<u8>),
+    /// With all hooks, and with those of registration alone.
+    Source {
+        all: Vec<u8>,
+        alone: Vec<u8>,
+    },
     Text,
 }
 
@@ -46,7 +50,9 @@ fn transform(batch) {
 impl Form {
     /// The script, and components in all ways that there are here.
     pub(super) fn all() -> Vec<Form> {
-        let source = components::source::built().map(Form::Source);
+        let source = components::source::built()
+            .zip(components::source::alone())
+            .map(|(all, alone)| Form::Source { all, alone });
         [Form::Script, Form::Text]
             .into_iter()
             .chain(source)
@@ -56,7 +62,7 @@ impl Form {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Form::Script => "rhai",
-            Form::Source(_) => "wasm, Rust",
+            Form::Source { .. } => "wasm, Rust",
             Form::Text => "wasm, text",
         }
     }
@@ -65,9 +71,11 @@ impl Form {
     pub(super) fn told(&self) -> String {
         match self {
             Form::Script => "a script in Rhai".to_owned(),
-            Form::Source(component) => format!(
-                "a component of {} KiB, built from tests/guest for wasm32-wasip2",
-                component.len() / 1024
+            Form::Source { all, alone } => format!(
+                "a component of {} KiB, of {} KiB with on_register alone, built from tests/guest \
+                 for wasm32-wasip2",
+                all.len() / 1024,
+                alone.len() / 1024
             ),
             Form::Text => "a component of WebAssembly text, built without a toolchain".to_owned(),
         }
@@ -84,7 +92,8 @@ impl Form {
     pub(super) fn code(&self, case: &str) -> Vec<u8> {
         match self {
             Form::Script => SCRIPT.as_bytes().to_vec(),
-            Form::Source(component) => component.clone(),
+            Form::Source { alone, .. } if case == ALONE => alone.clone(),
+            Form::Source { all, .. } => all.clone(),
             Form::Text => text(case).build(),
         }
     }

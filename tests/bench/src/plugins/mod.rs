@@ -22,8 +22,8 @@ pub(crate) struct Arguments {
     /// Devices of the storm; 0 to leave it out.
     #[arg(long, default_value_t = 100_000)]
     devices: u32,
-    /// Rounds of the storm, each with a server of its own; the best one counts.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
+    /// Rounds of the storm, each with servers of its own; the middle one counts.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=50))]
     storms: u32,
     /// Devices that register while a plugin loops; 0 to leave it out.
     #[arg(long, default_value_t = 1000)]
@@ -48,59 +48,79 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Vec<Report>> {
     Ok(reports)
 }
 
-/// Devices register at a server without plugins, and at one with each form.
+/// Devices register at a server without plugins, then at one with a form of it, again and again: what
+/// the machine does otherwise changes more from minute to minute than a plugin costs.
 fn storms(forms: &[Form], arguments: &Arguments) -> anyhow::Result<Report> {
-    let columns = ["plugin", "requests", "lost", "per_s", "cpu_us", "to_none"];
+    let columns = [
+        "plugin", "requests", "lost", "per_s", "cpu_us", "to_none", "least", "most",
+    ];
     let mut report = Report::new("A storm of registrations through a plugin", &columns);
-    let mut kinds: Vec<(&str, Option<(&Form, &str)>)> = vec![("none", None)];
+    let mut kinds: Vec<(&str, &Form, &str)> = Vec::new();
     for form in forms {
-        match form {
-            Form::Text => {
-                kinds.push(("wasm, text, on_register alone", Some((form, ALONE))));
-                kinds.push(("wasm, text, all hooks", Some((form, "bench"))));
-            }
-            Form::Source(_) => kinds.push(("wasm, Rust, all hooks", Some((form, "bench")))),
-            Form::Script => kinds.push(("rhai", Some((form, "bench")))),
-        }
+        kinds.extend(match form {
+            Form::Text => vec![
+                ("wasm, text, on_register alone", form, ALONE),
+                ("wasm, text, all hooks", form, "bench"),
+            ],
+            Form::Source { .. } => vec![
+                ("wasm, Rust, on_register alone", form, ALONE),
+                ("wasm, Rust, all hooks", form, "bench"),
+            ],
+            Form::Script => vec![("rhai", form, "bench")],
+        });
     }
-    let mut best: Vec<Option<storm::Registering>> = vec![None; kinds.len()];
+    let mut without = Vec::new();
+    let mut with: Vec<Vec<Paired>> = kinds.iter().map(|_| Vec::new()).collect();
     for _ in 0..arguments.storms {
-        for ((_, hosted), best) in kinds.iter().zip(&mut best) {
-            let hosted = hosted
-                .map(|(form, case)| Hosted::new(form, case))
-                .transpose()?;
-            let settings = hosted.as_ref().map(Hosted::settings);
-            let measured = storm::registering(arguments.devices, settings.as_deref())?;
-            if hosted.is_some() {
-                let (calls, devices) = (measured.plugin_calls, u64::from(arguments.devices));
-                ensure!(calls >= devices, "{calls} calls for {devices} devices");
-            }
-            if best
-                .as_ref()
-                .is_none_or(|best| measured.cpu_us < best.cpu_us)
-            {
-                *best = Some(measured);
-            }
+        for ((_, form, case), rounds) in kinds.iter().zip(&mut with) {
+            let hosted = Hosted::new(form, case)?;
+            let plain = storm::registering(arguments.devices, None)?;
+            let measured = storm::registering(arguments.devices, Some(&hosted.settings()))?;
+            let (calls, devices) = (measured.plugin_calls, u64::from(arguments.devices));
+            ensure!(calls >= devices, "{calls} calls for {devices} devices");
+            rounds.push(Paired {
+                measured,
+                to_none: measured.cpu_us / plain.cpu_us,
+            });
+            without.push(Paired {
+                measured: plain,
+                to_none: 1.0,
+            });
         }
     }
-    let plain_us = best
-        .first()
-        .and_then(Option::as_ref)
-        .map(|best| best.cpu_us);
-    for ((name, _), measured) in kinds.iter().zip(best.into_iter().flatten()) {
+    let rows = kinds.iter().map(|(name, ..)| *name).zip(with);
+    for (name, mut rounds) in std::iter::once(("none", without)).chain(rows) {
+        rounds.sort_by(|one, other| one.to_none.total_cmp(&other.to_none));
+        let to_none = |round: Option<&Paired>| round.map_or(f64::NAN, |round| round.to_none);
+        let (least, most) = (to_none(rounds.first()), to_none(rounds.last()));
+        let middle = to_none(rounds.get(rounds.len() / 2));
+        rounds.sort_by(|one, other| one.measured.cpu_us.total_cmp(&other.measured.cpu_us));
+        let Some(Paired { measured, .. }) = rounds.get(rounds.len() / 2) else {
+            continue;
+        };
         report.row(vec![
-            Cell::Text((*name).to_owned()),
+            Cell::Text(name.to_owned()),
             Cell::Number(measured.requests as f64, 0),
             Cell::Number(measured.lost as f64, 0),
             Cell::Number(measured.per_s, 0),
             Cell::Number(measured.cpu_us, 2),
-            Cell::Number(measured.cpu_us / plain_us.unwrap_or(measured.cpu_us), 2),
+            Cell::Number(middle, 2),
+            Cell::Number(least, 2),
+            Cell::Number(most, 2),
         ]);
     }
     report.note(
         "cpu_us: CPU time of the server process for each registration with 20 links, of which a \
-         plugin counts some and annotates the sum; to_none: the ratio to a server without plugins; all \
-         hooks: it is told of each registration and asked for a plan of observations as well",
+         plugin counts some and annotates the sum, in the middle one of the rounds; to_none: the ratio \
+         to a server without plugins that was measured just before, in the middle one of the rounds, \
+         with the least and the most; all hooks: it is told of each registration and asked for a plan of \
+         observations as well",
     );
     Ok(report)
+}
+
+/// A storm through a plugin, and the ratio to one without just before.
+struct Paired {
+    measured: storm::Registering,
+    to_none: f64,
 }

@@ -9,6 +9,17 @@ const TARGET: &str = "wasm32-wasip2";
 
 /// The component; none where the target is not installed. Says which way it took.
 pub(crate) fn built() -> Option<Vec<u8>> {
+    build("all", &[])
+}
+
+/// The same with the hooks of registration and no other.
+#[allow(dead_code)] // for benches
+pub(crate) fn alone() -> Option<Vec<u8>> {
+    build("alone", &["--features", "alone"])
+}
+
+/// Each kind in a folder of its own, so that none takes the place of the other.
+fn build(kind: &str, arguments: &[&str]) -> Option<Vec<u8>> {
     let asked = Command::new("rustc")
         .args(["--print", "target-libdir", "--target", TARGET])
         .output();
@@ -23,9 +34,10 @@ pub(crate) fn built() -> Option<Vec<u8>> {
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
-    let target = target.join("guests");
+    let target = target.join("guests").join(kind);
     let status = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
         .args(["build", "--release", "--locked", "--quiet"])
+        .args(arguments)
         .args(["--target", TARGET, "--manifest-path"])
         .arg(root.join("tests/guest/Cargo.toml"))
         .arg("--target-dir")
