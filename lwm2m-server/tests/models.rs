@@ -20,6 +20,8 @@ const OBJECT: u16 = 42_800;
 const TABLE: &[Definition] = &[Definition::read(1, DataType::Integer)];
 /// Far longer than a test may take: only notifications lead to a load.
 const NEVER: Duration = Duration::from_secs(86_400);
+/// For what takes a moment.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn definition(name: &str, data_type: &str) -> String {
     format!(
@@ -243,6 +245,25 @@ async fn the_directory_may_come_and_go() {
         fs::remove_dir_all(&directory).unwrap();
         // Its files may be seen to go first; what is there when it goes stays.
         while code(world.load().await) != Some("models-missing") {}
+    }
+    world.server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_directory_that_is_made_anew_at_once_is_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("models");
+    fs::create_dir(&directory).unwrap();
+    let mut world = World::of(watched(&folder)).await;
+    for round in 0..30 {
+        // The system may give the number of the one before to the new one.
+        fs::remove_dir_all(&directory).unwrap();
+        fs::create_dir(&directory).unwrap();
+        for name in [format!("First {round}"), format!("Second {round}")] {
+            write(&directory.join("a.xml"), &name, "Integer");
+            let followed = tokio::time::timeout(PATIENCE, world.wait_for(Some(&name))).await;
+            assert!(followed.is_ok(), "{name} is not seen");
+        }
     }
     world.server.shutdown().await;
 }

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 /// The sub-folder with older versions, as in the public registry.
-const HISTORY: &str = "version_history";
+pub(super) const HISTORY: &str = "version_history";
 
 /// A number that changes when a definition comes, goes or is written, symbolic links followed.
 ///

@@ -1,6 +1,6 @@
 //! The thread that follows a models directory.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Instant;
 
-use notify::event::{AccessKind, AccessMode};
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use notify::event::{AccessKind, AccessMode, ModifyKind};
+use notify::{ErrorKind, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::{Models, directory};
 use crate::event::EventSource;
@@ -50,6 +50,7 @@ pub(super) fn start(models: Models, events: EventSource) -> io::Result<Watch> {
         events,
         stopped: Arc::clone(&watch.stopped),
         is_touched: Arc::default(),
+        is_replaced: Arc::default(),
         waker,
         watched: Vec::new(),
         watcher: None,
@@ -69,6 +70,9 @@ struct Follower {
     seen: u64,
     /// A definition was touched since the last load.
     is_touched: Arc<AtomicBool>,
+    /// One of the directories was made, renamed or removed: what is there now may be another one, also
+    /// when it has the number of the one before.
+    is_replaced: Arc<AtomicBool>,
     waker: SyncSender<()>,
     watched: Vec<(PathBuf, u64)>,
     watcher: Option<RecommendedWatcher>,
@@ -115,11 +119,18 @@ impl Follower {
     /// The directory may be a symbolic link that is turned, and may come and go: it is watched from
     /// above as well.
     fn watch(&mut self) -> bool {
+        let is_replaced = self.is_replaced.swap(false, Ordering::Relaxed);
         let wanted = directory::real_directories(&self.models.directory.path);
-        if wanted == self.watched {
+        if wanted == self.watched && !is_replaced {
             return false;
         }
         let outcome = self.watcher(&wanted);
+        if outcome.as_ref().is_err_and(is_missing) {
+            // One of them went while the watch was made: the next look is at once.
+            self.watcher = None;
+            self.watched.clear();
+            return true;
+        }
         if let (Err(error), false) = (&outcome, self.is_blind) {
             let directory = self.models.directory.path.display();
             tracing::warn!(%directory, %error, "no notifications of changes: looking instead");
@@ -135,6 +146,8 @@ impl Follower {
         let own = std::fs::canonicalize(path).ok();
         let name: Option<OsString> = path.file_name().map(ToOwned::to_owned);
         let is_touched = Arc::clone(&self.is_touched);
+        let is_replaced = Arc::clone(&self.is_replaced);
+        let directories: Vec<PathBuf> = wanted.iter().map(|(real, _)| real.clone()).collect();
         let waker = self.waker.clone();
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<_>| {
             let Ok(notify::Event { kind, paths, .. }) = event else {
@@ -142,12 +155,19 @@ impl Follower {
                 let _ = waker.try_send(());
                 return;
             };
+            let is_directory = |path: &PathBuf| {
+                path.file_name() == name.as_deref()
+                    || path.file_name() == Some(OsStr::new(directory::HISTORY))
+                    || directories.contains(path)
+            };
             let is_own = |path: &PathBuf| {
-                own.as_ref().is_some_and(|own| path.starts_with(own))
-                    || path.file_name() == name.as_deref()
+                own.as_ref().is_some_and(|own| path.starts_with(own)) || is_directory(path)
             };
             if !is_change(kind) || !(paths.is_empty() || paths.iter().any(is_own)) {
                 return;
+            }
+            if comes_or_goes(kind) && paths.iter().any(is_directory) {
+                is_replaced.store(true, Ordering::Relaxed);
             }
             if paths.iter().any(|path| directory::is_definition(path)) {
                 is_touched.store(true, Ordering::Relaxed);
@@ -159,6 +179,23 @@ impl Follower {
         }
         Ok(watcher)
     }
+}
+
+/// True when what was to be watched is not there.
+fn is_missing(error: &notify::Error) -> bool {
+    match &error.kind {
+        ErrorKind::PathNotFound => true,
+        ErrorKind::Io(error) => error.kind() == io::ErrorKind::NotFound,
+        _ => false,
+    }
+}
+
+/// True for what is made, renamed or removed.
+fn comes_or_goes(kind: EventKind) -> bool {
+    matches!(
+        kind,
+        EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_))
+    )
 }
 
 /// True for what may have changed a file; reading it is no change, and loading reads it.

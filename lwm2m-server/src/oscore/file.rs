@@ -1,7 +1,7 @@
 //! Sequence numbers and replay windows that are kept in a file.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
@@ -113,6 +113,10 @@ impl FileSequences {
 
     /// The first number of new keys, for each second since 2026 began; 4.
     pub const NEW_PER_SECOND: u64 = 4;
+
+    /// Bytes of the longest line that is read: more than any context takes. What is no file of ours is
+    /// refused after two of these.
+    const LINE_MAX: u64 = 512;
 
     /// Lines beyond one for each context before the file is written anew.
     const LINES_SPARE: usize = 4096;
@@ -409,27 +413,31 @@ fn checksum(facts: &str) -> String {
 }
 
 fn read(path: &Path) -> Result<State, SequenceFileError> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(source) => {
-            return Err(SequenceFileError::Io {
-                path: path.to_owned(),
-                source,
-            });
-        }
+    let refuse = |source| SequenceFileError::Io {
+        path: path.to_owned(),
+        source,
     };
-    let mut state = State::default();
-    let mut lines = text.split_inclusive('\n').enumerate().peekable();
-    while let Some((index, line)) = lines.next() {
-        if !state.take(line) && lines.peek().is_some() {
-            return Err(SequenceFileError::Damaged {
-                path: path.to_owned(),
-                line: index + 1,
-            });
+    let mut file = match File::open(path) {
+        Ok(file) => BufReader::new(file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::default()),
+        Err(error) => return Err(refuse(error)),
+    };
+    let (mut state, mut line, mut number) = (State::default(), Vec::new(), 0);
+    let mut torn = None;
+    loop {
+        line.clear();
+        let mut rest = file.by_ref().take(FileSequences::LINE_MAX);
+        if rest.read_until(b'\n', &mut line).map_err(refuse)? == 0 {
+            return Ok(state);
         }
+        if let Some(line) = torn {
+            let path = path.to_owned();
+            return Err(SequenceFileError::Damaged { path, line });
+        }
+        number += 1;
+        let taken = std::str::from_utf8(&line).is_ok_and(|line| state.take(line));
+        torn = (!taken).then_some(number);
     }
-    Ok(state)
 }
 
 fn parse_name(recipient_id: &str, id_context: &str) -> Option<ContextName> {

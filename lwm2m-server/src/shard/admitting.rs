@@ -9,8 +9,8 @@
 //!
 //! Interceptors are asked when all of a batch has been read: one after the other, what an extension
 //! works with stays in the caches of the processor, as does what the server works with before and
-//! after it. Registers and Updates of one device keep their order among themselves; what else it sends
-//! in the same batch, not waiting for their answers, is handled before them.
+//! after it. Another request of a device that has sent one of them in the same batch has them asked
+//! before it: what comes from one address is begun in its order.
 //!
 //! A request that waits for an interceptor is parked with all that it needs: the CoAP engine has
 //! acknowledged it by the time that matters, and its answer goes out as a separate response. What
@@ -129,15 +129,28 @@ impl Shard {
         self.petitions.push_back(petition);
     }
 
-    /// Asks about what the turn has brought, unless something of the same device waits before it.
+    /// Asks about what the turn has brought.
     pub(crate) fn ask_interceptors(&mut self, now: Now) {
+        self.work_off_petitions(now);
+        self.drain_events(now);
+    }
+
+    /// Asks before the turn is over when a peer comes with another request.
+    pub(super) fn ask_before(&mut self, now: Now, peer: &Peer) {
+        let of_peer = |petition: &Petition| petition.handle.peer() == *peer;
+        if self.petitions.iter().any(of_peer) {
+            self.work_off_petitions(now);
+        }
+    }
+
+    /// Asks, unless something of the same device waits before it.
+    fn work_off_petitions(&mut self, now: Now) {
         while let Some(petition) = self.petitions.pop_front() {
             match self.line_before(&petition) {
                 Some(line) => self.line_up(now, &line, petition),
                 None => self.consult(now, petition),
             }
         }
-        self.drain_events(now);
     }
 
     fn line_before(&self, petition: &Petition) -> Option<Line> {

@@ -57,6 +57,16 @@ impl Shard {
         if let Err(refusal) = served(resource, self.shared.roles(&request.peer)) {
             return self.refuse(now, "request", None, &request, refusal);
         }
+        let lines_up = matches!(
+            (resource, request.message.code()),
+            (
+                Resource::Registrations | Resource::Registration(_),
+                Code::POST
+            )
+        );
+        if !lines_up {
+            self.ask_before(now, &request.peer);
+        }
         match (resource, request.message.code()) {
             (Resource::Registrations, Code::POST) => self.on_register(now, request),
             (Resource::Registration(id), Code::POST) => self.on_update(now, id, request),

@@ -98,6 +98,47 @@ fn half_a_line_at_the_end_is_passed_over_and_a_damaged_file_refused() {
 }
 
 #[test]
+fn what_is_no_file_of_ours_is_refused_before_it_is_read_as_a_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("sequences");
+    let line_max = FileSequences::LINE_MAX as usize;
+    std::fs::write(&path, vec![b'x'; line_max]).expect("written");
+    open(&path);
+    for other in [vec![b'x'; line_max + 1], vec![0xff; 10 * line_max]] {
+        std::fs::write(&path, other).expect("written");
+        let refused = FileSequences::open(&path, 100).expect_err("no file of ours");
+        assert!(
+            matches!(refused, SequenceFileError::Damaged { line: 1, .. }),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
+fn the_longest_line_is_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("sequences");
+    let longest = name(&[0xff; KeyId::MAX], Some(&[0xff; IdContext::MAX]));
+    let keys = KeyFingerprint([0xff; KeyFingerprint::LEN]);
+    let received = ReceivedRequests {
+        highest: u64::MAX - 1,
+        numbers: u32::MAX,
+    };
+    let store = open(&path);
+    store.received(&longest, &keys, 1);
+    store.settle(&longest, &keys, received);
+    // An orderly end: with the numbers received, and not how far they may go.
+    let key = (longest.clone(), keys);
+    let line = step(&key, 0, Some(received));
+    assert!(line.len() as u64 <= FileSequences::LINE_MAX / 2, "{line}");
+    store.flush();
+    assert_eq!(
+        open(&path).replay(&longest, &keys),
+        ReplayState::Received(received)
+    );
+}
+
+#[test]
 fn a_file_that_cannot_be_written_grants_nothing_and_one_that_can_again_does() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("none").join("sequences");

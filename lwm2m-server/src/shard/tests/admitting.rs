@@ -11,8 +11,8 @@ use super::world::{Seen, World, request};
 use crate::credentials::{Credential, CredentialChange, CredentialId, Proof, SecretKey};
 use crate::credentials::{CredentialStore, LookUp, MemoryCredentials};
 use crate::{
-    Annotations, Authenticated, Decision, EventKind, Hook, Interceptor, PeerIdentity, Reason,
-    Refusal, ServerConfig,
+    Annotations, Authenticated, Decision, EventKind, Hook, HookSet, Interceptor, PeerIdentity,
+    Reason, Refusal, ServerConfig,
 };
 
 const LIST: &[u8] = b"</1/0>,</3/0>";
@@ -162,6 +162,27 @@ fn what_a_batch_brings_is_asked_about_in_its_order() {
         world.happened(),
         ["updated", "registered", "updated", "updated"]
     );
+}
+
+#[test]
+fn what_a_device_sends_after_an_update_is_not_handled_before_it() {
+    struct HasNoOpinion;
+    impl Interceptor for HasNoOpinion {
+        fn hooks(&self) -> HookSet {
+            HookSet::EMPTY.with(Hook::OnUpdate)
+        }
+    }
+    let mut world = World::intercepted(1, None, vec![Arc::new(HasNoOpinion)], |_| {});
+    let location = world.register(0, 1, "ep=a&lt=60");
+    let other = world.register(0, 2, "ep=b&lt=60");
+    world.happened();
+    let update = |id, path: &str| request(id, Code::POST, &format!("{path}?lt=100"), b"");
+    let (mine, others) = (update(1, &location), update(3, &other));
+    let end = request(2, Code::DELETE, &location, b"");
+    world.deliver_all(0, &[(1, &mine), (2, &others), (1, &end)]);
+    let answers = [1, 1, 2].map(|port| world.expect(port).code);
+    assert_eq!(answers, [Code::CHANGED, Code::DELETED, Code::CHANGED]);
+    assert_eq!(world.happened(), ["updated", "updated", "deregistered"]);
 }
 
 #[test]
