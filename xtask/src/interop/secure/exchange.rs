@@ -1,6 +1,6 @@
 //! One CoAP request through a program that only knows DTLS or TLS: bytes in, bytes out.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -48,8 +48,11 @@ impl Exchange {
             output,
             heard: Vec::new(),
         };
-        exchange.send(message)?;
-        Ok(exchange)
+        match exchange.send(message) {
+            // It may have been refused and have ended by now; what came of it is seen at the server.
+            Err(error) if is_broken_pipe(&error) => Ok(exchange),
+            sent => sent.map(|()| exchange),
+        }
     }
 
     /// One more message on the same session.
@@ -135,6 +138,11 @@ pub(super) fn created(message_id: u16) -> Vec<u8> {
     let mut bytes = vec![0x64, 0x41, high, low];
     bytes.extend(b"tokn");
     bytes
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
