@@ -77,12 +77,12 @@ pub(crate) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::
         report.scenario(LIBCOAP, &name, || {
             let events = server.events()?;
             let said = ask(root, server, library, scheme, endpoint)?;
-            ensure!(!said.contains("4.00"), "the answer was {said}");
+            ensure!(!said.contains("c:4.00"), "the answer was {said}");
             let started = events.next("bootstrap_started")?;
             let found = started["endpoint"].as_str().unwrap_or_default();
             expect("the endpoint", found, endpoint)?;
             let said = ask(root, server, library, scheme, "boot-nobody")?;
-            ensure!(said.contains("4.00"), "the answer was {said}");
+            ensure!(said.contains("c:4.00"), "the answer was {said}");
             let refused = events.next("refused")?["reason"]["hint"].to_string();
             ensure!(refused.len() > 10, "without a hint: {refused}");
             Ok(())

@@ -32,7 +32,7 @@ pub(crate) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::
             let path = format!("/rd?ep=other&lwm2m={version}&lt=60&b=U");
             let printed = device.client("post", &path, Some("</1/0>,</3/0>"))?;
             anyhow::ensure!(
-                printed.contains("4.12"),
+                printed.contains("c:4.12"),
                 "{version}: the answer was {printed}"
             );
         }
@@ -41,7 +41,7 @@ pub(crate) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::
     report.scenario(PEER, "register 1.2, profile id known or not", || {
         let alone = "/rd?ep=libcoap&lwm2m=1.2&lt=60&b=U&pid=6:0a1b2c3d";
         let printed = device.client("post", alone, None)?;
-        anyhow::ensure!(printed.contains("4.09"), "the answer was {printed}");
+        anyhow::ensure!(printed.contains("c:4.09"), "the answer was {printed}");
         device.client("post", alone, Some("</1/0>,</3/0>,</3303/0>"))?;
         device.client("post", alone, None)?;
         let client = server.cli(&["client", ENDPOINT])?;
@@ -53,7 +53,7 @@ pub(crate) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::
     });
     report.scenario(PEER, "register without a name, 4.00", || {
         let printed = device.client("post", "/rd?lwm2m=1.1&lt=60", Some("</1/0>,</3/0>"))?;
-        anyhow::ensure!(printed.contains("4.00"), "the answer was {printed}");
+        anyhow::ensure!(printed.contains("c:4.00"), "the answer was {printed}");
         Ok(())
     });
     report.scenario(PEER, "send a large body block-wise", || {
@@ -62,18 +62,18 @@ pub(crate) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::
             .collect();
         let body = format!("[{}]", records.join(","));
         let printed = device.with_body("/dp", "post", "110", body.as_bytes())?;
-        anyhow::ensure!(!printed.contains("4."), "the answer was {printed}");
+        anyhow::ensure!(!printed.contains("c:4."), "the answer was {printed}");
         Ok(())
     });
     report.scenario(PEER, "send LwM2M CBOR, good and broken", || {
         // {[3303, 0, 5701]: "Cel"}, a duplicate of it, and a key without a value.
         for (bytes, code) in [
-            (&b"\xa1\x83\x19\x0c\xe7\x00\x19\x16\x45\x63Cel"[..], "2.04"),
+            (&b"\xa1\x83\x19\x0c\xe7\x00\x19\x16\x45\x63Cel"[..], "c:2.04"),
             (
                 b"\xa2\x83\x19\x0c\xe7\x00\x19\x16\x45\x63Cel\x83\x19\x0c\xe7\x00\x19\x16\x45\x63Cel",
-                "4.00",
+                "c:4.00",
             ),
-            (b"\xa1\x83\x19\x0c\xe7\x00\x19\x16\x45", "4.00"),
+            (b"\xa1\x83\x19\x0c\xe7\x00\x19\x16\x45", "c:4.00"),
         ] {
             let printed = device.with_body("/dp", "post", "11544", bytes)?;
             anyhow::ensure!(
@@ -87,8 +87,8 @@ pub(crate) fn run(root: &Path, server: &Server, report: &mut Report) -> anyhow::
     report.scenario(PEER, "tcp: register, then a name that is missing", || {
         let uri = server.uri("coap+tcp")?;
         for (query, code) in [
-            ("ep=libcoap-tcp&lwm2m=1.1&lt=60&b=T", "2.01"),
-            ("lwm2m=1.1&lt=60&b=T", "4.00"),
+            ("ep=libcoap-tcp&lwm2m=1.1&lt=60&b=T", "c:2.01"),
+            ("lwm2m=1.1&lt=60&b=T", "c:4.00"),
         ] {
             let uri = format!("{uri}/rd?{query}");
             let body = ["-m", "post", "-t", "40", "-e", "</1/0>,</3/0>", &uri];

@@ -68,7 +68,7 @@ impl<'m> Client<'m> {
                 libcoap(material, library, "coaps", port, "dev1", credential)
             }),
             message: Vec::new(),
-            answer: b"2.01".to_vec(),
+            answer: b"c:2.01".to_vec(),
             psk: &[""],
             ecdhe: &[""],
             lacks: match library {

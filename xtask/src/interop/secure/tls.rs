@@ -96,7 +96,7 @@ pub(super) fn programs(server: &Server, report: &mut Report) -> anyhow::Result<(
             |credential| libcoap(material, library, "coaps+tcp", port, ENDPOINT, credential);
         let name = |what: &str| format!("binary tls: libcoap-{library}, {what}");
         report.scenario("libcoap", &name("x509"), || {
-            Exchange::start(command(Credential::X509("client")), b"")?.hear(b"2.01")?;
+            Exchange::start(command(Credential::X509("client")), b"")?.hear(b"c:2.01")?;
             identified(server, "x509")
         });
         report.scenario("libcoap", &name("bad x509"), || {
@@ -107,7 +107,7 @@ pub(super) fn programs(server: &Server, report: &mut Report) -> anyhow::Result<(
         });
         keys(server, report, "libcoap", &name("psk"), |report, name| {
             report.scenario("libcoap", name, || {
-                Exchange::start(command(GOOD), b"")?.hear(b"2.01")?;
+                Exchange::start(command(GOOD), b"")?.hear(b"c:2.01")?;
                 identified(server, "psk")?;
                 for (credential, reason) in BAD_KEYS {
                     refused(server, command(credential), b"", reason)?;
