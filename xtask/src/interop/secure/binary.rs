@@ -73,7 +73,9 @@ pub(super) fn programs(server: &Server, report: &mut Report) -> anyhow::Result<(
                         continue;
                     }
                     let command = libcoap(material, library, "coaps", port, ENDPOINT, credential);
-                    Exchange::start(command, b"")?.hear(b"c:2.01").context(mode)?;
+                    Exchange::start(command, b"")?
+                        .hear(b"c:2.01")
+                        .context(mode)?;
                     identified(server, mode)?;
                 }
                 Ok(())
