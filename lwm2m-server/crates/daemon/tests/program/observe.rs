@@ -53,7 +53,9 @@ impl Running {
             .version(version)
             .object(DeviceObject::minimal(version, "Model 500", "000000001"))
             .object(Temperature::new(2));
-        device.start().await.expect("a port")
+        let device = device.start().await.expect("a port");
+        device.wait_registered().await.expect("it registers");
+        device
     }
 
     fn cli(&self, arguments: &[&str]) -> String {
