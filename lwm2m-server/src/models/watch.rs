@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{ErrorKind, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
@@ -16,6 +16,9 @@ use crate::event::EventSource;
 
 /// How many times the settle time a load waits for a directory that is never quiet.
 const SETTLE_MAX: u32 = 10;
+
+/// How long it takes at least to the next look when a directory went while the watch was made.
+const MISSING_MIN: Duration = Duration::from_millis(10);
 
 /// A models directory that is followed, until this is dropped.
 pub(super) struct Watch {
@@ -126,9 +129,11 @@ impl Follower {
         }
         let outcome = self.watcher(&wanted);
         if outcome.as_ref().is_err_and(is_missing) {
-            // One of them went while the watch was made: the next look is at once.
+            // One of them went while the watch was made: the next look is soon, and no load for the
+            // processor where a file system never finds them.
             self.watcher = None;
             self.watched.clear();
+            std::thread::sleep(self.models.directory.settle_time.max(MISSING_MIN));
             return true;
         }
         if let (Err(error), false) = (&outcome, self.is_blind) {

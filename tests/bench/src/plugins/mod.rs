@@ -89,25 +89,10 @@ fn storms(forms: &[Form], arguments: &Arguments) -> anyhow::Result<Report> {
         }
     }
     let rows = kinds.iter().map(|(name, ..)| *name).zip(with);
-    for (name, mut rounds) in std::iter::once(("none", without)).chain(rows) {
-        rounds.sort_by(|one, other| one.to_none.total_cmp(&other.to_none));
-        let to_none = |round: Option<&Paired>| round.map_or(f64::NAN, |round| round.to_none);
-        let (least, most) = (to_none(rounds.first()), to_none(rounds.last()));
-        let middle = to_none(rounds.get(rounds.len() / 2));
-        rounds.sort_by(|one, other| one.measured.cpu_us.total_cmp(&other.measured.cpu_us));
-        let Some(Paired { measured, .. }) = rounds.get(rounds.len() / 2) else {
-            continue;
-        };
-        report.row(vec![
-            Cell::Text(name.to_owned()),
-            Cell::Number(measured.requests as f64, 0),
-            Cell::Number(measured.lost as f64, 0),
-            Cell::Number(measured.per_s, 0),
-            Cell::Number(measured.cpu_us, 2),
-            Cell::Number(middle, 2),
-            Cell::Number(least, 2),
-            Cell::Number(most, 2),
-        ]);
+    for (name, rounds) in std::iter::once(("none", without)).chain(rows) {
+        if let Some(row) = row(name, rounds) {
+            report.row(row);
+        }
     }
     report.note(
         "cpu_us: CPU time of the server process for each registration with 20 links, of which a \
@@ -123,4 +108,22 @@ fn storms(forms: &[Form], arguments: &Arguments) -> anyhow::Result<Report> {
 struct Paired {
     measured: storm::Registering,
     to_none: f64,
+}
+
+/// The middle of the rounds, by CPU time and by ratio; none without rounds.
+fn row(name: &str, mut rounds: Vec<Paired>) -> Option<Vec<Cell>> {
+    let mut ratios: Vec<f64> = rounds.iter().map(|round| round.to_none).collect();
+    ratios.sort_by(f64::total_cmp);
+    rounds.sort_by(|one, other| one.measured.cpu_us.total_cmp(&other.measured.cpu_us));
+    let measured = rounds.get(rounds.len() / 2)?.measured;
+    Some(vec![
+        Cell::Text(name.to_owned()),
+        Cell::Number(measured.requests as f64, 0),
+        Cell::Number(measured.lost as f64, 0),
+        Cell::Number(measured.per_s, 0),
+        Cell::Number(measured.cpu_us, 2),
+        Cell::Number(*ratios.get(ratios.len() / 2)?, 2),
+        Cell::Number(*ratios.first()?, 2),
+        Cell::Number(*ratios.last()?, 2),
+    ])
 }
