@@ -13,8 +13,8 @@
 //! before it: what comes from one address is begun in its order.
 //!
 //! A request that waits for an interceptor is parked with all that it needs: the CoAP engine has
-//! acknowledged it by the time that matters, and its answer goes out as a separate response. What
-//! the same device sends meanwhile lines up behind it. Nothing of a request is taken before the last
+//! acknowledged it by the time that matters, and its answer goes out as a separate response.
+//! Registers and Updates of the same device line up behind it. Nothing of a request is taken before the last
 //! interceptor has decided; whatever may have changed until then is looked at again.
 
 use std::sync::Arc;
